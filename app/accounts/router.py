@@ -1,0 +1,123 @@
+"""The requests of accounts."""
+
+from typing import Annotated
+
+from dns.resolver import Resolver
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from app.accounts import service
+from app.accounts.schemas import (
+    AccountChange,
+    AccountCreate,
+    AccountDeleteQuery,
+    AccountPage,
+    AccountQuery,
+    AccountRead,
+    AccountReplace,
+)
+from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
+from app.fields import Id
+from app.http.conditions import KnownVersionsDep, PreconditionDep
+from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.http.responses import Json, no_content
+from app.http.routes import StrictRoute
+from app.http.sessions import SessionDep, StatementSessionDep
+
+router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
+ACCOUNT = Json(AccountRead)
+PAGE = Json(AccountPage)
+
+
+async def get_email_resolver(request: Request) -> Resolver | None:
+    resolver: Resolver | None = request.app.state.email_resolver
+    return resolver
+
+
+ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
+
+
+@router.get("", response_model=AccountPage, responses=problems(*READING, InvalidCursor))
+async def list_accounts(
+    query: Annotated[AccountQuery, Query()], session: StatementSessionDep, request: Request
+) -> Response:
+    """List accounts, newest first."""
+    return PAGE.page(await service.list_accounts(session, query), request)
+
+
+@router.post(
+    "", status_code=201, response_model=AccountRead, responses=problems(*CREATING, EmailTaken)
+)
+async def create_account(
+    body: AccountCreate, session: StatementSessionDep, resolver: ResolverDep
+) -> Response:
+    """Create an account."""
+    account = await service.create_account(session, body, resolver)
+    return ACCOUNT.resource(account, created_at=f"/accounts/{account['id']}")
+
+
+@router.get(
+    "/{account_id}",
+    response_model=AccountRead,
+    responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, AccountNotFound)},
+)
+async def retrieve_account(
+    account_id: Id, session: StatementSessionDep, known_versions: KnownVersionsDep
+) -> Response:
+    """Retrieve an account."""
+    account = await service.retrieve_account(session, account_id)
+    return ACCOUNT.resource(account, known_versions=known_versions)
+
+
+@router.put(
+    "/{account_id}",
+    response_model=AccountRead,
+    responses=problems(*WRITING, AccountNotFound, EmailTaken),
+)
+async def replace_account(
+    account_id: Id,
+    body: AccountReplace,
+    session: StatementSessionDep,
+    precondition: PreconditionDep,
+    resolver: ResolverDep,
+) -> Response:
+    """Replace an account: an optional field left out becomes null."""
+    account = await service.write_account(session, account_id, body, precondition, resolver)
+    return ACCOUNT.resource(account)
+
+
+@router.patch(
+    "/{account_id}",
+    response_model=AccountRead,
+    responses=problems(*WRITING, AccountNotFound, EmailTaken),
+)
+async def change_account(
+    account_id: Id,
+    body: AccountChange,
+    session: StatementSessionDep,
+    precondition: PreconditionDep,
+    resolver: ResolverDep,
+) -> Response:
+    """Change an account (JSON merge patch): a field left out stays, null clears it."""
+    account = await service.write_account(session, account_id, body, precondition, resolver)
+    return ACCOUNT.resource(account)
+
+
+@router.delete(
+    "/{account_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(*DELETING, AccountNotFound, AccountHasItems),
+)
+async def delete_account(
+    account_id: Id,
+    query: Annotated[AccountDeleteQuery, Query()],
+    statement_session: StatementSessionDep,
+    session: SessionDep,
+    precondition: PreconditionDep,
+) -> Response:
+    """Delete an account; one that owns items only together with them (`cascade`)."""
+    if query.cascade:
+        await service.delete_account_with_items(session, account_id, precondition)
+    else:
+        await service.delete_account(statement_session, account_id, precondition)
+    return no_content()

@@ -1,0 +1,90 @@
+"""The rules of accounts; each function is one operation on the session it is given."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from dns.resolver import Resolver
+from pydantic import MISSING
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts import emails
+from app.accounts.schemas import (
+    AccountChange,
+    AccountCreate,
+    AccountQuery,
+    AccountRead,
+    AccountReplace,
+)
+from app.database.constraints import conflicts
+from app.database.pages import Order, Page, fetch_page
+from app.database.schema import columns_of
+from app.database.writes import Precondition, Target, delete_row, update_row
+from app.errors import AccountHasItems, AccountNotFound, EmailTaken
+from app.models import Account, Item
+
+TARGET = Target(Account, columns_of(Account, AccountRead), AccountNotFound)
+_CONFLICTS = {"uq_accounts_email_key": EmailTaken}
+
+
+async def list_accounts(session: AsyncSession, query: AccountQuery) -> Page:
+    order = Order(Account.created, Account.id, descending=True)
+    statement = select(*TARGET.columns)
+    return await fetch_page(session, statement, query, order, binding="accounts")
+
+
+async def create_account(
+    session: AsyncSession, body: AccountCreate, resolver: Resolver | None
+) -> AccountRead:
+    await emails.require_deliverable(body.email, resolver)
+    values = _with_email_key(body.model_dump())
+    with conflicts(_CONFLICTS):
+        result = await session.execute(insert(Account).values(values).returning(*TARGET.columns))
+    return cast(AccountRead, dict(result.mappings().one()))
+
+
+async def retrieve_account(session: AsyncSession, account_id: UUID) -> AccountRead:
+    result = await session.execute(select(*TARGET.columns).where(Account.id == account_id))
+    row = result.mappings().one_or_none()
+    if row is None:
+        raise AccountNotFound
+    return cast(AccountRead, dict(row))
+
+
+async def write_account(
+    session: AsyncSession,
+    account_id: UUID,
+    body: AccountReplace | AccountChange,
+    precondition: Precondition,
+    resolver: Resolver | None,
+) -> AccountRead:
+    """Replace an account, or change the fields that the body names."""
+    precondition = body.precondition(account_id, precondition)
+    if body.email is not MISSING:
+        await emails.require_deliverable(body.email, resolver)
+    values = _with_email_key(body.values())
+    with conflicts(_CONFLICTS):
+        row = await update_row(session, TARGET, account_id, values, precondition)
+    return cast(AccountRead, row)
+
+
+async def delete_account(
+    session: AsyncSession, account_id: UUID, precondition: Precondition
+) -> None:
+    with conflicts({"fk_items_account_id": AccountHasItems}):
+        await delete_row(session, TARGET, account_id, precondition)
+
+
+async def delete_account_with_items(
+    session: AsyncSession, account_id: UUID, precondition: Precondition
+) -> None:
+    """Needs a transaction: the account is locked first, so that no item comes in between."""
+    await session.execute(select(Account.id).where(Account.id == account_id).with_for_update())
+    await session.execute(delete(Item).where(Item.account_id == account_id))
+    await delete_row(session, TARGET, account_id, precondition)
+
+
+def _with_email_key(values: dict[str, Any]) -> dict[str, Any]:
+    if "email" in values:
+        values["email_key"] = emails.unique_key(values["email"])
+    return values

@@ -1,0 +1,237 @@
+"""Settings: the four modes and every variable, typed, documented, refused at boot when wrong."""
+
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+
+class ConfigurationError(Exception):
+    """The settings do not let Satchel start; the message names each variable and its mend."""
+
+
+class Mode(StrEnum):
+    development = "development"
+    testing = "testing"
+    staging = "staging"
+    production = "production"
+
+
+# What a mode means where a variable is not set.
+_DEPLOYED: dict[str, Any] = {
+    "log_format": "json",
+    "log_level": "info",
+    "debug": False,
+    "docs_enabled": False,
+    "migrate_on_start": False,
+    "email_deliverability": True,
+}
+MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
+    Mode.development: {
+        "log_format": "console",
+        "log_level": "info",
+        "debug": True,
+        "docs_enabled": True,
+        "migrate_on_start": True,
+        "email_deliverability": False,
+    },
+    Mode.testing: {
+        "log_format": "json",
+        "log_level": "warning",
+        "debug": False,
+        "docs_enabled": True,
+        "migrate_on_start": True,
+        "email_deliverability": False,
+    },
+    Mode.staging: {**_DEPLOYED, "docs_enabled": True},
+    Mode.production: _DEPLOYED,
+}
+
+_URL_OF_MODE = {
+    Mode.development: "development_database_url",
+    Mode.testing: "test_database_url",
+    Mode.staging: "staging_database_url",
+    Mode.production: "production_database_url",
+}
+_URL_FIELDS = (*_URL_OF_MODE.values(), "database_url")
+# psycopg's names for what asyncpg calls otherwise, so that URLs of platforms and tutorials work.
+_RENAMED_OPTIONS = {"sslmode": "ssl"}
+_URL_OPTIONS = {"host", "port", "ssl", "target_session_attrs", "prepared_statement_cache_size"}
+_DRIVERS = {
+    "postgres",
+    "postgresql",
+    "postgresql+asyncpg",
+    "postgresql+psycopg2",
+    "postgresql+psycopg",
+}
+
+
+def parse_database_url(text: str) -> URL:
+    """An asyncpg URL from any of the usual PostgreSQL ones.
+
+    Errors: ValueError, whose message never holds the URL (it may hold a password).
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a URL like postgresql://user:password@host:5432/name") from None
+    if url.drivername not in _DRIVERS:
+        raise ValueError(
+            "must begin with postgresql://, postgresql+asyncpg:// or postgresql+psycopg2://"
+        )
+    if not url.database:
+        raise ValueError("must end with the name of a database, as in postgresql://host/name")
+    options = {_RENAMED_OPTIONS.get(name, name): value for name, value in url.query.items()}
+    if unknown := sorted(options.keys() - _URL_OPTIONS):
+        raise ValueError(f"has options that the driver does not know: {', '.join(unknown)}")
+    return url.set(drivername="postgresql+asyncpg", query=options)
+
+
+def _check_url(value: SecretStr) -> SecretStr:
+    parse_database_url(value.get_secret_value())
+    return value
+
+
+DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to this host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Settings(BaseSettings):
+    """All settings, from the environment and a `.env` file; the environment wins."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    config_mode: Annotated[
+        Mode | None, Field(description="development, testing, staging or production")
+    ] = None
+
+    development_database_url: Annotated[
+        DatabaseURL | None, Field(description="Database of development; unset: the embedded one")
+    ] = None
+    test_database_url: Annotated[
+        DatabaseURL | None, Field(description="Server for the tests; unset: the embedded one")
+    ] = None
+    staging_database_url: Annotated[
+        DatabaseURL | None, Field(description="Database of staging")
+    ] = None
+    production_database_url: Annotated[
+        DatabaseURL | None, Field(description="Database of production")
+    ] = None
+    database_url: Annotated[
+        DatabaseURL | None,
+        Field(description="Used in staging and production where their own is not set"),
+    ] = None
+    pool_size: Annotated[
+        int, Field(ge=1, le=1000, description="Database connections per worker")
+    ] = 10
+    migrate_on_start: Annotated[bool, Field(description="Migrate the schema before serving")]
+    embedded_data_dir: Annotated[
+        Path, Field(description="Where the embedded PostgreSQL keeps its data")
+    ] = Path(".data")
+    pg_bindir: Annotated[
+        Path | None, Field(description="Folder of initdb and postgres, instead of the wheel's")
+    ] = None
+
+    host: Annotated[str, Field(min_length=1, description="Address to serve on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to serve on; 0: any free one")] = (
+        8000
+    )
+    workers: Annotated[int, Field(ge=1, le=256, description="Worker processes")] = 1
+    max_body_size: Annotated[int, Field(ge=1024, description="Largest request body in bytes")] = (
+        1_048_576
+    )
+    require_if_match: Annotated[bool, Field(description="Refuse writes without If-Match (428)")] = (
+        False
+    )
+    docs_enabled: Annotated[bool, Field(description="Serve /docs and /redoc")]
+
+    email_deliverability: Annotated[
+        bool, Field(description="Ask the DNS whether an email's domain takes mail")
+    ]
+    email_dns_timeout: Annotated[
+        float, Field(gt=0, le=30, description="Seconds to wait for the DNS; then the email passes")
+    ] = 2.0
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level logged")
+    ]
+    log_format: Annotated[Literal["console", "json"], Field(description="console or json")]
+    debug: Annotated[bool, Field(description="Log each SQL statement, without its values")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_mode_defaults(cls, values: Any) -> Any:
+        try:
+            mode = Mode(values.get("config_mode") or Mode.development)
+        except ValueError:  # reported by the field itself
+            mode = Mode.development
+        return {**MODE_DEFAULTS[mode], **values}
+
+    @model_validator(mode="after")
+    def _mode_is_said_and_sure(self) -> Self:
+        set_urls = [name.upper() for name in _URL_FIELDS if getattr(self, name) is not None]
+        if self.config_mode is None:
+            if set_urls:
+                raise ValueError(f"{set_urls[0]} is set, so CONFIG_MODE must be said too")
+            if not is_loopback(self.host):
+                raise ValueError("HOST is not a loopback address, so CONFIG_MODE must be said too")
+        if self.mode in (Mode.staging, Mode.production) and self.url is None:
+            raise ValueError(f"{self.url_variable} (or DATABASE_URL) must name the database")
+        return self
+
+    @property
+    def mode(self) -> Mode:
+        return self.config_mode or Mode.development
+
+    @property
+    def url_variable(self) -> str:
+        """The variable that names this mode's database."""
+        return _URL_OF_MODE[self.mode].upper()
+
+    @property
+    def url(self) -> URL | None:
+        """The database of the mode; None: the embedded PostgreSQL."""
+        secret: SecretStr | None = getattr(self, _URL_OF_MODE[self.mode])
+        if secret is None and self.mode in (Mode.staging, Mode.production):
+            secret = self.database_url
+        return None if secret is None else parse_database_url(secret.get_secret_value())
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process; `overrides` (by field name) win over the environment.
+
+    Errors: ConfigurationError, a line for each fault, never with a value in it.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_url=False, include_input=False, include_context=False):
+            name = "_".join(str(part) for part in fault["loc"][:1]).upper()
+            lines.append(f"{name}: {fault['msg']}" if name else fault["msg"])
+        text = "\n".join(line.replace("Value error, ", "").strip() for line in lines)
+        raise ConfigurationError(text) from None

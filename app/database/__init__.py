@@ -1,0 +1,1 @@
+"""The way to PostgreSQL: engines, schema conventions, constraint names, pages, migrations."""

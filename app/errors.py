@@ -1,0 +1,257 @@
+"""Every problem a client may meet: one class per code, free of any web framework."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from typing_extensions import TypedDict
+
+FaultCode = Literal[
+    "required",
+    "unknown",
+    "duplicate",
+    "wrong_type",
+    "invalid_format",
+    "too_short",
+    "too_long",
+    "too_small",
+    "too_large",
+    "null_not_allowed",
+    "read_only",
+    "not_unique",
+    "not_found",
+]
+
+
+class Fault(TypedDict, total=False):
+    """One thing that is wrong with a request, and where: a pointer, a parameter or a header.
+
+    Names only: a value that the client sent is never repeated.
+    """
+
+    pointer: str
+    parameter: str
+    header: str
+    code: FaultCode
+    detail: str
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """An answer other than success. `explanation` is for the page of the problem's type."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+    detail: ClassVar[str]
+    explanation: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail or self.detail)
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+
+class MalformedBody(Problem):
+    status = 400
+    code = "malformed_body"
+    title = "Malformed body"
+    detail = "The body is not well-formed: send one complete document of the declared type."
+    explanation = (
+        "The bytes could not be read as the declared media type: empty or truncated JSON, invalid "
+        "UTF-8, NaN or Infinity, nesting deeper than 64 levels, or a broken multipart body."
+    )
+
+
+class MalformedHeader(Problem):
+    status = 400
+    code = "malformed_header"
+    title = "Malformed header"
+    detail = "A header does not have the form that its specification asks for."
+    explanation = "The `errors` list names the header. Send it in the documented form."
+
+
+class NotFound(Problem):
+    status = 404
+    code = "not_found"
+    title = "Not found"
+    detail = "There is nothing at this path."
+    explanation = (
+        "The path does not exist, or the link that it names (a favorite, a reservation or a wish) "
+        "is not there."
+    )
+
+
+class AccountNotFound(Problem):
+    status = 404
+    code = "account_not_found"
+    title = "Account not found"
+    detail = "No account has this id."
+    explanation = (
+        "With status 404 the account of the path does not exist; with status 422 the account that "
+        "the body refers to does not exist, and `errors` points at the field."
+    )
+
+
+class ItemNotFound(Problem):
+    status = 404
+    code = "item_not_found"
+    title = "Item not found"
+    detail = "No item has this id."
+    explanation = (
+        "With status 404 the item of the path does not exist; with status 422 the item that the "
+        "body refers to does not exist, and `errors` points at the field."
+    )
+
+
+class MethodNotAllowed(Problem):
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+    detail = "This path does not take this method; Allow lists those it takes."
+    explanation = "The `Allow` header of the answer lists all methods of the path."
+
+
+class EmailTaken(Problem):
+    status = 409
+    code = "email_taken"
+    title = "Email already in use"
+    detail = "Another account uses this email. Choose another or update that account."
+    explanation = "Emails are unique without regard to case."
+
+    def __init__(self) -> None:
+        super().__init__(
+            errors=[
+                Fault(
+                    pointer="/email", code="not_unique", detail="Another account uses this email."
+                )
+            ]
+        )
+
+
+class AccountHasItems(Problem):
+    status = 409
+    code = "account_has_items"
+    title = "Account has items"
+    detail = "The account still owns items. Delete them first, or repeat with ?cascade=true."
+    explanation = "An account that owns items is deleted only together with them."
+
+
+class StaleVersion(Problem):
+    status = 412
+    code = "stale_version"
+    title = "Stale version"
+    detail = "The resource has changed since. Read it again, then repeat the change."
+    explanation = (
+        "The ETag of If-Match, or the version in the body, is not the current one. The ETag header "
+        "of this answer is."
+    )
+
+    def __init__(self, current: int) -> None:
+        super().__init__(headers={"ETag": f'"{current}"'})
+
+
+class PreconditionRequired(Problem):
+    status = 428
+    code = "precondition_required"
+    title = "Precondition required"
+    detail = "Send If-Match with the ETag that you read, or the version in the body."
+    explanation = "This server takes no write that could overwrite a change it has not seen."
+
+
+class BodyTooLarge(Problem):
+    status = 413
+    code = "body_too_large"
+    title = "Body too large"
+    detail = "The body is larger than this server takes."
+    explanation = "The limit is 1 MiB unless the operator has set another."
+
+
+class UnsupportedMediaType(Problem):
+    status = 415
+    code = "unsupported_media_type"
+    title = "Unsupported media type"
+    detail = "This operation does not take a body of this Content-Type."
+    explanation = (
+        "POST and PUT take application/json, application/x-www-form-urlencoded or "
+        "multipart/form-data; PATCH takes application/merge-patch+json or application/json; links "
+        "take application/json."
+    )
+
+
+class InvalidRequest(Problem):
+    status = 422
+    code = "invalid_request"
+    title = "Invalid request"
+    detail = "The request breaks the rules that `errors` lists."
+    explanation = "All faults of body, query and path come together; nothing was stored."
+
+
+class InvalidCursor(Problem):
+    status = 422
+    code = "invalid_cursor"
+    title = "Invalid cursor"
+    detail = "This cursor does not belong to this list. Start again without one."
+    explanation = (
+        "A cursor goes with the list, the filters and the sort it was given for, unaltered. Only "
+        "`limit` and `count` may change between pages."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            errors=[
+                Fault(
+                    parameter="cursor",
+                    code="invalid_format",
+                    detail="Take next_cursor from the page before, unaltered.",
+                )
+            ]
+        )
+
+
+class UnknownAccount(AccountNotFound):
+    """The body refers to an account that is not there."""
+
+    status = 422
+
+    def __init__(self, pointer: str = "/account_id") -> None:
+        super().__init__(
+            errors=[Fault(pointer=pointer, code="not_found", detail="No account has this id.")]
+        )
+
+
+class DatabaseUnavailable(Problem):
+    status = 503
+    code = "database_unavailable"
+    title = "Database unavailable"
+    detail = "The database does not answer at the moment. Try again shortly."
+    explanation = (
+        "A write that was under way may or may not have happened: repeat it with its "
+        "Idempotency-Key."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "2"})
+
+
+class InternalError(Problem):
+    status = 500
+    code = "internal"
+    title = "Internal error"
+    detail = "Something went wrong on our side. The request_id finds it in the logs."
+    explanation = "An unexpected fault. Tell the operator the `request_id`."
+
+
+def problem_types() -> dict[str, type[Problem]]:
+    """The class that explains each code: the one that introduced it."""
+    types: dict[str, type[Problem]] = {}
+    pending = list(Problem.__subclasses__())
+    while pending:
+        cls = pending.pop(0)
+        types.setdefault(cls.code, cls)
+        pending += cls.__subclasses__()
+    return types

@@ -1,0 +1,75 @@
+"""From Pydantic's validation errors to the faults of the contract: codes, pointers, no values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast, get_args
+
+from fastapi.exceptions import RequestValidationError
+
+from app.errors import Fault, FaultCode
+from app.http.bodies import Refused
+
+_CODES: Final = frozenset(get_args(FaultCode))
+# Fields that every resource has and no client sets.
+_SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
+
+# Pydantic's error types that tell a limit.
+_BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
+    "missing": ("required", "Is required."),
+    "string_too_short": ("too_short", "Must have at least {min_length} character(s)."),
+    "string_too_long": ("too_long", "Must have at most {max_length} characters."),
+    "greater_than_equal": ("too_small", "Must be at least {ge}."),
+    "greater_than": ("too_small", "Must be more than {gt}."),
+    "less_than_equal": ("too_large", "Must be at most {le}."),
+    "less_than": ("too_large", "Must be less than {lt}."),
+    "too_long": ("too_long", "Must have at most {max_length} values."),
+}
+
+
+def faults_of(error: RequestValidationError, known: Sequence[Fault]) -> list[Fault]:
+    """The faults of a request that FastAPI refused, without those of parameters already `known`."""
+    faults: dict[tuple[str, str], Fault] = {}
+    for raw in error.errors():
+        place, name = _place(raw["loc"])
+        code, detail = _explain(raw, name)
+        faults.setdefault((place, name), cast(Fault, {place: name, "code": code, "detail": detail}))
+    parameters = {fault.get("parameter") for fault in known}
+    return [fault for (_, name), fault in faults.items() if name not in parameters]
+
+
+def _place(loc: Sequence[Any]) -> tuple[str, str]:
+    # Bodies are flat: what follows the field's name is Pydantic's own business.
+    name = str(loc[1]) if len(loc) > 1 else ""
+    if loc[0] == "body":
+        return "pointer", "/" + name.replace("~", "~0").replace("/", "~1") if name else ""
+    return ("header" if loc[0] == "header" else "parameter"), name
+
+
+def _explain(raw: Mapping[str, Any], name: str) -> tuple[FaultCode, str]:
+    kind, value = raw["type"], raw.get("input")
+    if kind == "extra_forbidden":
+        if name.removeprefix("/") in _SYSTEM_FIELDS:
+            return "read_only", "Is set by the system."
+        return "unknown", "No such field."
+    if isinstance(value, Refused):
+        return value.code, value.detail
+    if value is None and kind != "missing":
+        return "null_not_allowed", "Must not be null."
+    if kind in _CODES:  # raised by a validator of our own
+        return kind, raw["msg"]
+    if kind in _BY_TYPE:
+        code, detail = _BY_TYPE[kind]
+        return code, detail.format(**raw.get("ctx", {}))
+    if kind.endswith("_type"):
+        return "wrong_type", f"Must be {_article(kind.removesuffix('_type'))}."
+    return "invalid_format", "Does not have the documented form."
+
+
+_NOUNS: Final = {
+    "string": "text",
+    "model_attributes": "an object",
+    "bool": "true or false",
+}
+
+
+def _article(kind: str) -> str:
+    return _NOUNS.get(kind, "of another type")

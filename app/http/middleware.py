@@ -1,0 +1,105 @@
+"""The one middleware: request id and headers of every answer, HEAD, body limit, log."""
+
+import os
+import re
+import time
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BodyTooLarge, InternalError
+from app.http.problems import problem_response
+
+log = structlog.get_logger("satchel.request")
+
+_OWN_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class RequestMiddleware:
+    """Pure ASGI, and one instead of a stack: each layer costs every request."""
+
+    def __init__(self, app: ASGIApp, max_body_size: int) -> None:
+        self.app = app
+        self.max_body_size = max_body_size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
+        sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
+        limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
+        try:
+            await self.app(scope, limited, sender)
+        except ClientDisconnect:
+            log.info("client went away", method=method, path=scope["path"])
+        except Exception:
+            log.exception("request failed", method=method, route=_route(scope))
+            if sender.status:
+                raise  # the answer is under way: the server breaks the connection
+            await problem_response(InternalError(), scope)(scope, receive, sender)
+        log.info(
+            "request",
+            method=method,
+            route=_route(scope),
+            status=sender.status,
+            ms=round((time.perf_counter() - started) * 1000, 2),
+            request_id=request_id,
+        )
+
+
+def _request_id(own: bytes | None) -> str:
+    if own is not None and _OWN_REQUEST_ID.fullmatch(own):
+        return own.decode()
+    return os.urandom(8).hex()
+
+
+def _route(scope: MutableMapping[str, Any]) -> str | None:
+    """The template of the path: ids and whatever else a client put there stay out of logs."""
+    return getattr(scope.get("route"), "path", None)
+
+
+class _Sender:
+    """Adds the headers of every answer, and drops the body of an answer to HEAD."""
+
+    def __init__(self, send: Send, request_id: bytes, *, without_body: bool) -> None:
+        self.send = send
+        self.status = 0
+        self._own = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
+        self._without_body = without_body
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self._own]
+        elif self._without_body:
+            message["body"] = b""
+        await self.send(message)
+
+
+class _Receiver:
+    """Passes the body on, up to the limit."""
+
+    def __init__(self, receive: Receive, content_length: bytes | None, limit: int) -> None:
+        self.receive = receive
+        self._too_large = bool(content_length) and int(content_length or 0) > limit
+        self._left = limit
+
+    async def __call__(self) -> Message:
+        # A declared length is refused before the client has sent anything.
+        if self._too_large:
+            raise BodyTooLarge(headers={"Connection": "close"})
+        message = await self.receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise BodyTooLarge(headers={"Connection": "close"})
+        return message

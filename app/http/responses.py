@@ -1,0 +1,55 @@
+"""Responses of resources: serialized once, from rows as the database gave them."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+from pydantic import TypeAdapter
+
+from app.database.pages import Page
+
+_CACHE = "private, no-cache"
+
+
+class Json:
+    """Writes one type as JSON responses."""
+
+    def __init__(self, schema: Any) -> None:
+        self._adapter: TypeAdapter[Any] = TypeAdapter(schema)
+
+    def resource(
+        self,
+        resource: Any,
+        *,
+        created_at: str | None = None,
+        known_versions: frozenset[str] = frozenset(),
+    ) -> Response:
+        """A resource with its ETag: 200, 201 with its Location where it was `created_at`, or 304
+        where the client has this version.
+        """
+        version = str(resource["version"])
+        headers = {"Cache-Control": _CACHE, "ETag": f'"{version}"'}
+        if known_versions and (version in known_versions or "*" in known_versions):
+            return Response(status_code=304, headers=headers)
+        if created_at is not None:
+            headers["Location"] = created_at
+        return Response(
+            self._adapter.dump_json(resource),
+            200 if created_at is None else 201,
+            headers,
+            "application/json",
+        )
+
+    def page(self, page: Page, request: Request) -> Response:
+        """A page of a list, with the address of the next one as a Link header."""
+        headers = {"Cache-Control": _CACHE}
+        if page.next_cursor is not None:
+            query = [(k, v) for k, v in request.query_params.multi_items() if k != "cursor"]
+            query.append(("cursor", page.next_cursor))
+            headers["Link"] = f'<{request.scope["path"]}?{urlencode(query)}>; rel="next"'
+        body = {"data": page.rows, "next_cursor": page.next_cursor, "count": page.count}
+        return Response(self._adapter.dump_json(body), 200, headers, "application/json")
+
+
+def no_content() -> Response:
+    return Response(status_code=204)

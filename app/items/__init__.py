@@ -1,0 +1,1 @@
+"""Items: what accounts own."""

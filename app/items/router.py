@@ -1,0 +1,87 @@
+"""The requests of items."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.errors import InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
+from app.fields import Id
+from app.http.conditions import KnownVersionsDep, PreconditionDep
+from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.http.responses import Json, no_content
+from app.http.routes import StrictRoute
+from app.http.sessions import StatementSessionDep
+from app.items import service
+from app.items.schemas import ItemChange, ItemCreate, ItemPage, ItemQuery, ItemRead, ItemReplace
+
+router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
+ITEM = Json(ItemRead)
+PAGE = Json(ItemPage)
+
+
+@router.get("", response_model=ItemPage, responses=problems(*READING, InvalidCursor))
+async def list_items(
+    query: Annotated[ItemQuery, Query()], session: StatementSessionDep, request: Request
+) -> Response:
+    """List items, newest first."""
+    return PAGE.page(await service.list_items(session, query), request)
+
+
+@router.post(
+    "", status_code=201, response_model=ItemRead, responses=problems(*CREATING, UnknownAccount)
+)
+async def create_item(body: ItemCreate, session: StatementSessionDep) -> Response:
+    """Create an item."""
+    item = await service.create_item(session, body)
+    return ITEM.resource(item, created_at=f"/items/{item['id']}")
+
+
+@router.get(
+    "/{item_id}",
+    response_model=ItemRead,
+    responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, ItemNotFound)},
+)
+async def retrieve_item(
+    item_id: Id, session: StatementSessionDep, known_versions: KnownVersionsDep
+) -> Response:
+    """Retrieve an item."""
+    item = await service.retrieve_item(session, item_id)
+    return ITEM.resource(item, known_versions=known_versions)
+
+
+@router.put(
+    "/{item_id}",
+    response_model=ItemRead,
+    responses=problems(*WRITING, ItemNotFound, UnknownAccount),
+)
+async def replace_item(
+    item_id: Id, body: ItemReplace, session: StatementSessionDep, precondition: PreconditionDep
+) -> Response:
+    """Replace an item: an optional field left out becomes null or its default."""
+    return ITEM.resource(await service.write_item(session, item_id, body, precondition))
+
+
+@router.patch(
+    "/{item_id}",
+    response_model=ItemRead,
+    responses=problems(*WRITING, ItemNotFound, UnknownAccount),
+)
+async def change_item(
+    item_id: Id, body: ItemChange, session: StatementSessionDep, precondition: PreconditionDep
+) -> Response:
+    """Change an item (JSON merge patch): a field left out stays, null clears it."""
+    return ITEM.resource(await service.write_item(session, item_id, body, precondition))
+
+
+@router.delete(
+    "/{item_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(*DELETING, ItemNotFound),
+)
+async def delete_item(
+    item_id: Id, session: StatementSessionDep, precondition: PreconditionDep
+) -> Response:
+    """Delete an item."""
+    await service.delete_item(session, item_id, precondition)
+    return no_content()

@@ -1,0 +1,83 @@
+"""The application: settings in, routers and error handlers on, database while it runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response
+from pydantic_core import to_json
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from app import __version__
+from app.accounts import emails
+from app.accounts.router import router as accounts
+from app.config import Settings, load_settings
+from app.database.engine import autocommit, log_statements, make_engine
+from app.database.migrations import older_revisions
+from app.http.docs import add_docs
+from app.http.middleware import RequestMiddleware
+from app.http.openapi import DocumentedAPI
+from app.http.problems import add_problems
+from app.items.router import router as items
+from app.ops.health import router as health
+from app.ops.logs import configure_logs
+from app.ops.server import database_url, migrate_database
+
+root = APIRouter(include_in_schema=False)
+
+
+@root.get("/")
+async def hello(request: Request) -> Response:
+    """Says what this is and where its documentation lies."""
+    body = {
+        "message": "Hello World!",
+        "name": request.app.title,
+        "version": request.app.version,
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+    }
+    return Response(
+        to_json(body), headers={"Cache-Control": "private, no-cache"}, media_type="application/json"
+    )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    with database_url(settings) as url:
+        if settings.migrate_on_start:
+            await migrate_database(url, settings)
+        engine = make_engine(url, settings)
+        if settings.debug:
+            log_statements(engine)
+        app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+        app.state.statement_sessions = async_sessionmaker(autocommit(engine))
+        app.state.older_revisions = older_revisions()
+        try:
+            yield
+        finally:
+            await engine.dispose()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """A new application; without settings, with those of the environment."""
+    settings = settings or load_settings()
+    configure_logs(settings)
+    app = DocumentedAPI(
+        title="Satchel",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    app.state.email_resolver = (
+        emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
+    )
+    add_problems(app)
+    for router in (root, accounts, items, health):
+        app.include_router(router)
+    if settings.docs_enabled:
+        add_docs(app)
+    app.add_middleware(RequestMiddleware, max_body_size=settings.max_body_size)
+    return app

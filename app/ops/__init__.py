@@ -1,0 +1,1 @@
+"""Running Satchel: the server, probes and logs."""

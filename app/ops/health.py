@@ -1,0 +1,37 @@
+"""Probes: whether the process lives, and whether it can serve."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+router = APIRouter(include_in_schema=False)
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@router.get("/livez")
+async def livez() -> Response:
+    """Touches nothing: a process that answers lives."""
+    return _health({"status": "pass"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Whether the database answers and has the schema that this build needs."""
+    checks = {"database": "pass", "schema": "pass"}
+    try:
+        async with request.app.state.statement_sessions() as session:
+            applied = set(await session.scalars(text("SELECT version_num FROM alembic_version")))
+    except (SQLAlchemyError, OSError):
+        checks = {"database": "fail", "schema": "fail"}
+    else:
+        if applied & request.app.state.older_revisions or not applied:
+            checks["schema"] = "fail"
+    failed = "fail" in checks.values()
+    status = "fail" if failed else "pass"
+    return _health({"status": status, "checks": checks}, status_code=503 if failed else 200)
+
+
+def _health(body: object, status_code: int = 200) -> Response:
+    return Response(to_json(body), status_code, _NO_STORE, "application/health+json")

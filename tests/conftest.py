@@ -1,0 +1,303 @@
+"""What tests stand on: a real PostgreSQL, a migrated database, applications and servers.
+
+Most tests run on one connection whose transaction is rolled back. Tests about commits, concurrency
+or restarts get a database of their own, cloned from the migrated template.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import NullPool
+
+from app.config import Mode, Settings, parse_database_url
+from app.database.embedded import embedded_postgres
+from app.database.migrations import migrate
+from app.main import create_app
+
+# The environment of whoever runs the tests must not change them, and no test may touch the
+# database that a variable names: only the server that TEST_DATABASE_URL names is used.
+TEST_SERVER = os.environ.get("TEST_DATABASE_URL")
+for _name in Settings.model_fields:
+    os.environ.pop(_name.upper(), None)
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def make_settings(**values: Any) -> Settings:
+    """Settings from these values alone."""
+    return Settings(_env_file=None, **{"config_mode": Mode.testing, **values})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_program(name: str, package: str) -> str:
+    """The path of a program that is not Python's; the test is skipped without it.
+
+    With REQUIRE_ALL=1 nothing is skipped.
+    """
+    path = shutil.which(name)
+    if path is None:
+        message = f"{name} is missing: install the package {package}"
+        if os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Iterator[Path]:
+    """A directory in memory where the system has one: its path must be short, for sockets."""
+    memory = Path("/dev/shm")
+    parent = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="satchel-", dir=parent) as home:
+        yield Path(home)
+
+
+@pytest.fixture(scope="session")
+def database_server(server_home: Path) -> Iterator[URL]:
+    """A PostgreSQL for the whole run: the one that TEST_DATABASE_URL names, or the embedded one."""
+    if TEST_SERVER:
+        yield parse_database_url(TEST_SERVER)
+    else:
+        with embedded_postgres(server_home / "pg", settings=FAST) as url:
+            yield make_url(url)
+
+
+async def _on_server(server: URL, *statements: str) -> None:
+    engine = create_async_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+@pytest.fixture(scope="session")
+async def template(database_server: URL) -> AsyncIterator[URL]:
+    """A migrated database under a random name, to be cloned and never changed."""
+    name = f"satchel_test_{secrets.token_hex(6)}"
+    await _on_server(database_server, f'CREATE DATABASE "{name}"')
+    url = database_server.set(database=name)
+    engine = create_async_engine(url, poolclass=NullPool)
+    await migrate(engine)
+    await engine.dispose()
+    yield url
+    await _on_server(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+async def clone_database(
+    database_server: URL, template: URL
+) -> AsyncIterator[Callable[[], Awaitable[URL]]]:
+    """Makes migrated, empty databases; all are dropped at the end."""
+    names: list[str] = []
+
+    async def clone() -> URL:
+        names.append(f"{template.database}_{len(names)}")
+        await _on_server(
+            database_server, f'CREATE DATABASE "{names[-1]}" TEMPLATE "{template.database}"'
+        )
+        return database_server.set(database=names[-1])
+
+    yield clone
+    for name in names:
+        await _on_server(database_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def database(clone_database: Callable[[], Awaitable[URL]]) -> URL:
+    """An empty database of this test's own."""
+    return await clone_database()
+
+
+@pytest.fixture(scope="session")
+async def shared_engine(clone_database: Callable[[], Awaitable[URL]]) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(await clone_database())
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def connection(shared_engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection in a transaction that is rolled back when the test ends."""
+    async with shared_engine.connect() as connection:
+        transaction = await connection.begin()
+        yield connection
+        await transaction.rollback()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The settings of `app`; a test module may override them."""
+    return make_settings()
+
+
+@pytest.fixture
+def app(connection: AsyncConnection, settings: Settings) -> FastAPI:
+    """The application on `connection`: all that it writes is gone after the test."""
+    application = create_app(settings)
+    sessions = async_sessionmaker(
+        connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+    )
+    application.state.sessions = sessions
+    application.state.statement_sessions = _each_committed(sessions)
+    application.state.older_revisions = frozenset()
+    return application
+
+
+def _each_committed(sessions: Any) -> Callable[[], Any]:
+    """Like AUTOCOMMIT on one connection: what a session did stays for the next one."""
+
+    @contextlib.asynccontextmanager
+    async def session() -> AsyncIterator[Any]:
+        async with sessions.begin() as inner:
+            yield inner
+
+    return session
+
+
+def client_of(application: FastAPI) -> httpx2.AsyncClient:
+    """A client that talks to the application in this process."""
+    transport = httpx2.ASGITransport(application, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://satchel.test")
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(app) as client:
+        yield client
+
+
+@pytest.fixture
+def statements(connection: AsyncConnection) -> Iterator[list[str]]:
+    """The SQL statements that the test's connection ran, without savepoints."""
+    seen: list[str] = []
+
+    def record(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    sync = connection.sync_connection
+    assert sync is not None
+    event.listen(sync, "before_cursor_execute", record)
+    yield seen
+    event.remove(sync, "before_cursor_execute", record)
+
+
+@contextlib.asynccontextmanager
+async def running_app(database: URL, **values: Any) -> AsyncIterator[FastAPI]:
+    """The application with its own engine on a real database, as a worker runs it."""
+    url = database.render_as_string(hide_password=False)
+    application = create_app(make_settings(test_database_url=url, **values))
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+@pytest.fixture
+async def committed_client(database: URL) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application that really commits, on a database of its own."""
+    async with running_app(database) as application, client_of(application) as client:
+        yield client
+
+
+class Server:
+    """`satchel serve` as a process of its own."""
+
+    def __init__(self, environment: dict[str, str], *options: str, cwd: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = cwd / "server.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port), *options],
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
+                cwd=cwd,
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait_until_ready(self, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended: {self.log.read_text()}")
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the server is not ready: {self.log.read_text()}")
+
+    def stop(self, signum: int = signal.SIGTERM, seconds: float = 30) -> int:
+        """End the process and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers, waits until they are ready, and stops them when the test ends."""
+    servers: list[Server] = []
+
+    def start(environment: dict[str, str], *options: str) -> Server:
+        servers.append(Server(environment, *options, cwd=tmp_path))
+        servers[-1].wait_until_ready()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def server_environment(database: URL) -> dict[str, str]:
+    return {
+        "CONFIG_MODE": "testing",
+        "TEST_DATABASE_URL": database.render_as_string(hide_password=False),
+    }
+
+
+@pytest.fixture
+async def server_url(database: URL, start_server: Callable[..., Server]) -> str:
+    """The address of a running server with an empty database."""
+    server: Server = await asyncio.to_thread(start_server, server_environment(database))
+    return server.url
+
+
+@pytest.fixture
+def chromium() -> str:
+    return find_program("chromium", "chromium")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for all that was skipped, naming what to install."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})
+    if reasons:
+        terminalreporter.write_line(f"Left out: {'; '.join(reasons)}")

@@ -1,0 +1,40 @@
+"""Valid bodies, each with whatever a test wants to be different."""
+
+import itertools
+from typing import Any
+
+import httpx2
+
+_numbers = itertools.count(1)
+
+
+def account_body(**fields: Any) -> dict[str, Any]:
+    number = next(_numbers)
+    return {"email": f"person{number}@example.com", "username": f"person{number}", **fields}
+
+
+def item_body(account_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "account_id": account_id,
+        "name": f"Item {next(_numbers)}",
+        "price": "19.90",
+        "image_link": "https://example.com/item.jpg",
+        **fields,
+    }
+
+
+async def create_account(client: httpx2.AsyncClient, **fields: Any) -> dict[str, Any]:
+    answer = await client.post("/accounts", json=account_body(**fields))
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def create_item(
+    client: httpx2.AsyncClient, account_id: str | None = None, **fields: Any
+) -> dict[str, Any]:
+    owner = account_id or (await create_account(client))["id"]
+    answer = await client.post("/items", json=item_body(owner, **fields))
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
