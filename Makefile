@@ -75,3 +75,7 @@ revision: $(VENV)/dev ## Write a migration from the models (m="what changes")
 
 clean: ## Remove the virtual environment and caches (data stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
+
+.PHONY: vendor-docs
+vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for another version)
+	@scripts/vendor_docs.sh
