@@ -1,6 +1,7 @@
 """How Alembic reaches the schema: on a connection it is handed, or writing SQL for a review."""
 
 from alembic import context
+
 from app.models import Account
 
 connection = context.config.attributes.get("connection")

@@ -163,6 +163,45 @@ class PreconditionRequired(Problem):
     explanation = "This server takes no write that could overwrite a change it has not seen."
 
 
+class AccountHasReservation(Problem):
+    status = 409
+    code = "account_has_reservation"
+    title = "Account has a reservation"
+    detail = "The account holds a reservation of another item. Delete that one first."
+    explanation = "An account holds at most one reservation."
+
+
+class ItemAlreadyReserved(Problem):
+    status = 409
+    code = "item_already_reserved"
+    title = "Item already reserved"
+    detail = "Another account has reserved this item."
+    explanation = "An item is reserved by at most one account."
+
+
+class IdempotencyInFlight(Problem):
+    status = 409
+    code = "idempotency_in_flight"
+    title = "Request in flight"
+    detail = "A request with this Idempotency-Key is still running. Repeat it shortly."
+    explanation = "Once the first request is answered, a repeat gets the same answer."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class IdempotencyKeyReused(Problem):
+    status = 422
+    code = "idempotency_key_reused"
+    title = "Idempotency-Key reused"
+    detail = "This Idempotency-Key belongs to another request. Take a new key for a new request."
+    explanation = "A key stands for one request: the same fields at the same path, for 24 hours."
+
+    def __init__(self) -> None:
+        detail = "Belongs to a request with other fields."
+        super().__init__(errors=[Fault(header="Idempotency-Key", code="not_unique", detail=detail)])
+
+
 class BodyTooLarge(Problem):
     status = 413
     code = "body_too_large"
@@ -221,6 +260,17 @@ class UnknownAccount(AccountNotFound):
     def __init__(self, pointer: str = "/account_id") -> None:
         super().__init__(
             errors=[Fault(pointer=pointer, code="not_found", detail="No account has this id.")]
+        )
+
+
+class UnknownItem(ItemNotFound):
+    """The body refers to an item that is not there."""
+
+    status = 422
+
+    def __init__(self, pointer: str = "/item_id") -> None:
+        super().__init__(
+            errors=[Fault(pointer=pointer, code="not_found", detail="No item has this id.")]
         )
 
 

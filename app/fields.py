@@ -126,13 +126,15 @@ Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 MAX_PRICE = Decimal("9999999999.99")
 _CENT = Decimal("0.01")
-_PRICE_TEXT = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+_PRICE_TEXT = re.compile(r"-?\d{1,40}(\.\d{1,2})?", re.ASCII)
 
 
 def _parse_price(value: Any) -> Any:
     if isinstance(value, str):
         if not _PRICE_TEXT.fullmatch(value):
-            raise fault("invalid_format", "Must be a decimal number such as 19.90.")
+            raise fault(
+                "invalid_format", "Must be a number with at most 2 decimals, such as 19.90."
+            )
         number = Decimal(value)
     elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         number = Decimal(value)
@@ -147,9 +149,10 @@ def _parse_price(value: Any) -> Any:
     return number.quantize(_CENT).copy_abs()
 
 
+PRICE_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"
 PRICE_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,2})?$"},
+        {"type": "string", "pattern": PRICE_PATTERN},
         {"type": "number", "minimum": 0, "maximum": 9999999999.99, "multipleOf": 0.01},
     ]
 }
@@ -160,6 +163,14 @@ Price = Annotated[
         {"type": "string", "pattern": r"^[0-9]{1,10}\.[0-9]{2}$", "examples": ["19.90"]}
     ),
 ]
+
+
+PriceFilter = Annotated[
+    Decimal,
+    BeforeValidator(_parse_price),
+    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN}),
+]
+FilterText = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class SystemFields(BaseModel):

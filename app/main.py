@@ -18,10 +18,13 @@ from app.http.docs import add_docs
 from app.http.middleware import RequestMiddleware
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
+from app.items.router import owned_router as owned_items
 from app.items.router import router as items
+from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
 from app.ops.server import database_url, migrate_database
+from app.ops.sweeper import sweeping
 
 root = APIRouter(include_in_schema=False)
 
@@ -54,7 +57,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.statement_sessions = async_sessionmaker(autocommit(engine))
         app.state.older_revisions = older_revisions()
         try:
-            yield
+            async with sweeping(app.state.statement_sessions):
+                yield
         finally:
             await engine.dispose()
 
@@ -75,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
     )
     add_problems(app)
-    for router in (root, accounts, items, health):
+    for router in (root, accounts, items, owned_items, favorites, reservations, wishes, health):
         app.include_router(router)
     if settings.docs_enabled:
         add_docs(app)

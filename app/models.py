@@ -4,22 +4,26 @@ Alembic's migrations create it (`make revision`); the rules that the database ca
 here, so that no path around the API can store what the API refuses.
 """
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     Numeric,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.database.schema import Resource
+from app.database.schema import Base, Created, Resource
 
 # Sorted and compared by code point, whatever the database's own locale is.
 CText = Text(collation="C")
@@ -37,7 +41,14 @@ class Account(Resource):
     country: Mapped[str | None] = mapped_column(CText)
     phone_number: Mapped[str | None] = mapped_column(CText)
 
+    # One to many: an account owns items.
     items: Mapped[list["Item"]] = relationship(back_populates="account", lazy="raise")
+    # Many to one: an account has one favorite, an item is the favorite of many.
+    favorite: Mapped["Favorite | None"] = relationship(back_populates="account", lazy="raise")
+    # One to one: an account holds one reservation, an item is reserved once.
+    reservation: Mapped["Reservation | None"] = relationship(back_populates="account", lazy="raise")
+    # Many to many: accounts wish for items, with a note on each wish.
+    wishes: Mapped[list["Wish"]] = relationship(back_populates="account", lazy="raise")
 
     __table_args__ = (
         UniqueConstraint("email_key"),
@@ -48,7 +59,27 @@ class Account(Resource):
         CheckConstraint("phone_number ~ '^\\+[1-9][0-9]{1,14}$'", name="phone_number_format"),
         CheckConstraint("version >= 1", name="version_range"),
         Index(None, "created", "id"),
+        Index(None, "updated", "id"),
+        Index(None, "username", "id"),
+        Index(None, "country", "created", "id"),
+        Index(None, "dob"),
     )
+
+
+# The words of an item: name and description taken together, punctuation (of ASCII and of the
+# blocks where Unicode keeps it) ignored. Text search would take 1.5 or example.com for one word.
+PUNCTUATION = "[\\x01-\\x2f:-@\\[-`{-\\x7f\\u00a0-\\u00bf\\u2000-\\u206f\\u3000-\\u303f]+"
+ITEM_WORDS = (
+    "to_tsvector('simple', regexp_replace("
+    f"items.name || ' ' || coalesce(items.description, ''), '{PUNCTUATION}', ' ', 'g'))"
+)
+
+
+def has_words(words: str) -> ColumnElement[bool]:
+    """An item that has all of these words, in the form that the index of words serves."""
+    plain = func.regexp_replace(words, text(f"'{PUNCTUATION}'"), " ", "g")
+    query = func.plainto_tsquery(text("'simple'"), plain)
+    return literal_column(ITEM_WORDS).bool_op("@@")(query)
 
 
 class Item(Resource):
@@ -62,6 +93,9 @@ class Item(Resource):
     image_link: Mapped[str] = mapped_column(CText)
 
     account: Mapped[Account] = relationship(back_populates="items", lazy="raise")
+    favorites: Mapped[list["Favorite"]] = relationship(back_populates="item", lazy="raise")
+    reservation: Mapped["Reservation | None"] = relationship(back_populates="item", lazy="raise")
+    wishes: Mapped[list["Wish"]] = relationship(back_populates="item", lazy="raise")
 
     __table_args__ = (
         CheckConstraint("char_length(name) BETWEEN 1 AND 50", name="name_length"),
@@ -71,6 +105,81 @@ class Item(Resource):
         CheckConstraint("image_link ~* '^https?://'", name="image_link_scheme"),
         CheckConstraint("version >= 1", name="version_range"),
         Index(None, "created", "id"),
+        Index(None, "updated", "id"),
+        Index(None, "name", "id"),
+        Index(None, "price", "id"),
+        Index("ix_items_words", text(ITEM_WORDS.replace("items.", "")), postgresql_using="gin"),
         # Serves the foreign key and the items of one account in the default order.
         Index(None, "account_id", "created", "id"),
     )
+
+
+class Favorite(Base):
+    """Many to one: the key is the account, so each has one at the most."""
+
+    __tablename__ = "favorites"
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    item_id: Mapped[UUID] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"))
+    created: Mapped[Created]
+
+    account: Mapped[Account] = relationship(back_populates="favorite", lazy="raise")
+    item: Mapped[Item] = relationship(back_populates="favorites", lazy="raise")
+
+    __table_args__ = (Index(None, "item_id", "created", "account_id"),)
+
+
+class Reservation(Base):
+    """One to one: both ends are unique."""
+
+    __tablename__ = "reservations"
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    item_id: Mapped[UUID] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"), unique=True)
+    created: Mapped[Created]
+
+    account: Mapped[Account] = relationship(back_populates="reservation", lazy="raise")
+    item: Mapped[Item] = relationship(back_populates="reservation", lazy="raise")
+
+
+class Wish(Base):
+    """Many to many: an association with a field of its own."""
+
+    __tablename__ = "wishes"
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    item_id: Mapped[UUID] = mapped_column(
+        ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
+    )
+    note: Mapped[str | None] = mapped_column(CText)
+    created: Mapped[Created]
+
+    account: Mapped[Account] = relationship(back_populates="wishes", lazy="raise")
+    item: Mapped[Item] = relationship(back_populates="wishes", lazy="raise")
+
+    __table_args__ = (
+        CheckConstraint("char_length(note) <= 1000", name="note_length"),
+        Index(None, "account_id", "created", "item_id"),
+        Index(None, "item_id", "created", "account_id"),
+    )
+
+
+class IdempotencyKey(Base):
+    """The answer that a repeated request gets. Without a status the first one still runs."""
+
+    __tablename__ = "idempotency_keys"
+
+    principal: Mapped[str] = mapped_column(CText, primary_key=True)
+    path: Mapped[str] = mapped_column(CText, primary_key=True)
+    key: Mapped[str] = mapped_column(CText, primary_key=True)
+    fingerprint: Mapped[bytes]
+    expires: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), index=True)
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    body: Mapped[bytes | None]

@@ -8,13 +8,31 @@ import pycountry
 from phonenumbers.geodata.locale import LOCALE_DATA
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
-# English names in daily use that neither of the two data sets has.
+_SAINT = re.compile(r"^st (?=\w)")
+# English names in daily use, and those that browsers show (CLDR's), which the data sets lack.
 _FURTHER_NAMES = {
-    "UK": "GB",
+    "UAE": "AE",
+    "Caribbean Netherlands": "BQ",
+    "Congo - Kinshasa": "CD",
+    "DR Congo": "CD",
+    "Congo - Brazzaville": "CG",
+    "Ivory Coast": "CI",
     "Great Britain": "GB",
+    "UK": "GB",
+    "South Georgia & South Sandwich Islands": "GS",
+    "Hong Kong SAR China": "HK",
+    "Heard & McDonald Islands": "HM",
+    "Republic of Ireland": "IE",
     "Burma": "MM",
-    "Holland": "NL",
+    "Myanmar (Burma)": "MM",
+    "Macao SAR China": "MO",
     "Macau": "MO",
+    "Holland": "NL",
+    "Pitcairn Islands": "PN",
+    "Palestinian Territories": "PS",
+    "Sint Maarten": "SX",
+    "East Timor": "TL",
+    "U.S. Outlying Islands": "UM",
     "Vatican City": "VA",
 }
 
@@ -25,10 +43,11 @@ def alpha_2(name: str) -> str | None:
 
 
 def _key(name: str) -> str:
-    """Case, accents, punctuation and the word `the` make no difference."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
+    """Case, accents and punctuation make no difference, nor do `the`, `&` and `St.`"""
+    text = name.casefold().replace(" & ", " and ").replace(".", "")
+    letters = unicodedata.normalize("NFKD", text)
     words = _NOT_A_LETTER.sub(" ", "".join(c for c in letters if not unicodedata.combining(c)))
-    return words.strip().removeprefix("the ")
+    return _SAINT.sub("saint ", " ".join(word for word in words.split() if word != "the"))
 
 
 @cache
@@ -43,6 +62,8 @@ def _names() -> dict[str, str]:
         for field in ("alpha_2", "alpha_3", "numeric", "name", "official_name", "common_name"):
             if value := getattr(country, field, None):
                 names[_key(value)] = code
+                # "Korea, Republic of" is the Republic of Korea.
+                names[_key(" ".join(reversed(value.split(", ", 1))))] = code
     known = {country.alpha_2 for country in pycountry.countries}
     names |= {_key(name): code for name, code in _FURTHER_NAMES.items()}
     return {key: code for key, code in names.items() if code in known}

@@ -1,17 +1,30 @@
 """Phone numbers: from what people write to E.164."""
 
+import re
+import unicodedata
+
 import phonenumbers
+
+# Digits of any script between the marks that people group them with. The parser would take more,
+# and drop in silence what it cannot read: words, extensions, a second number.
+_WRITTEN = re.compile(r"\(?[+\uff0b]?[\d\s()\[\]./\u2010-\u2015\u2212-]+")
+MAX_DIGITS = 15
 
 
 def e164(text: str, country: str | None) -> str | None:
     """The E.164 form of an international number, or of a national one of the `country` (alpha-2).
 
-    None where it is no possible number, or where something would be lost, such as an extension.
+    None where it is no valid number, or is longer than E.164 allows.
     """
+    # Address books put invisible marks of direction around numbers.
+    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    if not _WRITTEN.fullmatch(visible):
+        return None
     try:
-        number = phonenumbers.parse(text, country)
+        number = phonenumbers.parse(visible, country)
     except phonenumbers.NumberParseException:
         return None
-    if number.extension or not phonenumbers.is_valid_number(number):
+    if not phonenumbers.is_valid_number(number):
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return normal if len(normal) <= len("+") + MAX_DIGITS else None

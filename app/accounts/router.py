@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from dns.resolver import Resolver
+from dns.asyncresolver import Resolver
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.accounts import service
@@ -18,10 +18,11 @@ from app.accounts.schemas import (
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
 from app.fields import Id
 from app.http.conditions import KnownVersionsDep, PreconditionDep
+from app.http.idempotency import KeyedSessionDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
 from app.http.responses import Json, no_content
 from app.http.routes import StrictRoute
-from app.http.sessions import SessionDep, StatementSessionDep
+from app.http.sessions import ListSessionDep, SessionDep, StatementSessionDep
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)
@@ -38,7 +39,7 @@ ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
 
 @router.get("", response_model=AccountPage, responses=problems(*READING, InvalidCursor))
 async def list_accounts(
-    query: Annotated[AccountQuery, Query()], session: StatementSessionDep, request: Request
+    query: Annotated[AccountQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List accounts, newest first."""
     return PAGE.page(await service.list_accounts(session, query), request)
@@ -48,7 +49,7 @@ async def list_accounts(
     "", status_code=201, response_model=AccountRead, responses=problems(*CREATING, EmailTaken)
 )
 async def create_account(
-    body: AccountCreate, session: StatementSessionDep, resolver: ResolverDep
+    body: AccountCreate, session: KeyedSessionDep, resolver: ResolverDep
 ) -> Response:
     """Create an account."""
     account = await service.create_account(session, body, resolver)

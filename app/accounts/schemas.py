@@ -1,7 +1,7 @@
 """What an account looks like to clients: created, replaced, changed, read and listed."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -18,7 +18,17 @@ from typing_extensions import TypedDict
 
 from app.accounts import countries, emails, phones
 from app.database.pages import PageQuery
-from app.fields import NOT_BLANK, Date, Flag, Instant, Stripped, SystemFields, fault
+from app.fields import (
+    NOT_BLANK,
+    Date,
+    FilterText,
+    Flag,
+    Instant,
+    InstantIn,
+    Stripped,
+    SystemFields,
+    fault,
+)
 
 EARLIEST_DOB = date(1900, 1, 1)
 
@@ -61,13 +71,14 @@ def _check_phone_number(value: Any, info: ValidationInfo) -> Any:
         raise fault("too_long", "Must have at most 50 characters.")
     country = info.data.get("country")
     number = phones.e164(value, country if isinstance(country, str) else None)
+    # Where the country is at fault itself, a national number may be right.
     if number is None and "country" in info.data:
         raise fault(
             "invalid_format",
             "Must be an international number (+962 79 000 0000), or a national one together with "
             "its country.",
         )
-    return number
+    return number or value
 
 
 Email = Annotated[
@@ -163,8 +174,27 @@ class AccountPage(TypedDict):
     count: int | None
 
 
+AccountSort = Literal[
+    "created", "-created", "updated", "-updated", "email", "-email", "username", "-username"
+]
+
+
 class AccountQuery(PageQuery):
-    """What the list of accounts takes."""
+    """What the list of accounts takes: filters, all of which must hold, and a sort."""
+
+    sort: Annotated[AccountSort, Field(description="`-` sorts descending")] = "-created"
+    email: Annotated[FilterText | MISSING, Field(description="Without regard to case")] = MISSING
+    username: FilterText | MISSING = MISSING
+    username_prefix: FilterText | MISSING = MISSING
+    country: Annotated[
+        list[Country] | MISSING, Field(max_length=50, description="Any of these")
+    ] = MISSING
+    dob_gte: Date | MISSING = MISSING
+    dob_lte: Date | MISSING = MISSING
+    created_gte: InstantIn | MISSING = MISSING
+    created_lt: InstantIn | MISSING = MISSING
+    updated_gte: InstantIn | MISSING = MISSING
+    updated_lt: InstantIn | MISSING = MISSING
 
 
 class AccountDeleteQuery(BaseModel):

@@ -3,7 +3,7 @@
 from typing import Any, cast
 from uuid import UUID
 
-from dns.resolver import Resolver
+from dns.asyncresolver import Resolver
 from pydantic import MISSING
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,20 +17,41 @@ from app.accounts.schemas import (
     AccountReplace,
 )
 from app.database.constraints import conflicts
-from app.database.pages import Order, Page, fetch_page
+from app.database.pages import Listing, Page, fetch_page, starts_with
 from app.database.schema import columns_of
 from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.models import Account, Item
 
 TARGET = Target(Account, columns_of(Account, AccountRead), AccountNotFound)
+LISTING = Listing(
+    "accounts",
+    TARGET.columns,
+    sorts={
+        "created": Account.created,
+        "updated": Account.updated,
+        "email": Account.email_key,
+        "username": Account.username,
+    },
+    tie=Account.id,
+    filters={
+        "email": lambda email: Account.email_key == emails.search_key(email),
+        "username": lambda name: Account.username == name,
+        "username_prefix": lambda prefix: starts_with(Account.username, prefix),
+        "country": Account.country.in_,
+        "dob_gte": lambda day: Account.dob >= day,
+        "dob_lte": lambda day: Account.dob <= day,
+        "created_gte": lambda instant: Account.created >= instant,
+        "created_lt": lambda instant: Account.created < instant,
+        "updated_gte": lambda instant: Account.updated >= instant,
+        "updated_lt": lambda instant: Account.updated < instant,
+    },
+)
 _CONFLICTS = {"uq_accounts_email_key": EmailTaken}
 
 
 async def list_accounts(session: AsyncSession, query: AccountQuery) -> Page:
-    order = Order(Account.created, Account.id, descending=True)
-    statement = select(*TARGET.columns)
-    return await fetch_page(session, statement, query, order, binding="accounts")
+    return await fetch_page(session, LISTING, select(*LISTING.columns), query)
 
 
 async def create_account(
@@ -49,6 +70,12 @@ async def retrieve_account(session: AsyncSession, account_id: UUID) -> AccountRe
     if row is None:
         raise AccountNotFound
     return cast(AccountRead, dict(row))
+
+
+async def require_account(session: AsyncSession, account_id: UUID) -> None:
+    """Errors: AccountNotFound."""
+    if await session.scalar(select(Account.id).where(Account.id == account_id)) is None:
+        raise AccountNotFound
 
 
 async def write_account(

@@ -1,20 +1,13 @@
-"""Keyset pages: the query every list takes, cursors, and the statement of one page.
+"""Keyset pages: the query that every list takes, its filters and sorts, and the page itself.
 
 A page starts where the one before ended (`WHERE (key, id) > (:key, :id) ORDER BY key, id LIMIT n`),
 so page 10,000 costs what page 1 costs and rows that come and go meanwhile shift nothing.
 """
 
-import base64
-import binascii
-import hashlib
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
-from uuid import UUID
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import MISSING, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -22,9 +15,11 @@ from sqlalchemy import ColumnElement, Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.errors import InvalidCursor
+from app.database.counts import count_rows
+from app.database.cursors import decode_cursor, encode_cursor
 
-_CHECKSUM_BYTES = 8
+Column = InstrumentedAttribute[Any]
+Count = Literal["none", "exact", "estimated"]
 
 
 def _digits(value: Any) -> Any:
@@ -34,7 +29,7 @@ def _digits(value: Any) -> Any:
 
 
 class PageQuery(BaseModel):
-    """What every list takes."""
+    """What every list takes. A list adds its `sort` and its filters, named as in its Listing."""
 
     limit: Annotated[
         int, Field(ge=1, le=200, description="Rows on a page"), BeforeValidator(_digits)
@@ -43,6 +38,14 @@ class PageQuery(BaseModel):
         str | MISSING,
         Field(max_length=2000, description="`next_cursor` of the page before; opaque"),
     ] = MISSING
+    count: Annotated[
+        Count,
+        Field(
+            description="`exact`: count the filtered rows, null where that takes more than a "
+            "second; `estimated`: the planner's figure"
+        ),
+    ] = "none"
+    sort: str = "-created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,93 +54,82 @@ class Page:
 
     rows: Sequence[Mapping[str, Any]]
     next_cursor: str | None
-    count: int | None = None
+    count: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A total order: a column, then the id, both in one direction."""
+def _as_row(keys: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(keys, values, strict=False))
 
-    column: InstrumentedAttribute[Any]
-    id: InstrumentedAttribute[UUID]
-    descending: bool
 
-    @property
-    def clause(self) -> list[ColumnElement[Any]]:
-        keys = (self.column, self.id)
-        return [key.desc() if self.descending else key.asc() for key in keys]
+@dataclass(frozen=True)
+class Listing:
+    """What a list consists of.
 
-    def after(self, value: Any, row_id: UUID) -> ColumnElement[bool]:
-        keys = tuple_(self.column, self.id)
-        position = tuple_(value, row_id)
-        return keys < position if self.descending else keys > position
+    columns: of a row, in the order of the read schema.
+    sorts: by their names in the query; each goes with `tie`, a unique column, in one direction.
+    filters: by their names in the query; each makes a condition of the value.
+    shape: from the values of the columns to the row that is read; a plain dict where there is none.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    sorts: Mapping[str, Column]
+    tie: Column
+    filters: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
+    shape: Callable[[Sequence[Any]], Mapping[str, Any]] | None = None
+
+    def conditions(self, query: PageQuery) -> list[ColumnElement[bool]]:
+        given = ((make, getattr(query, name)) for name, make in self.filters.items())
+        return [make(value) for make, value in given if value is not MISSING]
+
+    def row(self, values: Sequence[Any]) -> Mapping[str, Any]:
+        if self.shape is not None:
+            return self.shape(values)
+        return _as_row([column.key for column in self.columns], values)
 
 
 async def fetch_page(
     session: AsyncSession,
+    listing: Listing,
     statement: Select[Any],
     query: PageQuery,
-    order: Order,
-    binding: object,
+    scope: object = None,
 ) -> Page:
-    """One page of `statement`, which must select the order's column and id by their names.
+    """One page of a list, from a statement that selects the listing's columns.
 
-    `binding` is what a cursor is good for: the list, its filters and its sort.
-    Errors: InvalidCursor.
+    scope: what else the statement depends on, such as the parent in the path.
+    One statement, and one for the count where it is asked for. Errors: InvalidCursor.
     """
+    statement = statement.where(*listing.conditions(query))
+    column, tie = listing.sorts[query.sort.removeprefix("-")], listing.tie
+    descending = query.sort.startswith("-")
+    # A cursor is good for this list, with these filters, in this order.
+    binding = [listing.name, scope, query.model_dump(exclude={"limit", "cursor", "count"})]
+
+    page = statement.add_columns(column, tie).limit(query.limit + 1)
+    page = page.order_by(*(key.desc() if descending else key.asc() for key in (column, tie)))
     if query.cursor is not MISSING:
-        value, row_id = decode_cursor(query.cursor, binding, order.column.type.python_type)
-        statement = statement.where(order.after(value, row_id))
+        position = tuple_(*decode_cursor(query.cursor, binding, column.type.python_type))
+        keys = tuple_(column, tie)
+        page = page.where(keys < position if descending else keys > position)
     # One row more than asked for tells whether another page follows.
-    result = await session.execute(statement.order_by(*order.clause).limit(query.limit + 1))
-    rows = [dict(row) for row in result.mappings()]
-    if len(rows) <= query.limit:
-        return Page(rows, next_cursor=None)
-    del rows[-1]
-    last = rows[-1]
-    return Page(rows, encode_cursor(last[order.column.key], last["id"], binding))
+    found = (await session.execute(page)).all()
+    rows = found[: query.limit]
+    next_cursor = None
+    if len(found) > query.limit:
+        next_cursor = encode_cursor(rows[-1][-2], rows[-1][-1], binding)
+    count = await count_rows(session, statement, query.count)
+    return Page([listing.row(row) for row in rows], next_cursor, count)
 
 
-def encode_cursor(value: Any, row_id: UUID, binding: object) -> str:
-    """The opaque position behind a row. A checksum, not a secret: it catches accidents, and a
-    forged position moves nobody but its forger.
+def starts_with(column: Column, prefix: str) -> ColumnElement[bool]:
+    """Text under collation C that begins with `prefix`, as a range that an index serves.
+
+    LIKE would need escapes, and an index only where the planner knows the pattern.
     """
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    payload = json.dumps([text, row_id.hex], ensure_ascii=False, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str, binding: object, value_type: type) -> tuple[Any, UUID]:
-    """The position that a cursor holds. Errors: InvalidCursor."""
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        checksum, payload = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
-        if checksum != _checksum(payload, binding):
-            raise InvalidCursor
-        text, row_id = json.loads(payload)
-        return _parse_value(text, value_type), UUID(row_id)
-    except (ValueError, TypeError, AttributeError, InvalidOperation, binascii.Error):
-        raise InvalidCursor from None
-
-
-def _checksum(payload: bytes, binding: object) -> bytes:
-    bound = json.dumps(binding, default=str, sort_keys=True).encode()
-    return hashlib.blake2b(bound + payload, digest_size=_CHECKSUM_BYTES).digest()
-
-
-def _parse_value(text: str, value_type: type) -> Any:
-    """What a forger may write must not reach the database as something it cannot take."""
-    if value_type is datetime:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            raise ValueError
-        return instant
-    if value_type is Decimal:
-        number = Decimal(text)
-        if not number.is_finite() or abs(number) >= 10**15:
-            raise ValueError
-        return number
-    text.encode()  # a lone surrogate is a ValueError
-    if "\0" in text:
-        raise ValueError
-    return text
+    for position in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[position])
+        if code < 0x10FFFF:
+            after = 0xE000 if code == 0xD7FF else code + 1
+            return (column >= prefix) & (column < prefix[:position] + chr(after))
+    return column >= prefix

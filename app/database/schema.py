@@ -1,7 +1,7 @@
 """Conventions of the schema: the declarative base and how constraints are named."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import Integer, MetaData, func, text
@@ -20,6 +20,13 @@ class Base(DeclarativeBase):
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         }
     )
+
+
+# When a row came into being: the start of the statement, so equal in all its columns.
+Created = Annotated[
+    datetime,
+    mapped_column(TIMESTAMP(timezone=True), server_default=func.statement_timestamp()),
+]
 
 
 class Resource(Base):

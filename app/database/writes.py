@@ -31,7 +31,10 @@ class Precondition:
         return type(self)(versions if self.versions is None else self.versions & versions)
 
     def holds_for(self, entity: type[Resource]) -> ColumnElement[bool]:
-        return true() if self.versions is None else entity.version.in_(self.versions)
+        if self.versions is None:
+            return true()
+        # No row has a version beyond the column's type, and the driver would refuse to ask.
+        return entity.version.in_([version for version in self.versions if version < 2**31])
 
     def require(self, version: int) -> None:
         """Errors: PreconditionRequired, StaleVersion."""
@@ -48,6 +51,10 @@ class Target:
     entity: type[Resource]
     columns: Columns
     not_found: type[Problem]
+
+    def row(self, values: Sequence[Any]) -> dict[str, Any]:
+        """The values of the columns by their names; what follows them is left out."""
+        return dict(zip((column.key for column in self.columns), values, strict=False))
 
 
 async def update_row(
@@ -76,7 +83,11 @@ async def update_row(
         row = (await session.execute(statement)).mappings().one_or_none()
         if row is not None:
             return dict(row)
-    return await _row_left_alone(session, target, row_id, precondition)
+    found = await _row_left_alone(session, target, row_id, precondition)
+    if precondition.versions and any(found.get(k, v) != v for k, v in values.items()):
+        # Another write made this the version asked for only after the first statement looked.
+        raise StaleVersion(found["version"])
+    return found
 
 
 async def delete_row(
@@ -93,8 +104,9 @@ async def delete_row(
         )
         if (await session.execute(statement)).one_or_none() is not None:
             return
-    await _row_left_alone(session, target, row_id, precondition)
-    raise target.not_found  # the row was not there yet when the statement looked
+    found = await _row_left_alone(session, target, row_id, precondition)
+    # When the first statement looked, the row was of another version, or not there yet.
+    raise StaleVersion(found["version"]) if precondition.versions else target.not_found
 
 
 async def _row_left_alone(

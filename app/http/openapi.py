@@ -20,6 +20,9 @@ request together. Writes take `If-Match`, lists are walked by opaque cursors, in
 TAGS = [
     {"name": "accounts", "description": "People and organisations that own items."},
     {"name": "items", "description": "What accounts own."},
+    {"name": "favorites", "description": "Many to one: each account has one favorite item."},
+    {"name": "reservations", "description": "One to one: each account reserves one item."},
+    {"name": "wishes", "description": "Many to many: accounts wish for items, with a note."},
 ]
 _REF = "#/components/schemas/"
 

@@ -20,6 +20,8 @@ from app.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
     Fault,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
     InternalError,
     InvalidRequest,
     MalformedBody,
@@ -54,8 +56,9 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 }
 # The problems that operations of a kind may answer with, besides their own.
 READING = (InvalidRequest, InternalError, DatabaseUnavailable)
-CREATING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
-WRITING = (*CREATING, MalformedHeader, StaleVersion, PreconditionRequired)
+PUTTING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
+CREATING = (*PUTTING, MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused)
+WRITING = (*PUTTING, MalformedHeader, StaleVersion, PreconditionRequired)
 DELETING = (*READING, MalformedHeader, StaleVersion, PreconditionRequired)
 
 

@@ -40,6 +40,12 @@ class Json:
             "application/json",
         )
 
+    def link(self, link: Any, *, is_new: bool = False) -> Response:
+        """A link, which has no ETag: 200, or 201 where it is new."""
+        headers = {"Cache-Control": _CACHE}
+        status = 201 if is_new else 200
+        return Response(self._adapter.dump_json(link), status, headers, "application/json")
+
     def page(self, page: Page, request: Request) -> Response:
         """A page of a list, with the address of the next one as a Link header."""
         headers = {"Cache-Control": _CACHE}
@@ -49,6 +55,11 @@ class Json:
             headers["Link"] = f'<{request.scope["path"]}?{urlencode(query)}>; rel="next"'
         body = {"data": page.rows, "next_cursor": page.next_cursor, "count": page.count}
         return Response(self._adapter.dump_json(body), 200, headers, "application/json")
+
+
+def made(schema: Any) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a PUT that may make what it puts."""
+    return {201: {"description": "Made", "model": schema}}
 
 
 def no_content() -> Response:

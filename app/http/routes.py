@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from app.errors import Fault, InvalidRequest, MalformedBody, UnsupportedMediaType
 from app.http import bodies
 from app.http.faults import faults_of
+from app.http.idempotency import answered_once
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -38,14 +39,14 @@ class ParsedRequest(Request):
         scope = dict(request.scope)
         kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
         scope["headers"] = [*kept, (b"content-type", JSON.encode())]
+        scope["parsed_body"] = parsed
         super().__init__(scope, request.receive)
-        self._parsed = parsed
 
     async def body(self) -> bytes:
         return b"parsed"
 
     async def json(self) -> Any:
-        return self._parsed
+        return self.scope["parsed_body"]
 
 
 def _refuse_query_faults(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
@@ -69,6 +70,8 @@ class StrictRoute(APIRoute):
     body_types: ClassVar[tuple[str, ...]] = (JSON, FORM, MULTIPART)
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if "POST" in options["methods"]:
+            endpoint = answered_once(endpoint)
         super().__init__(path, _refuse_query_faults(endpoint), **options)
 
     @property
@@ -98,6 +101,12 @@ class StrictRoute(APIRoute):
                 raise InvalidRequest(errors=faults + faults_of(error, known=faults)) from None
 
         return handle_strictly
+
+
+class JsonRoute(StrictRoute):
+    """A route that takes JSON only."""
+
+    body_types = (JSON,)
 
 
 def _query_parameters(dependant: Dependant) -> dict[str, bool]:

@@ -21,7 +21,16 @@ async def get_statement_session(request: Request) -> AsyncIterator[AsyncSession]
         yield session
 
 
+async def get_list_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """For lists: single statements, but a transaction where an exact count needs a time limit."""
+    exact = request.query_params.get("count") == "exact"
+    state = request.app.state
+    async with state.sessions.begin() if exact else state.statement_sessions() as session:
+        yield session
+
+
 # scope="function": the dependency ends, and so the transaction commits, before the response is
 # sent. With the framework's default a failing commit reaches the client as a success.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 StatementSessionDep = Annotated[AsyncSession, Depends(get_statement_session, scope="function")]
+ListSessionDep = Annotated[AsyncSession, Depends(get_list_session, scope="function")]

@@ -4,24 +4,36 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.errors import InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
+from app.errors import AccountNotFound, InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
 from app.fields import Id
 from app.http.conditions import KnownVersionsDep, PreconditionDep
+from app.http.idempotency import KeyedSessionDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
 from app.http.responses import Json, no_content
 from app.http.routes import StrictRoute
-from app.http.sessions import StatementSessionDep
+from app.http.sessions import ListSessionDep, StatementSessionDep
 from app.items import service
-from app.items.schemas import ItemChange, ItemCreate, ItemPage, ItemQuery, ItemRead, ItemReplace
+from app.items.schemas import (
+    ItemChange,
+    ItemCreate,
+    ItemPage,
+    ItemQuery,
+    ItemRead,
+    ItemReplace,
+    OwnedItemQuery,
+)
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
+owned_router = APIRouter(
+    prefix="/accounts/{account_id}/items", tags=["items"], route_class=StrictRoute
+)
 ITEM = Json(ItemRead)
 PAGE = Json(ItemPage)
 
 
 @router.get("", response_model=ItemPage, responses=problems(*READING, InvalidCursor))
 async def list_items(
-    query: Annotated[ItemQuery, Query()], session: StatementSessionDep, request: Request
+    query: Annotated[ItemQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List items, newest first."""
     return PAGE.page(await service.list_items(session, query), request)
@@ -30,7 +42,7 @@ async def list_items(
 @router.post(
     "", status_code=201, response_model=ItemRead, responses=problems(*CREATING, UnknownAccount)
 )
-async def create_item(body: ItemCreate, session: StatementSessionDep) -> Response:
+async def create_item(body: ItemCreate, session: KeyedSessionDep) -> Response:
     """Create an item."""
     item = await service.create_item(session, body)
     return ITEM.resource(item, created_at=f"/items/{item['id']}")
@@ -85,3 +97,16 @@ async def delete_item(
     """Delete an item."""
     await service.delete_item(session, item_id, precondition)
     return no_content()
+
+
+@owned_router.get(
+    "", response_model=ItemPage, responses=problems(*READING, InvalidCursor, AccountNotFound)
+)
+async def list_account_items(
+    account_id: Id,
+    query: Annotated[OwnedItemQuery, Query()],
+    session: ListSessionDep,
+    request: Request,
+) -> Response:
+    """List the items that an account owns, newest first."""
+    return PAGE.page(await service.list_account_items(session, account_id, query), request)

@@ -1,7 +1,7 @@
 """What an item looks like to clients: created, replaced, changed, read and listed."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import MISSING, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -11,16 +11,20 @@ from typing_extensions import TypedDict
 from app.database.pages import PageQuery
 from app.fields import (
     NOT_BLANK,
+    FilterText,
     Id,
     Instant,
+    InstantIn,
     Price,
+    PriceFilter,
     PriceIn,
     Stripped,
     SystemFields,
     fault,
 )
 
-_HTTP_URL = re.compile(r"https?://[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)
+# Url() takes http:///host for http://host, which others do not.
+_HTTP_URL = re.compile(r"https?://(?!/)[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)
 
 
 def _check_image_link(value: Any) -> Any:
@@ -112,5 +116,28 @@ class ItemPage(TypedDict):
     count: int | None
 
 
-class ItemQuery(PageQuery):
+ItemSort = Literal["created", "-created", "updated", "-updated", "name", "-name", "price", "-price"]
+
+
+class OwnedItemQuery(PageQuery):
+    """What the list of one account's items takes: filters, all of which must hold, and a sort."""
+
+    sort: Annotated[ItemSort, Field(description="`-` sorts descending")] = "-created"
+    name: FilterText | MISSING = MISSING
+    name_prefix: FilterText | MISSING = MISSING
+    price_gte: PriceFilter | MISSING = MISSING
+    price_lte: PriceFilter | MISSING = MISSING
+    created_gte: InstantIn | MISSING = MISSING
+    created_lt: InstantIn | MISSING = MISSING
+    updated_gte: InstantIn | MISSING = MISSING
+    updated_lt: InstantIn | MISSING = MISSING
+    q: Annotated[
+        FilterText | MISSING,
+        Field(description="Words that name and description, taken together, must all have"),
+    ] = MISSING
+
+
+class ItemQuery(OwnedItemQuery):
     """What the list of items takes."""
+
+    account_id: Annotated[Id | MISSING, Field(description="The owner")] = MISSING

@@ -1,5 +1,6 @@
 """The rules of items; each function is one operation on the session it is given."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
@@ -7,23 +8,67 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.service import require_account
 from app.database.constraints import conflicts
-from app.database.pages import Order, Page, fetch_page
+from app.database.pages import Listing, Page, fetch_page, starts_with
 from app.database.schema import columns_of
 from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import ItemNotFound, UnknownAccount
-from app.items.schemas import ItemChange, ItemCreate, ItemQuery, ItemRead, ItemReplace
-from app.models import Item
+from app.items.schemas import (
+    ItemChange,
+    ItemCreate,
+    ItemQuery,
+    ItemRead,
+    ItemReplace,
+    OwnedItemQuery,
+)
+from app.models import Account, Item, has_words
 
 TARGET = Target(Item, columns_of(Item, ItemRead), ItemNotFound)
+_FILTERS: dict[str, Any] = {
+    "name": lambda name: Item.name == name,
+    "name_prefix": lambda prefix: starts_with(Item.name, prefix),
+    "price_gte": lambda price: Item.price >= price,
+    "price_lte": lambda price: Item.price <= price,
+    "created_gte": lambda instant: Item.created >= instant,
+    "created_lt": lambda instant: Item.created < instant,
+    "updated_gte": lambda instant: Item.updated >= instant,
+    "updated_lt": lambda instant: Item.updated < instant,
+    "q": has_words,
+}
+OWNED_LISTING = Listing(
+    "account items",
+    TARGET.columns,
+    sorts={
+        "created": Item.created,
+        "updated": Item.updated,
+        "name": Item.name,
+        "price": Item.price,
+    },
+    tie=Item.id,
+    filters=_FILTERS,
+)
+LISTING = replace(
+    OWNED_LISTING,
+    name="items",
+    filters={**_FILTERS, "account_id": lambda owner: Item.account_id == owner},
+)
 DEFAULT_PRICE = Decimal("0.00")
 _CONFLICTS = {"fk_items_account_id": UnknownAccount}
 
 
 async def list_items(session: AsyncSession, query: ItemQuery) -> Page:
-    order = Order(Item.created, Item.id, descending=True)
-    statement = select(*TARGET.columns)
-    return await fetch_page(session, statement, query, order, binding="items")
+    return await fetch_page(session, LISTING, select(*LISTING.columns), query)
+
+
+async def list_account_items(
+    session: AsyncSession, account_id: UUID, query: OwnedItemQuery
+) -> Page:
+    statement = select(*LISTING.columns).join(Account.items).where(Account.id == account_id)
+    page = await fetch_page(session, OWNED_LISTING, statement, query, scope=account_id)
+    if not page.rows:
+        await require_account(session, account_id)
+    return page
 
 
 async def create_item(session: AsyncSession, body: ItemCreate) -> ItemRead:
@@ -39,6 +84,12 @@ async def retrieve_item(session: AsyncSession, item_id: UUID) -> ItemRead:
     if row is None:
         raise ItemNotFound
     return cast(ItemRead, dict(row))
+
+
+async def require_item(session: AsyncSession, item_id: UUID) -> None:
+    """Errors: ItemNotFound."""
+    if await session.scalar(select(Item.id).where(Item.id == item_id)) is None:
+        raise ItemNotFound
 
 
 async def write_item(

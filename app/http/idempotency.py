@@ -1,0 +1,77 @@
+"""Idempotency-Key: a repeated POST has its effect once and is given its first answer again."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from hashlib import blake2b
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import Fault, MalformedHeader
+from app.idempotency import Answer, Attempt, claim, keep
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+# The principal of who has no credentials.
+ANONYMOUS = "anonymous"
+_KEPT_HEADERS = ("cache-control", "etag", "location")
+
+
+async def get_keyed_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Single statements; for a request with a key a transaction, which stores its answer too."""
+    attempt = _attempt_of(request)
+    if attempt is None:
+        async with request.app.state.statement_sessions() as session:
+            yield session
+    else:
+        async with request.app.state.sessions.begin() as session:
+            session.info[Attempt] = attempt
+            yield session
+
+
+KeyedSessionDep = Annotated[AsyncSession, Depends(get_keyed_session, scope="function")]
+
+
+def answered_once(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
+    """The endpoint of a POST, whose `session` must be a KeyedSessionDep.
+
+    It runs when the request is found valid, and its answer is stored before the transaction
+    commits. Whatever is not a success raises, so the transaction forgets the key.
+    """
+
+    @wraps(endpoint)
+    async def answer(*args: Any, session: AsyncSession, **kwargs: Any) -> Response:
+        attempt: Attempt | None = session.info.get(Attempt)
+        if attempt is None:
+            return await endpoint(*args, session=session, **kwargs)
+        stored = await claim(session, attempt)
+        if stored is not None:
+            headers = {**stored.headers, "Idempotency-Replayed": "true"}
+            return Response(stored.body, stored.status, headers, "application/json")
+        response = await endpoint(*args, session=session, **kwargs)
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS}
+        await keep(session, attempt, Answer(response.status_code, headers, bytes(response.body)))
+        return response
+
+    return answer
+
+
+def _attempt_of(request: Request) -> Attempt | None:
+    """The keyed request that this is; None: it has no key. Errors: MalformedHeader."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        detail = "Must be given once, as 1 to 255 printable ASCII characters."
+        fault = Fault(header="Idempotency-Key", code="invalid_format", detail=detail)
+        raise MalformedHeader(errors=[fault])
+    return Attempt(ANONYMOUS, request.scope["path"], keys[0], _fingerprint(request))
+
+
+def _fingerprint(request: Request) -> bytes:
+    """Equal for the same fields and query, however they were written: not of the bytes."""
+    query = sorted(request.query_params.multi_items())
+    asked = json.dumps([query, request.scope["parsed_body"]], sort_keys=True, default=str)
+    return blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=32).digest()

@@ -1,0 +1,1 @@
+"""Links between accounts and items: favorites, reservations and wishes."""

@@ -1,0 +1,197 @@
+"""The requests of links."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.errors import (
+    AccountHasReservation,
+    AccountNotFound,
+    InvalidCursor,
+    ItemAlreadyReserved,
+    ItemNotFound,
+    NotFound,
+    UnknownItem,
+)
+from app.fields import Id
+from app.http.problems import PUTTING, READING, problems
+from app.http.responses import Json, made, no_content
+from app.http.routes import JsonRoute
+from app.http.sessions import ListSessionDep, StatementSessionDep
+from app.links import service
+from app.links.schemas import (
+    AccountLink,
+    AccountLinkPage,
+    AccountWishPage,
+    ItemLink,
+    ItemWish,
+    ItemWishPage,
+    LinkQuery,
+    LinkReplace,
+    WishReplace,
+)
+
+favorites = APIRouter(tags=["favorites"], route_class=JsonRoute)
+reservations = APIRouter(tags=["reservations"], route_class=JsonRoute)
+wishes = APIRouter(tags=["wishes"], route_class=JsonRoute)
+
+ITEM_LINK = Json(ItemLink)
+ACCOUNT_LINK = Json(AccountLink)
+ACCOUNT_LINK_PAGE = Json(AccountLinkPage)
+ITEM_WISH = Json(ItemWish)
+ITEM_WISH_PAGE = Json(ItemWishPage)
+ACCOUNT_WISH_PAGE = Json(AccountWishPage)
+
+
+@favorites.get(
+    "/accounts/{account_id}/favorite",
+    response_model=ItemLink,
+    responses=problems(*READING, AccountNotFound, NotFound),
+)
+async def retrieve_favorite(account_id: Id, session: StatementSessionDep) -> Response:
+    """Retrieve the favorite item of an account."""
+    return ITEM_LINK.link(await service.retrieve_favorite(session, account_id))
+
+
+@favorites.put(
+    "/accounts/{account_id}/favorite",
+    response_model=ItemLink,
+    responses={**made(ItemLink), **problems(*PUTTING, AccountNotFound, UnknownItem)},
+)
+async def put_favorite(account_id: Id, body: LinkReplace, session: StatementSessionDep) -> Response:
+    """Make an item the favorite of an account, instead of another if it has one."""
+    link, is_new = await service.put_favorite(session, account_id, body.item_id)
+    return ITEM_LINK.link(link, is_new=is_new)
+
+
+@favorites.delete(
+    "/accounts/{account_id}/favorite",
+    status_code=204,
+    response_class=Response,
+    responses=problems(*READING, AccountNotFound, NotFound),
+)
+async def delete_favorite(account_id: Id, session: StatementSessionDep) -> Response:
+    """Leave an account without a favorite."""
+    await service.delete_favorite(session, account_id)
+    return no_content()
+
+
+@favorites.get(
+    "/items/{item_id}/favorited-by",
+    response_model=AccountLinkPage,
+    responses=problems(*READING, ItemNotFound, InvalidCursor),
+)
+async def list_favorited_by(
+    item_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
+) -> Response:
+    """List the accounts whose favorite an item is, the latest first."""
+    return ACCOUNT_LINK_PAGE.page(await service.list_favorited_by(session, item_id, query), request)
+
+
+@reservations.get(
+    "/accounts/{account_id}/reservation",
+    response_model=ItemLink,
+    responses=problems(*READING, AccountNotFound, NotFound),
+)
+async def retrieve_reservation(account_id: Id, session: StatementSessionDep) -> Response:
+    """Retrieve the reservation that an account holds."""
+    return ITEM_LINK.link(await service.retrieve_reservation(session, account_id))
+
+
+@reservations.put(
+    "/accounts/{account_id}/reservation",
+    response_model=ItemLink,
+    responses={
+        **made(ItemLink),
+        **problems(
+            *PUTTING, AccountNotFound, UnknownItem, AccountHasReservation, ItemAlreadyReserved
+        ),
+    },
+)
+async def put_reservation(
+    account_id: Id, body: LinkReplace, session: StatementSessionDep
+) -> Response:
+    """Reserve an item for an account."""
+    link, is_new = await service.put_reservation(session, account_id, body.item_id)
+    return ITEM_LINK.link(link, is_new=is_new)
+
+
+@reservations.delete(
+    "/accounts/{account_id}/reservation",
+    status_code=204,
+    response_class=Response,
+    responses=problems(*READING, AccountNotFound, NotFound),
+)
+async def delete_reservation(account_id: Id, session: StatementSessionDep) -> Response:
+    """Give up the reservation that an account holds."""
+    await service.delete_reservation(session, account_id)
+    return no_content()
+
+
+@reservations.get(
+    "/items/{item_id}/reservation",
+    response_model=AccountLink,
+    responses=problems(*READING, ItemNotFound, NotFound),
+)
+async def retrieve_item_reservation(item_id: Id, session: StatementSessionDep) -> Response:
+    """Retrieve the reservation of an item."""
+    return ACCOUNT_LINK.link(await service.retrieve_item_reservation(session, item_id))
+
+
+@wishes.get(
+    "/accounts/{account_id}/wishes",
+    response_model=ItemWishPage,
+    responses=problems(*READING, AccountNotFound, InvalidCursor),
+)
+async def list_wishes(
+    account_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
+) -> Response:
+    """List the items that an account wishes for, the latest wish first."""
+    return ITEM_WISH_PAGE.page(await service.list_wishes(session, account_id, query), request)
+
+
+@wishes.get(
+    "/accounts/{account_id}/wishes/{item_id}",
+    response_model=ItemWish,
+    responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
+)
+async def retrieve_wish(account_id: Id, item_id: Id, session: StatementSessionDep) -> Response:
+    """Retrieve the wish of an account for an item."""
+    return ITEM_WISH.link(await service.retrieve_wish(session, account_id, item_id))
+
+
+@wishes.put(
+    "/accounts/{account_id}/wishes/{item_id}",
+    response_model=ItemWish,
+    responses={**made(ItemWish), **problems(*PUTTING, AccountNotFound, ItemNotFound)},
+)
+async def put_wish(
+    account_id: Id, item_id: Id, body: WishReplace, session: StatementSessionDep
+) -> Response:
+    """Let an account wish for an item, or replace the note of its wish."""
+    wish, is_new = await service.put_wish(session, account_id, item_id, body.note)
+    return ITEM_WISH.link(wish, is_new=is_new)
+
+
+@wishes.delete(
+    "/accounts/{account_id}/wishes/{item_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
+)
+async def delete_wish(account_id: Id, item_id: Id, session: StatementSessionDep) -> Response:
+    """Let an account no longer wish for an item."""
+    await service.delete_wish(session, account_id, item_id)
+    return no_content()
+
+
+@wishes.get(
+    "/items/{item_id}/wished-by",
+    response_model=AccountWishPage,
+    responses=problems(*READING, ItemNotFound, InvalidCursor),
+)
+async def list_wished_by(
+    item_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
+) -> Response:
+    """List the accounts that wish for an item, the latest wish first."""
+    return ACCOUNT_WISH_PAGE.page(await service.list_wished_by(session, item_id, query), request)

@@ -1,0 +1,91 @@
+"""What links look like to clients."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from app.accounts.schemas import AccountRead
+from app.database.pages import PageQuery
+from app.fields import Id, Instant
+from app.items.schemas import ItemRead
+
+Note = Annotated[str, Field(max_length=1000, examples=["For the hall"])]
+
+
+class LinkReplace(BaseModel):
+    """The item of a favorite or of a reservation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    item_id: Id
+
+
+class WishReplace(BaseModel):
+    """A wish: a note left out becomes null."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Note | None = None
+
+
+class ItemLink(TypedDict):
+    """The item that an account has as its favorite, or holds a reservation of."""
+
+    item: ItemRead
+    created: Instant
+
+
+class AccountLink(TypedDict):
+    """An account that has an item as its favorite, or holds a reservation of it."""
+
+    account: AccountRead
+    created: Instant
+
+
+class ItemWish(TypedDict):
+    """An item that an account wishes for."""
+
+    item: ItemRead
+    note: Annotated[str | None, Field(max_length=1000)]
+    created: Instant
+
+
+class AccountWish(TypedDict):
+    """An account that wishes for an item."""
+
+    account: AccountRead
+    note: Annotated[str | None, Field(max_length=1000)]
+    created: Instant
+
+
+class AccountLinkPage(TypedDict):
+    """A page of accounts that have an item as their favorite."""
+
+    data: Annotated[list[AccountLink], Field(max_length=200)]
+    next_cursor: str | None
+    count: int | None
+
+
+class ItemWishPage(TypedDict):
+    """A page of the items that an account wishes for."""
+
+    data: Annotated[list[ItemWish], Field(max_length=200)]
+    next_cursor: str | None
+    count: int | None
+
+
+class AccountWishPage(TypedDict):
+    """A page of the accounts that wish for an item."""
+
+    data: Annotated[list[AccountWish], Field(max_length=200)]
+    next_cursor: str | None
+    count: int | None
+
+
+class LinkQuery(PageQuery):
+    """What the lists of links take; they sort by when the link was made."""
+
+    sort: Annotated[Literal["created", "-created"], Field(description="`-` sorts descending")] = (
+        "-created"
+    )

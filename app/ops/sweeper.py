@@ -1,0 +1,53 @@
+"""Deletes expired idempotency keys, a batch at a time."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.idempotency import SWEEP_SIZE, sweep
+
+log = structlog.get_logger("satchel.sweeper")
+
+INTERVAL = 600.0  # seconds, on average
+
+Sessions = Callable[[], AsyncSession]
+
+
+async def sweep_all(sessions: Sessions) -> int:
+    """Delete all that has expired and return how many keys it was."""
+    total = 0
+    while True:
+        async with sessions() as session:
+            swept = await sweep(session)
+        total += swept
+        if swept < SWEEP_SIZE:
+            return total
+
+
+@asynccontextmanager
+async def sweeping(sessions: Sessions) -> AsyncIterator[None]:
+    """Sweeps now and then while the block runs."""
+    task = asyncio.create_task(_sweep_now_and_then(sessions))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _sweep_now_and_then(sessions: Sessions) -> None:
+    while True:
+        # Spread, so that many workers do not sweep at once.
+        await asyncio.sleep(INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311
+        try:
+            swept = await sweep_all(sessions)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("sweep failed", error=type(error).__name__)
+        else:
+            log.debug("swept", keys=swept)
