@@ -9,6 +9,7 @@ import pwd
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -335,6 +336,18 @@ class TestCrashes:
         (home / "socket").mkdir(mode=0o700)
         assert Home(home).ready_pid() is None
 
+    def test_a_socket_on_which_somebody_listens_is_kept(self, home: Path) -> None:
+        place = Home(home)
+        place.socket_dir.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(place.socket_path))
+            server.listen()
+            assert place.listening_pid() == os.getpid()
+            cluster.forget_stale_socket(place)
+            assert place.socket_path.exists()
+        cluster.forget_stale_socket(place)
+        assert not place.socket_path.exists()
+
     def test_a_server_started_by_hand_is_left_alone(self, home: Path) -> None:
         with embedded_postgres(home, settings=FAST):
             pass
@@ -353,20 +366,33 @@ class TestCrashes:
         cluster.forget_stale_pid(tmp_path)
         assert not (tmp_path / "postmaster.pid").exists()
 
+    @pytest.mark.parametrize(("folder", "kept"), [("data", True), ("other", False)])
+    def test_a_process_that_may_not_be_looked_at_is_known_by_its_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, kept: bool
+    ) -> None:
+        def forbidden(_: Path) -> Path:
+            raise PermissionError
+
+        data = tmp_path / "data"
+        data.mkdir()
+        command = ["sh", "-c", "echo; read line", "-D", str(tmp_path / folder)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lives:
+            assert lives.stdout is not None
+            lives.stdout.readline()
+            (data / "postmaster.pid").write_text(f"{lives.pid}\n")
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "readlink", forbidden)
+                cluster.forget_stale_pid(data)
+            lives.communicate()
+        assert (data / "postmaster.pid").exists() is kept
+
     def test_a_pid_file_is_kept_where_nothing_is_known(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def hidden(_: Path) -> Path:
-            raise PermissionError
-
-        pid_file = tmp_path / "postmaster.pid"
-        pid_file.write_text("1\n")
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "readlink", hidden)
-            cluster.forget_stale_pid(tmp_path)
+        (tmp_path / "postmaster.pid").write_text("1\n")
         monkeypatch.setattr(cluster, "_PROC", tmp_path / "none")
         cluster.forget_stale_pid(tmp_path)
-        assert pid_file.exists()
+        assert (tmp_path / "postmaster.pid").exists()
 
     def test_an_earlier_server_that_stays_is_not_doubled(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
@@ -387,7 +413,8 @@ class TestStopping:
     def test_a_server_is_asked_ever_less_kindly(
         self, monkeypatch: pytest.MonkeyPatch, deaf_to: str, end: signal.Signals
     ) -> None:
-        monkeypatch.setattr(launch, "_FAREWELLS", [(n, 0.2) for n, _ in launch._FAREWELLS])
+        monkeypatch.setattr(launch, "_FAST", 0.2)
+        monkeypatch.setattr(launch, "_IMMEDIATE", 0.2)
         script = f"trap '' HUP {deaf_to}; echo; while :; do sleep 0.1; done"
         with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -488,6 +515,59 @@ class TestWhomItRunsAs:
             privileges.choose_user(tmp_path)
         assert privileges.choose_user(tmp_path / "none").uid == me + 1
 
+    @pytest.mark.parametrize(
+        ("unshare", "drops"), [("exit 0", False), ("exit 1", True), (None, True)]
+    )
+    def test_root_is_taken_for_another_or_becomes_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unshare: str | None, drops: bool
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        if unshare is not None:
+            write_program(tmp_path / "unshare", unshare)
+        user = privileges.choose_user(tmp_path / "none")
+        assert user.drops is drops
+        assert (user.uid != 0) is drops
+        assert (user.wrapper == ()) is drops
+
+    def test_root_serves_the_data_of_another_as_that_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if AS_ROOT:
+            os.chown(tmp_path, 7, 8)
+        owner = tmp_path.stat()
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        user = privileges.choose_user(tmp_path)
+        assert user == privileges.ServerUser(owner.st_uid, owner.st_gid, drops=True)
+
+    def test_only_a_place_on_the_way_is_opened_to_the_other(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = privileges.ServerUser(os.geteuid() + 1, os.getegid() + 1, drops=True)
+        other.check_reach(Path("/usr/bin"))
+        monkeypatch.setattr("app.database.embedded.server.choose_user", lambda _: other)
+        with pytest.raises(EmbeddedError, match=f"user {other.uid}.* cannot enter /"):
+            embedded_postgres(home).__enter__()
+        assert home.stat().st_mode & 0o777 == 0o711
+        assert home.parent.stat().st_mode & 0o777 == 0o700
+
+    def test_all_data_change_hands_but_not_what_links_lead_to(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[tuple[Path, int, int, bool]] = []
+        monkeypatch.setattr(
+            os, "chown", lambda *place, follow_symlinks: given.append((*place, follow_symlinks))
+        )
+        (tmp_path / "base").mkdir()
+        (tmp_path / "base" / "link").symlink_to("/")
+        me = os.geteuid()
+        privileges.ServerUser(me, 8).take(tmp_path)
+        privileges.ServerUser(me, 8, drops=True).take(tmp_path)
+        assert given == []
+        privileges.ServerUser(me + 1, 8, drops=True).take(tmp_path)
+        paths = tmp_path, tmp_path / "base", tmp_path / "base" / "link"
+        assert given == [(path, me + 1, 8, False) for path in paths]
+
     def test_root_needs_an_account_to_run_it_as(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -531,7 +611,7 @@ class TestChild:
     def test_it_says_what_cannot_be_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", ["child.py", str(os.getppid()), "", "", "/none"])
         monkeypatch.setattr(sys, "platform", "darwin")
-        with pytest.raises(SystemExit, match="^/none cannot be run: "):
+        with pytest.raises(SystemExit, match=r"^/none cannot be run: "):
             runpy.run_path(child.__file__, run_name="__main__")
 
     @pytest.fixture
@@ -554,6 +634,24 @@ class TestRefusals:
         monkeypatch.setattr(sys, "platform", "win32")
         with pytest.raises(EmbeddedError, match=r"not on win32.* DEVELOPMENT_DATABASE_URL"):
             embedded_postgres(home).__enter__()
+
+    def test_they_are_refused_by_name_not_by_what_they_lack(self) -> None:
+        lacking = """
+import os, signal, socket, structlog, subprocess, sys
+sys.modules["fcntl"] = sys.modules["pwd"] = None
+del os.O_NOFOLLOW, os.geteuid, signal.SIGKILL, signal.SIGQUIT, socket.AF_UNIX
+import app.database.embedded
+sys.platform = "win32"
+"""
+        answer = subprocess.run(
+            [sys.executable, "-c", lacking + USER, "home"],
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("The embedded PostgreSQL runs on Linux and macOS")
 
     def test_data_of_another_version_are_refused(self, home: Path) -> None:
         with embedded_postgres(home, settings=FAST):

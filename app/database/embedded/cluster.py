@@ -38,23 +38,16 @@ def forget_stale_pid(data: Path) -> None:
 
     PostgreSQL refuses to start while the process named there lives, and after a crash, above all in
     a restarted container, that number may be anybody's, or a zombie's that nobody reaps. Servers of
-    ours are gone, since server.lock is ours. One that was started by hand works in the data
-    directory; that one, or one that may not be looked at, or a system without /proc, is left to
-    PostgreSQL's own judgement.
+    ours are gone, since server.lock is ours. One that was started by hand is left to PostgreSQL's
+    own judgement, and so is every one where there is no /proc.
     """
     pid_file = data / "postmaster.pid"
     if not (pid_file.exists() and _PROC.exists()):
         return
     # A server in single-user mode notes its number with a minus; a power failure leaves NULs.
     number = re.match(rb"-?(\d+)", pid_file.read_bytes())
-    pid = number[1].decode() if number else "none"
-    with contextlib.suppress(PermissionError):
-        try:
-            by_hand = (_PROC / pid / "cwd").readlink() == data.resolve()
-        except (FileNotFoundError, ProcessLookupError):
-            by_hand = False
-        if not by_hand:
-            pid_file.unlink()
+    if number is None or not _serves(_PROC / number[1].decode(), data):
+        pid_file.unlink()
 
 
 def forget_stale_socket(home: Home) -> None:
@@ -62,6 +55,16 @@ def forget_stale_socket(home: Home) -> None:
     if home.listening_pid() is None:
         home.socket_path.unlink(missing_ok=True)
         home.socket_path.with_name(f"{home.socket_path.name}.lock").unlink(missing_ok=True)
+
+
+def _serves(process: Path, data: Path) -> bool:
+    """Whether a process, if it is there and no zombie, is a server on this data directory."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        try:
+            return (process / "cwd").readlink() == data.resolve()
+        except PermissionError:  # another user's, to root without CAP_SYS_PTRACE, as in containers
+            return os.fsencode(data) in (process / "cmdline").read_bytes()
+    return False
 
 
 def _make_cluster(launch: Launch, major: int) -> None:

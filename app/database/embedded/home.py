@@ -71,8 +71,9 @@ class Home:
 
     def log_end(self, since: int = 0) -> str:
         """The last lines of the server's log, from an offset in bytes on."""
-        with contextlib.suppress(OSError):
-            lines = self.log.read_bytes()[since:].decode(errors="replace").splitlines()[-12:]
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(since, file.seek(0, os.SEEK_END) - 8192))
+            lines = file.read().decode(errors="replace").splitlines()[-12:]
             return "\n".join([f"The end of {self.log}:", *lines])
         return ""
 

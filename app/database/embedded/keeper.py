@@ -28,7 +28,8 @@ def embedded_postgres(
 ) -> Iterator[str]:
     """The URL of a PostgreSQL with its data in `home`, running while the block runs.
 
-    `settings` are PostgreSQL's own; without any, what is committed survives a power failure.
+    `settings` are PostgreSQL's own, but where its socket lies is not for them to say; without any,
+    what is committed survives a power failure and nobody comes in by TCP.
     The first process on a home owns the server, later ones share it. When the owner leaves, one of
     those takes over: connections break and the database is away for about half a second. So it is
     when the server itself is killed. Errors: EmbeddedError.
@@ -83,6 +84,7 @@ class Keeper(threading.Thread):
             fault = self._explained(error)
         if fault is not None and self.ready.done():
             log.error("embedded_postgresql_failed", detail=str(fault))
+            self.leaving.wait(1)  # rather than fill the log
         elif fault is not None:
             self.ready.set_exception(fault)
             self.leaving.set()

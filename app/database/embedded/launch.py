@@ -17,8 +17,9 @@ from app.database.embedded.privileges import ServerUser
 
 # Seconds that any wait may take; recovery after a crash is the longest of them.
 PATIENCE = 60.0
-# What a server is asked to leave with, fast shutdown and then immediate, and the seconds it has.
-_FAREWELLS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))
+# Seconds for a fast shutdown, which rolls back and writes all down, and for an immediate one.
+_FAST = 30.0
+_IMMEDIATE = 10.0
 
 
 class Leaving(Exception):  # noqa: N818 (not an error)
@@ -79,7 +80,7 @@ class Launch:
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Asks the server to leave, each time less kindly, and returns when it has left."""
-    for number, seconds in _FAREWELLS:
+    for number, seconds in ((signal.SIGINT, _FAST), (signal.SIGQUIT, _IMMEDIATE)):
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
