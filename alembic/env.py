@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from app.database.migrations import LIMITS
 from app.models import Account
 
 connection = context.config.attributes.get("connection")
@@ -10,6 +11,8 @@ if context.is_offline_mode():
     context.configure(
         dialect_name="postgresql", target_metadata=Account.metadata, literal_binds=True
     )
+    for name, value in LIMITS.items():
+        context.execute(f"SET {name} = '{value}'")
 elif connection is None:
     raise SystemExit("Run `satchel migrate`: it finds the database and locks it.")
 else:

@@ -4,16 +4,19 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import ConfigurationError, Settings, load_settings
 from app.database.embedded import EmbeddedError
 from app.main import create_app
 from app.ops import server
-from app.ops.checks import check_database
+from app.ops.checks import check_database, explain
+from app.ops.logs import configure_logs
+from app.ops.sweeper import sweep_database
 
 app = typer.Typer(
     help="Accounts and the items they own, as a service.",
@@ -24,27 +27,26 @@ app = typer.Typer(
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
-    """What an operator can mend is told in a line or two, without a stack."""
+def _faults_told(**options: Any) -> Iterator[Settings]:
+    """The settings, for a command; what an operator can mend is told in a few lines, no stack."""
     try:
-        yield
+        settings = load_settings(**{k: v for k, v in options.items() if v is not None})
+        configure_logs(settings)
+        yield settings
     except ConfigurationError as error:
         _fail("The settings are wrong:", str(error))
     except EmbeddedError as error:
         _fail("The embedded PostgreSQL does not start:", str(error))
+    except CommandError as error:
+        _fail("The migrations cannot be used:", str(error))
     except (SQLAlchemyError, OSError) as error:
-        _fail("The database cannot be used:", _reason(error))
+        _fail("The database cannot be used (`satchel check` may tell more):", explain(error))
 
 
-def _fail(title: str, text: str) -> None:
+def _fail(title: str, text: str) -> NoReturn:
     typer.secho(title, fg="red", err=True)
     typer.echo("  " + text.replace("\n", "\n  "), err=True)
     raise typer.Exit(1)
-
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {cause}".splitlines()[0]
 
 
 @app.command()
@@ -55,27 +57,24 @@ def serve(
     reload: Annotated[bool, typer.Option(help="Restart when the code changes.")] = False,
 ) -> None:
     """Start the database where none is named, migrate where the mode says so, and serve."""
-    with _faults_told():
-        options = {"host": host, "port": port, "workers": workers}
-        settings = load_settings(**{k: v for k, v in options.items() if v is not None})
+    with _faults_told(host=host, port=port, workers=workers) as settings:
+        if reload and settings.workers > 1:
+            raise ConfigurationError("WORKERS: there is one only with --reload.")
         server.serve(settings, reload=reload)
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest revision; may run on many machines at once."""
-    with _faults_told():
-        settings = load_settings()
-        with server.database_url(settings) as url:
-            asyncio.run(server.migrate_database(url, settings))
-        typer.echo("The schema is up to date.")
+    with _faults_told() as settings, server.database_url(settings) as url:
+        asyncio.run(server.migrate_database(url, settings))
+    typer.echo("The schema is up to date.")
 
 
 @app.command()
 def check() -> None:
     """Look at the settings and the database, and name each fault with its mend."""
-    with _faults_told():
-        settings = load_settings()
+    with _faults_told() as settings:
         typer.echo(f"ok     settings (mode {settings.mode})")
         with server.database_url(settings) as url:
             faults = asyncio.run(check_database(url, settings))
@@ -87,18 +86,26 @@ def check() -> None:
 
 
 @app.command()
+def sweep() -> None:
+    """Delete the expired idempotency keys, as servers do by themselves now and then."""
+    with _faults_told() as settings, server.database_url(settings) as url:
+        swept = asyncio.run(sweep_database(url, settings))
+    typer.echo(f"Expired keys deleted: {swept}")
+
+
+@app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    with _faults_told():
-        document = create_app(Settings(_env_file=None)).openapi()
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    with _faults_told() as settings:
+        document = create_app(settings).openapi()
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @app.command(hidden=True)
 def revision(message: str) -> None:
     """Write a migration from the difference between the models and the migrated database."""
-    with _faults_told():
-        server.write_revision(load_settings(), message)
+    with _faults_told() as settings:
+        server.write_revision(settings, message)
 
 
 def main() -> None:

@@ -1,17 +1,12 @@
 """Settings: the four modes and every variable, typed, documented, refused at boot when wrong."""
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -67,7 +62,14 @@ _URL_OF_MODE = {
 _URL_FIELDS = (*_URL_OF_MODE.values(), "database_url")
 # psycopg's names for what asyncpg calls otherwise, so that URLs of platforms and tutorials work.
 _RENAMED_OPTIONS = {"sslmode": "ssl"}
-_URL_OPTIONS = {"host", "port", "ssl", "target_session_attrs", "prepared_statement_cache_size"}
+# What the driver takes, and in which form.
+_URL_OPTIONS = {
+    "host": ".+",
+    "port": r"\d{1,5}",
+    "ssl": "disable|allow|prefer|require|verify-ca|verify-full",
+    "target_session_attrs": "any|primary|standby|read-write|read-only|prefer-standby",
+    "prepared_statement_cache_size": r"\d+",
+}
 _DRIVERS = {
     "postgres",
     "postgresql",
@@ -92,9 +94,19 @@ def parse_database_url(text: str) -> URL:
         )
     if not url.database:
         raise ValueError("must end with the name of a database, as in postgresql://host/name")
-    options = {_RENAMED_OPTIONS.get(name, name): value for name, value in url.query.items()}
-    if unknown := sorted(options.keys() - _URL_OPTIONS):
-        raise ValueError(f"has options that the driver does not know: {', '.join(unknown)}")
+    if "@" in f"{url.host}{url.database}":  # a piece of the password, to be shown by any error
+        raise ValueError("has an @ too many: one in a password is written %40")
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise ValueError("has a port that is not in 1 to 65535")
+    options = {}
+    for name, value in url.query.items():
+        option = _RENAMED_OPTIONS.get(name, name)
+        if option not in _URL_OPTIONS:
+            raise ValueError(f"has the option {name}, which the driver does not know")
+        values = [value] if isinstance(value, str) else value
+        if not all(re.fullmatch(_URL_OPTIONS[option], each) for each in values):
+            raise ValueError(f"has a value of {name} that the driver does not know")
+        options[option] = value
     return url.set(drivername="postgresql+asyncpg", query=options)
 
 
@@ -109,7 +121,7 @@ DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to this host."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -130,20 +142,21 @@ class Settings(BaseSettings):
     ] = None
 
     development_database_url: Annotated[
-        DatabaseURL | None, Field(description="Database of development; unset: the embedded one")
+        DatabaseURL | None,
+        Field(description="URL of development's database; unset: embedded"),
     ] = None
     test_database_url: Annotated[
-        DatabaseURL | None, Field(description="Server for the tests; unset: the embedded one")
+        DatabaseURL | None, Field(description="URL of testing's database; unset: embedded")
     ] = None
     staging_database_url: Annotated[
-        DatabaseURL | None, Field(description="Database of staging")
+        DatabaseURL | None, Field(description="URL of staging's database")
     ] = None
     production_database_url: Annotated[
-        DatabaseURL | None, Field(description="Database of production")
+        DatabaseURL | None, Field(description="URL of production's database")
     ] = None
     database_url: Annotated[
         DatabaseURL | None,
-        Field(description="Used in staging and production where their own is not set"),
+        Field(description="URL for staging and production, where their own is not set"),
     ] = None
     pool_size: Annotated[
         int, Field(ge=1, le=1000, description="Database connections per worker")
@@ -228,10 +241,11 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f".env cannot be read: {error}") from None
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "_".join(str(part) for part in fault["loc"][:1]).upper()
-            lines.append(f"{name}: {fault['msg']}" if name else fault["msg"])
-        text = "\n".join(line.replace("Value error, ", "").strip() for line in lines)
-        raise ConfigurationError(text) from None
+            name = "".join(f"{part}: " for part in fault["loc"][:1]).upper()
+            lines.append(name + fault["msg"].removeprefix("Value error, "))
+        raise ConfigurationError("\n".join(lines)) from None

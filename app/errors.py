@@ -1,7 +1,7 @@
 """Every problem a client may meet: one class per code, free of any web framework."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Required
 
 from typing_extensions import TypedDict
 
@@ -31,8 +31,8 @@ class Fault(TypedDict, total=False):
     pointer: str
     parameter: str
     header: str
-    code: FaultCode
-    detail: str
+    code: Required[FaultCode]
+    detail: Required[str]
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word

@@ -7,7 +7,7 @@ states in the JSON schema what it checks, so that generated clients know it too.
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, LiteralString
+from typing import Annotated, Any, Final, LiteralString
 from uuid import UUID
 
 from pydantic import (
@@ -56,18 +56,26 @@ def _strip(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+# What is refused before any schema is asked, said for clients: NUL is no text.
+TEXT: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
 # For required text: surrounding white space goes, and something must remain.
 Stripped = BeforeValidator(_strip)
-NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}
+NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
 
-
+EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 Id = Annotated[
     UUID,
     matching(r"[0-9A-Fa-f-]{36}", "invalid_format", "Must be a UUID of 36 characters."),
+    Field(json_schema_extra={"maxLength": 36}),
 ]
+# Of what is read: an id or a version that this service gave.
+GivenId = Annotated[UUID, Field(examples=[EXAMPLE_ID])]
+GivenVersion = Annotated[int, Field(ge=1, examples=[1])]
 
 Date = Annotated[
-    date, matching(r"\d{4}-\d{2}-\d{2}", "invalid_format", "Must be a date as YYYY-MM-DD.")
+    date,
+    matching(r"\d{4}-\d{2}-\d{2}", "invalid_format", "Must be a date as YYYY-MM-DD."),
+    Field(json_schema_extra={"maxLength": 10}),
 ]
 
 
@@ -86,6 +94,7 @@ InstantIn = Annotated[
         "Must be an RFC 3339 instant with an offset, such as 2026-01-31T09:30:00Z.",
     ),
     AfterValidator(_to_utc),
+    Field(json_schema_extra={"maxLength": 35}),
 ]
 
 
@@ -106,7 +115,7 @@ def _whole_number(value: Any) -> Any:
     if isinstance(value, FormText) and value.isascii() and value.isdigit():
         return int(value) if len(value) <= 10 else MAX_VERSION + 1
     if isinstance(value, Decimal) and value == value.to_integral_value():
-        return int(value) if abs(value) <= MAX_VERSION else MAX_VERSION + 1
+        return int(max(Decimal(0), min(value, Decimal(MAX_VERSION + 1))))
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("wrong_type", "Must be a whole number.")
     return value
@@ -126,15 +135,16 @@ Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 MAX_PRICE = Decimal("9999999999.99")
 _CENT = Decimal("0.01")
-_PRICE_TEXT = re.compile(r"-?\d{1,40}(\.\d{1,2})?", re.ASCII)
+PRICE_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"
+_PRICE_TEXT = re.compile(PRICE_PATTERN)
+_PRICE_FORM: Final = "Must be a number with at most 2 decimals, such as 19.90."
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,2})?")
 
 
 def _parse_price(value: Any) -> Any:
     if isinstance(value, str):
-        if not _PRICE_TEXT.fullmatch(value):
-            raise fault(
-                "invalid_format", "Must be a number with at most 2 decimals, such as 19.90."
-            )
+        if not _NUMBER.fullmatch(value):
+            raise fault("invalid_format", _PRICE_FORM)
         number = Decimal(value)
     elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         number = Decimal(value)
@@ -144,15 +154,17 @@ def _parse_price(value: Any) -> Any:
         raise fault("too_small", "Must not be negative.")
     if number > MAX_PRICE:
         raise fault("too_large", "Must be at most 9999999999.99.")
-    if number != number.quantize(_CENT):
-        raise fault("invalid_format", "Must have at most 2 decimals.")
+    # -0 and more zeros than digits are numbers, but no prices.
+    if number != number.quantize(_CENT) or (
+        isinstance(value, str) and not _PRICE_TEXT.fullmatch(value)
+    ):
+        raise fault("invalid_format", _PRICE_FORM)
     return number.quantize(_CENT).copy_abs()
 
 
-PRICE_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"
 PRICE_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "string", "pattern": PRICE_PATTERN},
+        {"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN},
         {"type": "number", "minimum": 0, "maximum": 9999999999.99, "multipleOf": 0.01},
     ]
 }
@@ -168,9 +180,9 @@ Price = Annotated[
 PriceFilter = Annotated[
     Decimal,
     BeforeValidator(_parse_price),
-    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN}),
+    WithJsonSchema({"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN}),
 ]
-FilterText = Annotated[str, Field(min_length=1, max_length=1000)]
+FilterText = Annotated[str, Field(min_length=1, max_length=1000, json_schema_extra=TEXT)]
 
 
 class SystemFields(BaseModel):

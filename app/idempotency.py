@@ -67,7 +67,8 @@ async def claim(session: AsyncSession, attempt: Attempt) -> Answer | None:
         IdempotencyKey.headers,
         IdempotencyKey.body,
     )
-    stored = (await session.execute(select(*columns).where(_is(attempt)))).one_or_none()
+    live = IdempotencyKey.expires > func.statement_timestamp()
+    stored = (await session.execute(select(*columns).where(_is(attempt), live))).one_or_none()
     if stored is None or stored.status is None:
         raise IdempotencyInFlight
     if stored.fingerprint != attempt.fingerprint:
@@ -93,10 +94,11 @@ async def sweep(session: AsyncSession) -> int:
         .where(IdempotencyKey.expires <= func.statement_timestamp())
         .limit(SWEEP_SIZE)
         .with_for_update(skip_locked=True)
+        .cte("expired")  # which runs once, whatever the plan, so that the limit holds
     )
     statement = (
         delete(IdempotencyKey)
-        .where(tuple_(*identity).in_(expired))
+        .where(tuple_(*identity).in_(select(*expired.c)))
         .returning(IdempotencyKey.key)
         .execution_options(synchronize_session=False)
     )

@@ -1,5 +1,6 @@
 """The application: settings in, routers and error handlers on, database while it runs."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,14 +11,17 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app import __version__
 from app.accounts import emails
+from app.accounts import service as account_service
 from app.accounts.router import router as accounts
 from app.config import Settings, load_settings
-from app.database.engine import autocommit, log_statements, make_engine
+from app.database.engine import log_statements, make_engine, transactional
 from app.database.migrations import older_revisions
+from app.database.reader import Reader, fetch_from
 from app.http.docs import add_docs
 from app.http.middleware import RequestMiddleware
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
+from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
@@ -50,12 +54,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     with database_url(settings) as url:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
-        engine = make_engine(url, settings)
+        engine = make_engine(url, settings, autocommit=True)
         if settings.debug:
             log_statements(engine)
-        app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
-        app.state.statement_sessions = async_sessionmaker(autocommit(engine))
+        app.state.sessions = async_sessionmaker(transactional(engine))
+        app.state.statement_sessions = async_sessionmaker(engine)
+        fetch = fetch_from(engine)
+        app.state.account_reader = Reader(fetch, account_service.BY_ID)
+        app.state.item_reader = Reader(fetch, item_service.BY_ID)
         app.state.older_revisions = older_revisions()
+        # What start-up made stays: without it the garbage collector walks through all of FastAPI,
+        # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
+        gc.collect()
+        gc.freeze()
         try:
             async with sweeping(app.state.statement_sessions):
                 yield

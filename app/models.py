@@ -69,9 +69,10 @@ class Account(Resource):
 # The words of an item: name and description taken together, punctuation (of ASCII and of the
 # blocks where Unicode keeps it) ignored. Text search would take 1.5 or example.com for one word.
 PUNCTUATION = "[\\x01-\\x2f:-@\\[-`{-\\x7f\\u00a0-\\u00bf\\u2000-\\u206f\\u3000-\\u303f]+"
+# In the server's own words: Alembic compares the text.
 ITEM_WORDS = (
     "to_tsvector('simple', regexp_replace("
-    f"items.name || ' ' || coalesce(items.description, ''), '{PUNCTUATION}', ' ', 'g'))"
+    f"(items.name || ' ') || coalesce(items.description, ''), '{PUNCTUATION}', ' ', 'g'))"
 )
 
 

@@ -6,6 +6,7 @@ or restarts get a database of their own, cloned from the migrated template.
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -15,14 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import URL, event, make_url, text
+from sqlalchemy import URL, Row, Select, event, make_url, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -31,9 +33,13 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
+from app.accounts import service as account_service
 from app.config import Mode, Settings, parse_database_url
+from app.database import migrations
 from app.database.embedded import embedded_postgres
 from app.database.migrations import migrate
+from app.database.reader import Reader
+from app.items import service as item_service
 from app.main import create_app
 
 # The environment of whoever runs the tests must not change them, and no test may touch the
@@ -89,8 +95,9 @@ def database_server(server_home: Path) -> Iterator[URL]:
             yield make_url(url)
 
 
-async def _on_server(server: URL, *statements: str) -> None:
-    engine = create_async_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+async def execute(database: URL, *statements: str) -> None:
+    """Run statements, each in a transaction of its own."""
+    engine = create_async_engine(database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         for statement in statements:
             await connection.execute(text(statement))
@@ -100,13 +107,13 @@ async def _on_server(server: URL, *statements: str) -> None:
 async def template(database_server: URL) -> AsyncIterator[URL]:
     """A migrated database under a random name, to be cloned and never changed."""
     name = f"satchel_test_{secrets.token_hex(6)}"
-    await _on_server(database_server, f'CREATE DATABASE "{name}"')
+    await execute(database_server, f'CREATE DATABASE "{name}"')
     url = database_server.set(database=name)
     engine = create_async_engine(url, poolclass=NullPool)
     await migrate(engine)
     await engine.dispose()
     yield url
-    await _on_server(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await execute(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")
@@ -118,14 +125,14 @@ async def clone_database(
 
     async def clone() -> URL:
         names.append(f"{template.database}_{len(names)}")
-        await _on_server(
+        await execute(
             database_server, f'CREATE DATABASE "{names[-1]}" TEMPLATE "{template.database}"'
         )
         return database_server.set(database=names[-1])
 
     yield clone
     for name in names:
-        await _on_server(database_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await execute(database_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -166,6 +173,14 @@ def app(connection: AsyncConnection, settings: Settings) -> FastAPI:
     application.state.sessions = sessions
     application.state.statement_sessions = _each_committed(sessions)
     application.state.older_revisions = frozenset()
+
+    async def fetch(statement: Select[Any], ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+        result = await connection.execute(statement, {"ids": ids})
+        rows: Sequence[Row[Any]] = result.all()
+        return rows
+
+    application.state.account_reader = Reader(fetch, account_service.BY_ID)
+    application.state.item_reader = Reader(fetch, item_service.BY_ID)
     return application
 
 
@@ -198,7 +213,8 @@ def statements(connection: AsyncConnection) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def record(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
+        if "SAVEPOINT" not in statement:
+            seen.append(statement)
 
     sync = connection.sync_connection
     assert sync is not None
@@ -223,20 +239,57 @@ async def committed_client(database: URL) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-class Server:
-    """`satchel serve` as a process of its own."""
+@pytest.fixture
+def own_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a copy of the migrations, which the application takes for its own."""
+    root = migrations.ROOT
+    shutil.copy(root / "alembic.ini", tmp_path)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(root / "alembic", tmp_path / "alembic", ignore=ignored)
+    monkeypatch.setattr(migrations, "ROOT", tmp_path)
+    return tmp_path / "alembic" / "versions"
 
-    def __init__(self, environment: dict[str, str], *options: str, cwd: Path) -> None:
+
+def add_revision(versions: Path) -> str:
+    """Add a migration that changes nothing; the revision before it."""
+    head = max(script.name for script in versions.glob("*.py"))[:4]
+    script = f"revision, down_revision = 'next', '{head}'\ndef upgrade(): pass\n"
+    (versions / "next.py").write_text(script)
+    return head
+
+
+@pytest.fixture
+def logs_restored() -> Iterator[None]:
+    """For tests that configure logs: afterwards they go where they went before."""
+    names = ["", "uvicorn", "uvicorn.error", "uvicorn.access", "satchel.sql"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(one.handlers, one.level, one.propagate, one.disabled) for one in loggers]
+    yield
+    for one, state in zip(loggers, before, strict=True):
+        one.handlers, one.level, one.propagate, one.disabled = state
+
+
+class Server:
+    """`satchel serve`, or another `command` of Python, as a process (and a group) of its own."""
+
+    def __init__(
+        self,
+        environment: dict[str, str],
+        *options: str,
+        cwd: Path,
+        command: Sequence[str] = ("-m", "app.cli", "serve"),
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = cwd / "server.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port), *options],
+                [sys.executable, *command, "--port", str(self.port), *options],
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
                 cwd=cwd,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     def wait_until_ready(self, seconds: float = 30) -> None:

@@ -5,34 +5,51 @@ import unicodedata
 from functools import cache
 
 import pycountry
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _SAINT = re.compile(r"^st (?=\w)")
-# English names in daily use, and those that browsers show (CLDR's), which the data sets lack.
+# English names in daily use, those that browsers show among them, which the standard's own data
+# does not have.
 _FURTHER_NAMES = {
-    "UAE": "AE",
-    "Caribbean Netherlands": "BQ",
-    "Congo - Kinshasa": "CD",
-    "DR Congo": "CD",
-    "Congo - Brazzaville": "CG",
-    "Ivory Coast": "CI",
-    "Great Britain": "GB",
-    "UK": "GB",
-    "South Georgia & South Sandwich Islands": "GS",
-    "Hong Kong SAR China": "HK",
-    "Heard & McDonald Islands": "HM",
-    "Republic of Ireland": "IE",
+    "British Virgin Islands": "VG",
+    "Brunei": "BN",
     "Burma": "MM",
-    "Myanmar (Burma)": "MM",
+    "Cape Verde": "CV",
+    "Caribbean Netherlands": "BQ",
+    "Cocos Islands": "CC",
+    "Congo - Brazzaville": "CG",
+    "Congo - Kinshasa": "CD",
+    "Democratic Republic of the Congo": "CD",
+    "DR Congo": "CD",
+    "East Timor": "TL",
+    "Falkland Islands": "FK",
+    "Great Britain": "GB",
+    "Heard & McDonald Islands": "HM",
+    "Holland": "NL",
+    "Hong Kong SAR China": "HK",
+    "Ivory Coast": "CI",
     "Macao SAR China": "MO",
     "Macau": "MO",
-    "Holland": "NL",
-    "Pitcairn Islands": "PN",
+    "Macedonia": "MK",
+    "Micronesia": "FM",
+    "Myanmar (Burma)": "MM",
+    "Palestine": "PS",
     "Palestinian Territories": "PS",
+    "Pitcairn Islands": "PN",
+    "Republic of Ireland": "IE",
+    "Republic of Korea": "KR",
+    "Republic of the Congo": "CG",
+    "Russia": "RU",
+    "Saint Helena": "SH",
+    "Saint Martin": "MF",
     "Sint Maarten": "SX",
-    "East Timor": "TL",
+    "Swaziland": "SZ",
+    "Turkey": "TR",
     "U.S. Outlying Islands": "UM",
+    "UAE": "AE",
+    "UK": "GB",
+    "US Virgin Islands": "VI",
+    "Vatican": "VA",
     "Vatican City": "VA",
 }
 
@@ -52,18 +69,9 @@ def _key(name: str) -> str:
 
 @cache
 def _names() -> dict[str, str]:
-    names: dict[str, str] = {}
-    for code, locales in LOCALE_DATA.items():
-        # CLDR's everyday names, such as Russia; "*xx" refers to the name in language xx.
-        name = locales.get("en", "")
-        names[_key(locales[name[1:]] if name.startswith("*") else name)] = code
+    names = {_key(name): code for name, code in _FURTHER_NAMES.items()}
     for country in pycountry.countries:
-        code = country.alpha_2
         for field in ("alpha_2", "alpha_3", "numeric", "name", "official_name", "common_name"):
-            if value := getattr(country, field, None):
-                names[_key(value)] = code
-                # "Korea, Republic of" is the Republic of Korea.
-                names[_key(" ".join(reversed(value.split(", ", 1))))] = code
-    known = {country.alpha_2 for country in pycountry.countries}
-    names |= {_key(name): code for name, code in _FURTHER_NAMES.items()}
-    return {key: code for key, code in names.items() if code in known}
+            if name := getattr(country, field, None):
+                names[_key(name)] = country.alpha_2
+    return names

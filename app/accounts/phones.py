@@ -17,7 +17,7 @@ def e164(text: str, country: str | None) -> str | None:
     None where it is no valid number, or is longer than E.164 allows.
     """
     # Address books put invisible marks of direction around numbers.
-    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    visible = "".join(char for char in text if unicodedata.category(char) != "Cf").strip()
     if not _WRITTEN.fullmatch(visible):
         return None
     try:

@@ -15,18 +15,18 @@ from app.accounts.schemas import (
     AccountRead,
     AccountReplace,
 )
+from app.database.reader import Reader
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
 from app.fields import Id
 from app.http.conditions import KnownVersionsDep, PreconditionDep
 from app.http.idempotency import KeyedSessionDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
-from app.http.responses import Json, no_content
+from app.http.responses import Json, no_content, page_response
 from app.http.routes import StrictRoute
 from app.http.sessions import ListSessionDep, SessionDep, StatementSessionDep
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)
-PAGE = Json(AccountPage)
 
 
 async def get_email_resolver(request: Request) -> Resolver | None:
@@ -37,12 +37,21 @@ async def get_email_resolver(request: Request) -> Resolver | None:
 ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
 
 
+async def get_reader(request: Request) -> Reader:
+    """Reads accounts by id, for all requests of this process."""
+    reader: Reader = request.app.state.account_reader
+    return reader
+
+
+ReaderDep = Annotated[Reader, Depends(get_reader)]
+
+
 @router.get("", response_model=AccountPage, responses=problems(*READING, InvalidCursor))
 async def list_accounts(
     query: Annotated[AccountQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List accounts, newest first."""
-    return PAGE.page(await service.list_accounts(session, query), request)
+    return page_response(await service.list_accounts(session, query), request)
 
 
 @router.post(
@@ -62,10 +71,10 @@ async def create_account(
     responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, AccountNotFound)},
 )
 async def retrieve_account(
-    account_id: Id, session: StatementSessionDep, known_versions: KnownVersionsDep
+    account_id: Id, reader: ReaderDep, known_versions: KnownVersionsDep
 ) -> Response:
     """Retrieve an account."""
-    account = await service.retrieve_account(session, account_id)
+    account = await service.retrieve_account(reader, account_id)
     return ACCOUNT.resource(account, known_versions=known_versions)
 
 

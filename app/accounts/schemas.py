@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import (
     MISSING,
@@ -17,12 +16,14 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from app.accounts import countries, emails, phones
-from app.database.pages import PageQuery
+from app.database.pages import NextCursor, PageQuery, RowCount
 from app.fields import (
     NOT_BLANK,
     Date,
     FilterText,
     Flag,
+    GivenId,
+    GivenVersion,
     Instant,
     InstantIn,
     Stripped,
@@ -108,6 +109,7 @@ Country = Annotated[
     str,
     BeforeValidator(_check_country),
     Field(
+        min_length=2,
         max_length=100,
         description="ISO 3166-1 alpha-2, alpha-3 or three digits, or the English name; any case",
         examples=["Jordan"],
@@ -155,7 +157,7 @@ class AccountChange(SystemFields):
 class AccountRead(TypedDict):
     """An account."""
 
-    id: UUID
+    id: GivenId
     email: Annotated[str, Field(max_length=254, examples=["ada@example.com"])]
     username: Annotated[str, Field(max_length=100, examples=["ada"])]
     dob: Annotated[date | None, Field(examples=["1990-05-17"])]
@@ -163,15 +165,15 @@ class AccountRead(TypedDict):
     phone_number: Annotated[str | None, Field(max_length=16, examples=["+962790000000"])]
     created: Instant
     updated: Instant
-    version: Annotated[int, Field(ge=1)]
+    version: GivenVersion
 
 
 class AccountPage(TypedDict):
     """A page of accounts."""
 
     data: Annotated[list[AccountRead], Field(max_length=200)]
-    next_cursor: str | None
-    count: int | None
+    next_cursor: NextCursor
+    count: RowCount
 
 
 AccountSort = Literal[

@@ -16,17 +16,20 @@ from app.accounts.schemas import (
     AccountRead,
     AccountReplace,
 )
+from app.database.as_json import json_row
 from app.database.constraints import conflicts
 from app.database.pages import Listing, Page, fetch_page, starts_with
-from app.database.schema import columns_of
+from app.database.reader import Reader, any_id
+from app.database.schema import columns_of, table_of
 from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.models import Account, Item
 
+JSON = json_row(Account, AccountRead)
 TARGET = Target(Account, columns_of(Account, AccountRead), AccountNotFound)
 LISTING = Listing(
     "accounts",
-    TARGET.columns,
+    JSON,
     sorts={
         "created": Account.created,
         "updated": Account.updated,
@@ -47,11 +50,14 @@ LISTING = Listing(
         "updated_lt": lambda instant: Account.updated < instant,
     },
 )
+_INSERT = insert(table_of(Account)).returning(*TARGET.columns)
+# What the reader of accounts runs.
+BY_ID = select(*TARGET.columns).where(any_id(table_of(Account).c.id))
 _CONFLICTS = {"uq_accounts_email_key": EmailTaken}
 
 
 async def list_accounts(session: AsyncSession, query: AccountQuery) -> Page:
-    return await fetch_page(session, LISTING, select(*LISTING.columns), query)
+    return await fetch_page(session, LISTING, select(LISTING.json).select_from(Account), query)
 
 
 async def create_account(
@@ -60,16 +66,15 @@ async def create_account(
     await emails.require_deliverable(body.email, resolver)
     values = _with_email_key(body.model_dump())
     with conflicts(_CONFLICTS):
-        result = await session.execute(insert(Account).values(values).returning(*TARGET.columns))
-    return cast(AccountRead, dict(result.mappings().one()))
+        result = await session.execute(_INSERT, values)
+    return cast(AccountRead, TARGET.row(result.one()))
 
 
-async def retrieve_account(session: AsyncSession, account_id: UUID) -> AccountRead:
-    result = await session.execute(select(*TARGET.columns).where(Account.id == account_id))
-    row = result.mappings().one_or_none()
+async def retrieve_account(reader: Reader, account_id: UUID) -> AccountRead:
+    row = await reader.get(account_id)
     if row is None:
         raise AccountNotFound
-    return cast(AccountRead, dict(row))
+    return cast(AccountRead, TARGET.row(row))
 
 
 async def require_account(session: AsyncSession, account_id: UUID) -> None:

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from alembic import command
-
 ROOT = Path(__file__).parent.parent.parent
 # Any number, the same in every version of Satchel: "satchel" in ASCII.
 _LOCK = 0x7361746368656C
+# For the other instance, which may take as long as its migration takes.
+LOCK_PATIENCE = "120s"
+# What a migration may not do: stand in line for a table behind a long query, since every other
+# query would queue up behind it, or hold what it has locked for long.
+LIMITS = {"lock_timeout": "5s", "statement_timeout": "10min"}
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -28,7 +32,10 @@ def older_revisions() -> frozenset[str]:
 
 
 async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
-    """Upgrade to a revision. Instances that start together wait for one another."""
+    """Upgrade to a revision. Instances that start together wait for one another.
+
+    What a newer build has migrated stays as it is, so that a build can be rolled back.
+    """
     async with engine.connect() as connection:
         await connection.run_sync(_upgrade, revision)
 
@@ -49,16 +56,25 @@ def autogenerate(connection: Connection, message: str) -> None:
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
-    # Waiting for the other instance may take as long as its migration; waiting for a table behind
-    # a long query may not, for every other query would queue up behind us.
-    connection.execute(text("SET lock_timeout = '120s'"))
+    connection.execute(text("SET statement_timeout = 0"))
+    connection.execute(text(f"SET lock_timeout = '{LOCK_PATIENCE}'"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-    connection.execute(text("SET lock_timeout = '5s'"))
+    for name, value in LIMITS.items():
+        connection.execute(text(f"SET {name} = '{value}'"))
     connection.commit()
     try:
-        command.upgrade(alembic_config(connection), revision)
+        if not _is_newer(connection):
+            command.upgrade(alembic_config(connection), revision)
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-        connection.execute(text("RESET lock_timeout"))
+        for name in LIMITS:
+            connection.execute(text(f"RESET {name}"))
         connection.commit()
+
+
+def _is_newer(connection: Connection) -> bool:
+    with connection.begin():
+        current = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    return current is not None and current not in {script.revision for script in scripts}

@@ -36,7 +36,11 @@ class PageQuery(BaseModel):
     ] = 50
     cursor: Annotated[
         str | MISSING,
-        Field(max_length=2000, description="`next_cursor` of the page before; opaque"),
+        Field(
+            max_length=2000,
+            description="`next_cursor` of the page before; opaque",
+            json_schema_extra={"pattern": "^[!-~]*$"},
+        ),
     ] = MISSING
     count: Annotated[
         Count,
@@ -48,44 +52,43 @@ class PageQuery(BaseModel):
     sort: str = "-created"
 
 
+NextCursor = Annotated[
+    str | None,
+    Field(description="For the page after this one; null: this is the last", examples=["b3BhcXVl"]),
+]
+RowCount = Annotated[
+    int | None,
+    Field(ge=0, description="Of all rows that the filters let through, if asked", examples=[None]),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in the form of the list's read schema, and the cursor to what follows them."""
+    """Rows as JSON text in the form of the list's read schema, and the cursor to what follows."""
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[str]
     next_cursor: str | None
     count: int | None
-
-
-def _as_row(keys: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(keys, values, strict=False))
 
 
 @dataclass(frozen=True)
 class Listing:
     """What a list consists of.
 
-    columns: of a row, in the order of the read schema.
+    json: the text of a row, in the form of the read schema.
     sorts: by their names in the query; each goes with `tie`, a unique column, in one direction.
     filters: by their names in the query; each makes a condition of the value.
-    shape: from the values of the columns to the row that is read; a plain dict where there is none.
     """
 
     name: str
-    columns: Sequence[Column]
+    json: ColumnElement[str]
     sorts: Mapping[str, Column]
     tie: Column
     filters: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
-    shape: Callable[[Sequence[Any]], Mapping[str, Any]] | None = None
 
     def conditions(self, query: PageQuery) -> list[ColumnElement[bool]]:
         given = ((make, getattr(query, name)) for name, make in self.filters.items())
         return [make(value) for make, value in given if value is not MISSING]
-
-    def row(self, values: Sequence[Any]) -> Mapping[str, Any]:
-        if self.shape is not None:
-            return self.shape(values)
-        return _as_row([column.key for column in self.columns], values)
 
 
 async def fetch_page(
@@ -95,7 +98,7 @@ async def fetch_page(
     query: PageQuery,
     scope: object = None,
 ) -> Page:
-    """One page of a list, from a statement that selects the listing's columns.
+    """One page of a list, from a statement that selects the listing's json.
 
     scope: what else the statement depends on, such as the parent in the path.
     One statement, and one for the count where it is asked for. Errors: InvalidCursor.
@@ -117,9 +120,9 @@ async def fetch_page(
     rows = found[: query.limit]
     next_cursor = None
     if len(found) > query.limit:
-        next_cursor = encode_cursor(rows[-1][-2], rows[-1][-1], binding)
+        next_cursor = encode_cursor(rows[-1][1], rows[-1][2], binding)
     count = await count_rows(session, statement, query.count)
-    return Page([listing.row(row) for row in rows], next_cursor, count)
+    return Page([row[0] for row in rows], next_cursor, count)
 
 
 def starts_with(column: Column, prefix: str) -> ColumnElement[bool]:

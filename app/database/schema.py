@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import Integer, MetaData, func, text
+from sqlalchemy import Column, Integer, MetaData, Table, func, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 
@@ -46,6 +46,13 @@ class Resource(Base):
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"), sort_order=1)
 
 
-def columns_of(entity: type[Base], schema: type) -> list[InstrumentedAttribute[Any]]:
+def table_of(entity: type[Base]) -> Table:
+    """The table, for statements that need nothing of the ORM: they cost half as much to run."""
+    table = entity.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+def columns_of(entity: type[Base], schema: type) -> list[Column[Any]]:
     """The columns that a read schema (a TypedDict) names, in its order."""
-    return [getattr(entity, name) for name in schema.__annotations__]
+    return [table_of(entity).c[name] for name in schema.__annotations__]

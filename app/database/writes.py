@@ -2,17 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, true, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    any_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
-from app.database.schema import Resource
+from app.database.schema import Resource, table_of
 from app.errors import PreconditionRequired, Problem, StaleVersion
-
-Columns = Sequence[InstrumentedAttribute[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +43,6 @@ class Precondition:
         versions = frozenset({version})
         return type(self)(versions if self.versions is None else self.versions & versions)
 
-    def holds_for(self, entity: type[Resource]) -> ColumnElement[bool]:
-        if self.versions is None:
-            return true()
-        # No row has a version beyond the column's type, and the driver would refuse to ask.
-        return entity.version.in_([version for version in self.versions if version < 2**31])
-
     def require(self, version: int) -> None:
         """Errors: PreconditionRequired, StaleVersion."""
         if self.missing:
@@ -44,12 +51,12 @@ class Precondition:
             raise StaleVersion(version)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """The row that a write is about: its class, the columns to return, the problem if missing."""
 
     entity: type[Resource]
-    columns: Columns
+    columns: Sequence[Column[Any]]
     not_found: type[Problem]
 
     def row(self, values: Sequence[Any]) -> dict[str, Any]:
@@ -70,19 +77,12 @@ async def update_row(
     these values already is left alone, its version and `updated` too.
     Errors: the target's not_found, PreconditionRequired, StaleVersion.
     """
-    entity = target.entity
     if values and not precondition.missing:
-        changes = [getattr(entity, name).is_distinct_from(value) for name, value in values.items()]
-        statement = (
-            update(entity)
-            .where(entity.id == row_id, precondition.holds_for(entity), or_(*changes))
-            .values(**values, version=entity.version + 1, updated=func.clock_timestamp())
-            .returning(*target.columns)
-            .execution_options(synchronize_session=False)
-        )
-        row = (await session.execute(statement)).mappings().one_or_none()
-        if row is not None:
-            return dict(row)
+        statement = _update(target, tuple(values), precondition.versions is None)
+        parameters = {f"new_{name}": value for name, value in values.items()}
+        result = await session.execute(statement, parameters | _key(row_id, precondition))
+        if (row := result.one_or_none()) is not None:
+            return target.row(row)
     found = await _row_left_alone(session, target, row_id, precondition)
     if precondition.versions and any(found.get(k, v) != v for k, v in values.items()):
         # Another write made this the version asked for only after the first statement looked.
@@ -94,15 +94,10 @@ async def delete_row(
     session: AsyncSession, target: Target, row_id: UUID, precondition: Precondition
 ) -> None:
     """Delete a row. Errors: the target's not_found, PreconditionRequired, StaleVersion."""
-    entity = target.entity
     if not precondition.missing:
-        statement = (
-            delete(entity)
-            .where(entity.id == row_id, precondition.holds_for(entity))
-            .returning(entity.id)
-            .execution_options(synchronize_session=False)
-        )
-        if (await session.execute(statement)).one_or_none() is not None:
+        statement = _delete(target, precondition.versions is None)
+        result = await session.execute(statement, _key(row_id, precondition))
+        if result.one_or_none() is not None:
             return
     found = await _row_left_alone(session, target, row_id, precondition)
     # When the first statement looked, the row was of another version, or not there yet.
@@ -112,9 +107,53 @@ async def delete_row(
 async def _row_left_alone(
     session: AsyncSession, target: Target, row_id: UUID, precondition: Precondition
 ) -> dict[str, Any]:
-    statement = select(*target.columns).where(target.entity.id == row_id)
-    row = (await session.execute(statement)).mappings().one_or_none()
+    row = (await session.execute(_select(target), {"row_id": row_id})).one_or_none()
     if row is None:
         raise target.not_found
-    precondition.require(row["version"])
-    return dict(row)
+    found = target.row(row)
+    precondition.require(found["version"])
+    return found
+
+
+# Statements are made once for each form that they can have; what differs from request to request
+# goes in as parameters.
+
+
+@cache
+def _update(target: Target, names: tuple[str, ...], any_version: bool) -> Executable:
+    table = table_of(target.entity)
+    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    changes = [table.c[name].is_distinct_from(value) for name, value in new.items()]
+    return (
+        update(table)
+        .where(*_is_met(table.c, any_version), or_(*changes))
+        .values(**new, version=table.c.version + 1, updated=func.clock_timestamp())
+        .returning(*target.columns)
+    )
+
+
+@cache
+def _delete(target: Target, any_version: bool) -> Executable:
+    table = table_of(target.entity)
+    return delete(table).where(*_is_met(table.c, any_version)).returning(table.c.id)
+
+
+@cache
+def _select(target: Target) -> Select[Any]:
+    return select(*target.columns).where(table_of(target.entity).c.id == bindparam("row_id"))
+
+
+def _is_met(columns: Any, any_version: bool) -> Sequence[ColumnElement[bool]]:
+    versions = bindparam("versions", type_=ARRAY(Integer))
+    return (
+        columns.id == bindparam("row_id"),
+        true() if any_version else columns.version == any_(versions),
+    )
+
+
+def _key(row_id: UUID, precondition: Precondition) -> dict[str, Any]:
+    if precondition.versions is None:
+        return {"row_id": row_id}
+    # No row has a version beyond the column's type, and the driver would refuse to ask.
+    versions = [version for version in precondition.versions if version < 2**31]
+    return {"row_id": row_id, "versions": versions}

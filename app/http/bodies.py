@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import FaultCode, MalformedBody
 from app.fields import FormText
@@ -36,10 +36,12 @@ TWICE: Final = Refused("duplicate", "Given more than once.")
 OUT_OF_RANGE: Final = Refused("too_large", "The number is out of range.")
 NOT_TEXT: Final = Refused("invalid_format", "Holds a NUL or a lone surrogate.")
 A_FILE: Final = Refused("wrong_type", "Must be a plain field, not a file.")
+OTHER_ID: Final = Refused("read_only", "Must be the id of the path.")
 
 # Escapes through which JSON can smuggle in what is not text: NUL and surrogates.
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string without an end is taken to the end: tried anew at each quote, it would take for ever.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(raw: bytes) -> Any:
@@ -60,12 +62,16 @@ def parse_json(raw: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         raise MalformedBody from None
-    return _only_text(value) if _SUSPICIOUS_ESCAPE.search(source) else value
+    if _SUSPICIOUS_ESCAPE.search(source):
+        value = _only_text(value)
+    # As a whole body it is refused for not being an object.
+    return "" if isinstance(value, Refused) else value
 
 
 def _check_depth(source: str) -> None:
     depth = 0
-    for token in _STRING_OR_BRACKET.findall(source):
+    for match in _STRING_OR_BRACKET.finditer(source):
+        token = match[0]
         depth += (token in "[{") - (token in "]}")
         if depth > MAX_DEPTH:
             raise MalformedBody("The body is nested deeper than 64 levels.")
@@ -91,12 +97,14 @@ def _parse_int(digits: str) -> int | Refused:
 
 
 def _parse_float(digits: str) -> Decimal | Refused:
+    if len(digits) > MAX_DIGITS:
+        return OUT_OF_RANGE
     try:
         number = Decimal(digits)
     except InvalidOperation:
         return OUT_OF_RANGE
     # What a double cannot hold, no client can mean.
-    return number if len(digits) <= MAX_DIGITS and abs(number.adjusted()) <= 307 else OUT_OF_RANGE
+    return number if abs(number.adjusted()) <= 307 else OUT_OF_RANGE
 
 
 def _refuse_constant(name: str) -> Any:
@@ -134,42 +142,67 @@ def parse_urlencoded(raw: bytes) -> dict[str, Any]:
     return _form_fields(pairs)
 
 
-class _Multipart(MultiPartParser):
-    """Knows whether the closing boundary came: a truncated body is no body."""
+class _MultipartForm:
+    """Takes the parts of a multipart body from the parser.
 
-    ended = False
+    Errors: KeyError of a part without a name, UnicodeDecodeError, MalformedBody of too many parts.
+    """
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[str, str | None]] = []
+        self.ended = False
+        self._header = self._disposition = self._content = b""
+
+    def on_part_begin(self) -> None:
+        self._disposition = self._content = b""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header = data[start:end].lower()
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        if self._header == b"content-disposition":
+            self._disposition = data[start:end]
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._content = data[start:end]
+
+    def on_part_end(self) -> None:
+        if len(self.fields) == MAX_FORM_FIELDS:
+            raise MalformedBody("The form has more than 100 fields.")
+        _, options = parse_options_header(self._disposition)
+        content = None if b"filename" in options else self._content.decode()
+        self.fields.append((options[b"name"].decode(), content))
 
     def on_end(self) -> None:
         self.ended = True
 
 
-async def parse_multipart(raw: bytes, content_type: str) -> dict[str, Any]:
-    """The fields of a `multipart/form-data` body. Errors: MalformedBody."""
+def parse_multipart(raw: bytes, content_type: str) -> dict[str, Any]:
+    """The fields of a `multipart/form-data` body. Errors: MalformedBody.
 
-    async def chunks() -> AsyncGenerator[bytes, None]:
-        yield raw
-
-    parser = _Multipart(
-        Headers({"content-type": content_type}),
-        chunks(),
-        max_files=MAX_FORM_FIELDS,
-        max_fields=MAX_FORM_FIELDS,
-        max_part_size=len(raw),
-    )
+    On the parser itself and not on Starlette's form, which takes the text's encoding from the
+    client and a truncated body for a whole one.
+    """
+    _, options = parse_options_header(content_type)
+    form = _MultipartForm()
     try:
-        form = await parser.parse()
-    except MultiPartException:
+        parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": form.on_part_begin,
+                "on_header_field": form.on_header_field,
+                "on_header_value": form.on_header_value,
+                "on_part_data": form.on_part_data,
+                "on_part_end": form.on_part_end,
+                "on_end": form.on_end,
+            },
+        )
+        parser.write(raw)  # all at once, so each piece comes whole
+    except (KeyError, FormParserError, UnicodeDecodeError):
         raise MalformedBody from None
-    pairs = [(name, part if isinstance(part, str) else None) for name, part in form.multi_items()]
-    await form.close()
-    if not parser.ended:
+    if not form.ended:
         raise MalformedBody("The multipart body ends before its closing boundary.")
-    if all(part is not None for _, part in pairs):
-        try:  # The parser would take other bytes for Latin-1.
-            raw.decode()
-        except UnicodeDecodeError:
-            raise MalformedBody("The form's text is not UTF-8.") from None
-    return _form_fields(pairs)
+    return _form_fields(form.fields)
 
 
 def _form_fields(pairs: Sequence[tuple[str, str | None]]) -> dict[str, Any]:

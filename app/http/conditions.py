@@ -1,18 +1,23 @@
 """Conditional requests (RFC 9110, 13): If-Match for writes, If-None-Match for reads."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from app.database.writes import Precondition
 from app.errors import Fault, MalformedHeader
+from app.fields import MAX_VERSION
 
 # An entity tag is any quoted text; the versions that this service gives out are whole numbers.
-_TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
-_TAGS = re.compile(rf"\s*(?:,\s*)*{_TAG}(?:\s*,\s*(?:{_TAG})?)*\s*")
-_EACH_TAG = re.compile(_TAG)
-_VERSION = re.compile(r"[1-9][0-9]{0,9}")
+_TAG: Final = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
+# RFC 9110, 5.6.1: a list may have empty elements. There is one way only to match any text, or it
+# would take for ever to refuse a long one.
+ENTITY_TAGS: Final = rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*"
+_TAGS: Final = re.compile(ENTITY_TAGS)
+_EACH_TAG: Final = re.compile(_TAG)
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
+MAX_TAGS: Final = 1000
 
 
 async def get_precondition(request: Request) -> Precondition:
@@ -24,15 +29,15 @@ async def get_precondition(request: Request) -> Precondition:
     if tags is None:
         return Precondition()
     # A weak tag never matches here, and one that is no version cannot be current.
-    strong = (tag for weak, tag in tags if not weak)
-    return Precondition(frozenset(int(tag) for tag in strong if _VERSION.fullmatch(tag)))
+    versions = (int(tag) for weak, tag in tags if not weak and _VERSION.fullmatch(tag))
+    return Precondition(frozenset(version for version in versions if version <= MAX_VERSION))
 
 
 PreconditionDep = Annotated[Precondition, Depends(get_precondition)]
 
 
 async def get_known_versions(request: Request) -> frozenset[str]:
-    """The versions that the client has already, from If-None-Match; `*` stands for any.
+    """The versions that the client has already, from If-None-Match: quoted, as in an ETag, or `*`.
 
     Errors: MalformedHeader.
     """
@@ -40,7 +45,7 @@ async def get_known_versions(request: Request) -> frozenset[str]:
     if not lines:
         return frozenset()
     tags = _parse_tags("If-None-Match", lines)
-    return frozenset("*" if tags is None else (tag for _, tag in tags))
+    return frozenset("*" if tags is None else (f'"{tag}"' for _, tag in tags))
 
 
 KnownVersionsDep = Annotated[frozenset[str], Depends(get_known_versions)]
@@ -49,9 +54,10 @@ KnownVersionsDep = Annotated[frozenset[str], Depends(get_known_versions)]
 def _parse_tags(header: str, lines: list[str]) -> list[tuple[str, str]] | None:
     """The entity tags of a list, each with its weakness mark; None for `*`."""
     text = ", ".join(lines)
-    if text.strip() == "*":
+    if text.strip(" \t") == "*":
         return None
-    if not _TAGS.fullmatch(text):
-        detail = 'Must be * or a list of entity tags such as "3".'
+    tags: list[tuple[str, str]] = _EACH_TAG.findall(text) if _TAGS.fullmatch(text) else []
+    if not 1 <= len(tags) <= MAX_TAGS:
+        detail = 'Must be * or a list of at most 1000 entity tags such as "3".'
         raise MalformedHeader(errors=[Fault(header=header, code="invalid_format", detail=detail)])
-    return _EACH_TAG.findall(text)
+    return tags

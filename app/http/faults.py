@@ -12,9 +12,11 @@ _CODES: Final = frozenset(get_args(FaultCode))
 # Fields that every resource has and no client sets.
 _SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
 
-# Pydantic's error types that tell a limit.
+# Pydantic's own error types; what is not here is a matter of form.
 _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
     "missing": ("required", "Is required."),
+    "string_type": ("wrong_type", "Must be text."),
+    "model_attributes_type": ("wrong_type", "Must be an object."),
     "string_too_short": ("too_short", "Must have at least {min_length} character(s)."),
     "string_too_long": ("too_long", "Must have at most {max_length} characters."),
     "greater_than_equal": ("too_small", "Must be at least {ge}."),
@@ -32,16 +34,21 @@ def faults_of(error: RequestValidationError, known: Sequence[Fault]) -> list[Fau
         place, name = _place(raw["loc"])
         code, detail = _explain(raw, name)
         faults.setdefault((place, name), cast(Fault, {place: name, "code": code, "detail": detail}))
-    parameters = {fault.get("parameter") for fault in known}
-    return [fault for (_, name), fault in faults.items() if name not in parameters]
+    for fault in known:
+        faults.pop(("parameter", fault["parameter"]), None)
+    return list(faults.values())
 
 
 def _place(loc: Sequence[Any]) -> tuple[str, str]:
     # Bodies are flat: what follows the field's name is Pydantic's own business.
-    name = str(loc[1]) if len(loc) > 1 else ""
-    if loc[0] == "body":
-        return "pointer", "/" + name.replace("~", "~0").replace("/", "~1") if name else ""
-    return ("header" if loc[0] == "header" else "parameter"), name
+    kind, *names = loc[:2]
+    if kind == "body":
+        return "pointer", "".join("/" + _escape(name) for name in names)
+    return "parameter", names[0]
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _explain(raw: Mapping[str, Any], name: str) -> tuple[FaultCode, str]:
@@ -54,22 +61,9 @@ def _explain(raw: Mapping[str, Any], name: str) -> tuple[FaultCode, str]:
         return value.code, value.detail
     if value is None and kind != "missing":
         return "null_not_allowed", "Must not be null."
-    if kind in _CODES:  # raised by a validator of our own
+    if kind in _CODES and "ctx" not in raw:  # raised by a validator of our own
         return kind, raw["msg"]
     if kind in _BY_TYPE:
         code, detail = _BY_TYPE[kind]
         return code, detail.format(**raw.get("ctx", {}))
-    if kind.endswith("_type"):
-        return "wrong_type", f"Must be {_article(kind.removesuffix('_type'))}."
     return "invalid_format", "Does not have the documented form."
-
-
-_NOUNS: Final = {
-    "string": "text",
-    "model_attributes": "an object",
-    "bool": "true or false",
-}
-
-
-def _article(kind: str) -> str:
-    return _NOUNS.get(kind, "of another type")

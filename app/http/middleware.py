@@ -91,15 +91,17 @@ class _Receiver:
 
     def __init__(self, receive: Receive, content_length: bytes | None, limit: int) -> None:
         self.receive = receive
-        self._too_large = bool(content_length) and int(content_length or 0) > limit
+        # The server has seen to it that a length is a number.
+        self._too_large = content_length is not None and int(content_length) > limit
         self._left = limit
 
     async def __call__(self) -> Message:
-        # A declared length is refused before the client has sent anything.
+        # A declared length is refused before the client has sent anything. The connection stays
+        # open: closed on a client that is still sending, it would take the answer with it.
         if self._too_large:
-            raise BodyTooLarge(headers={"Connection": "close"})
+            raise BodyTooLarge
         message = await self.receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise BodyTooLarge(headers={"Connection": "close"})
+            raise BodyTooLarge
         return message

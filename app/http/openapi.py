@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from app.errors import EmailTaken
+from app.http import headers
 from app.http.problems import ProblemRead
 from app.http.routes import FORM, JSON, MULTIPART, StrictRoute
 
@@ -25,6 +27,10 @@ TAGS = [
     {"name": "wishes", "description": "Many to many: accounts wish for items, with a note."},
 ]
 _REF = "#/components/schemas/"
+# What the name of a form's schema has after that of the JSON.
+_KINDS = {FORM: "Form", MULTIPART: "Multipart"}
+
+Schema = dict[str, Any]
 
 
 class DocumentedAPI(FastAPI):
@@ -39,9 +45,12 @@ class DocumentedAPI(FastAPI):
             self.openapi_schema = _complete(self, _derive(self))
         return self.openapi_schema
 
-    async def _get_document(self) -> Response:
-        headers = {"Cache-Control": "private, no-cache"}
-        return Response(to_json(self.openapi()), headers=headers, media_type=JSON)
+    async def _get_document(self, request: Request) -> Response:
+        document = self.openapi()
+        if prefix := request.scope["root_path"]:  # behind a proxy that strips it
+            document = {**document, "servers": [{"url": prefix, "description": "This server"}]}
+        own = {"Cache-Control": "private, no-cache"}
+        return Response(to_json(document), headers=own, media_type=JSON)
 
 
 def _derive(app: FastAPI) -> dict[str, Any]:
@@ -60,33 +69,90 @@ def _derive(app: FastAPI) -> dict[str, Any]:
 
 def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
+    document["components"] |= headers.components()
+    document["security"] = []
     problem = TypeAdapter(ProblemRead).json_schema(ref_template=_REF + "{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
+    schemas["Fault"]["examples"] = EmailTaken().errors
+    _open(schemas["Fault"]["properties"]["code"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for context in iter_route_contexts(app.routes):
         route = context.original_route
-        if isinstance(route, StrictRoute) and route.media_types:
+        if isinstance(route, StrictRoute):
             method = min(context.methods or ()).lower()
             operation = document["paths"][context.path_format][method]
-            body = operation["requestBody"]
-            body["required"] = True
-            body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
+            headers.add_headers(operation, route)
+            _describe_success(operation["responses"], schemas)
+            if route.media_types:
+                body = operation["requestBody"]
+                body["required"] = True
+                body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
+    for schema in schemas.values():
+        schema.setdefault("examples", [_example(schema, schemas)])
     return document
 
 
+def _open(code: Schema) -> None:
+    """Codes may be added: a client for which the list is closed fails at the first new one."""
+    known = code.pop("enum")
+    code |= {"description": f"{', '.join(known)}; more may come", "examples": known}
+
+
+def _describe_success(responses: Schema, schemas: dict[str, Schema]) -> None:
+    """The words of the schema, instead of the framework's that are the same everywhere."""
+    for response in responses.values():
+        if response["description"] == "Successful Response":
+            content = response.get("content")
+            response["description"] = (
+                schemas[_name(content[JSON]["schema"])]["description"] if content else "Deleted"
+            )
+
+
 def _content(
-    route: StrictRoute, schema: dict[str, str], schemas: dict[str, Any]
+    route: StrictRoute, schema: Schema, schemas: dict[str, Schema]
 ) -> dict[str, dict[str, Any]]:
-    """The media types of a body. A form's schema has a name of its own: generators that meet one
-    name twice write one function over the other.
+    """The media types of a body. Each kind of form has a schema with a name of its own: generators
+    that meet one name twice write one function over the other, or send both forms at once.
     """
-    form = {"$ref": schema["$ref"] + "Form"}
-    name = schema["$ref"].removeprefix(_REF)
-    if FORM in route.media_types:
-        schemas[name + "Form"] = {**schemas[name], "title": name + "Form"}
-    return {
-        media_type: {"schema": form if media_type in (FORM, MULTIPART) else schema}
-        for media_type in route.media_types
+    content = {}
+    for media_type in route.media_types:
+        reference = {"$ref": schema["$ref"] + _KINDS.get(media_type, "")}
+        if reference != schema:
+            schemas[_name(reference)] = _as_form(schemas[_name(schema)], _name(reference))
+        content[media_type] = {"schema": reference}
+    return content
+
+
+def _as_form(schema: Schema, name: str) -> Schema:
+    """All is text in a form, and null is an empty value, for which a schema has no word: a field
+    keeps the first of its alternatives.
+    """
+    fields = {
+        field: {key: value for key, value in one.items() if key != "anyOf"}
+        | one.get("anyOf", [{}])[0]
+        for field, one in schema["properties"].items()
     }
+    description = f"{schema['description']} An empty value is null."
+    return {**schema, "properties": fields, "title": name, "description": description}
+
+
+def _example(schema: Schema, schemas: dict[str, Schema]) -> Any:
+    """Made of the examples of a schema's parts; fields that have none are left out."""
+    if "$ref" in schema:
+        return _example(schemas[_name(schema)], schemas)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0], schemas)
+    if "items" in schema:
+        return [_example(schema["items"], schemas)]
+    fields = schema.get("properties", {}).items()
+    parts = ((field, _example(one, schemas)) for field, one in fields)
+    return {field: part for field, part in parts if part != {}}
+
+
+def _name(reference: Schema) -> str:
+    name: str = reference["$ref"].removeprefix(_REF)
+    return name

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import html
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
+from pydantic import Field
 from pydantic_core import to_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -19,6 +20,7 @@ from typing_extensions import TypedDict
 from app.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
+    EmailTaken,
     Fault,
     IdempotencyInFlight,
     IdempotencyKeyReused,
@@ -41,13 +43,13 @@ PROBLEM_JSON = "application/problem+json"
 class ProblemRead(TypedDict):
     """An error, as RFC 9457 describes it; `errors` lists all faults together."""
 
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    instance: str
-    request_id: str
+    type: Annotated[str, Field(examples=["/problems/email-taken"])]
+    title: Annotated[str, Field(examples=[EmailTaken.title])]
+    status: Annotated[int, Field(ge=400, le=599, examples=[EmailTaken.status])]
+    code: Annotated[str, Field(examples=[EmailTaken.code])]
+    detail: Annotated[str, Field(examples=[EmailTaken.detail])]
+    instance: Annotated[str, Field(examples=["/accounts"])]
+    request_id: Annotated[str, Field(examples=["9f86d081884c7d65"])]
     errors: list[Fault]
 
 
@@ -86,7 +88,7 @@ def problems(*classes: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may answer with these problems."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status in sorted({cls.status for cls in classes}):
-        titles = sorted({cls.title for cls in classes if cls.status == status})
+        titles = sorted({f"{cls.title} (`{cls.code}`)" for cls in classes if cls.status == status})
         responses[status] = {
             "description": "; ".join(titles),
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},

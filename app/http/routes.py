@@ -4,7 +4,7 @@ FastAPI validates what it declares and ignores the rest; here unknown and repeat
 foreign media types and ill-formed bodies are refused, and all faults come in one answer.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ClassVar, get_args, get_origin
@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.errors import Fault, InvalidRequest, MalformedBody, UnsupportedMediaType
+from app.errors import Fault, InvalidRequest, MalformedBody, NotFound, UnsupportedMediaType
 from app.http import bodies
 from app.http.faults import faults_of
 from app.http.idempotency import answered_once
@@ -28,17 +28,18 @@ MULTIPART = "multipart/form-data"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-# Faults of the query that FastAPI does not look for; set only in a request that has some.
-_query_faults: ContextVar[list[Fault]] = ContextVar("query_faults")
+# Faults of the query that FastAPI does not look for.
+_query_faults: ContextVar[Sequence[Fault]] = ContextVar("query_faults", default=())
 
 
 class ParsedRequest(Request):
-    """A request whose body was read, checked and parsed; FastAPI takes the result for JSON."""
+    """A request whose body was read, checked and parsed; without a Content-Type FastAPI takes the
+    result as it is.
+    """
 
     def __init__(self, request: Request, parsed: Any) -> None:
         scope = dict(request.scope)
-        kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-        scope["headers"] = [*kept, (b"content-type", JSON.encode())]
+        scope["headers"] = [header for header in scope["headers"] if header[0] != b"content-type"]
         scope["parsed_body"] = parsed
         super().__init__(scope, request.receive)
 
@@ -57,7 +58,7 @@ def _refuse_query_faults(endpoint: Callable[..., Awaitable[Response]]) -> Callab
 
     @wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Response:
-        if faults := _query_faults.get(None):
+        if faults := _query_faults.get():
             raise InvalidRequest(errors=faults)
         return await endpoint(*args, **kwargs)
 
@@ -72,6 +73,7 @@ class StrictRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if "POST" in options["methods"]:
             endpoint = answered_once(endpoint)
+        options["strict_content_type"] = False  # it is checked here
         super().__init__(path, _refuse_query_faults(endpoint), **options)
 
     @property
@@ -87,18 +89,27 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         media_types = self.media_types
         parameters = _query_parameters(self.dependant)
+        own_id = _own_id(self.dependant)
+        ends_in_text = not self.path.endswith("}")
 
         async def handle_strictly(request: Request) -> Response:
+            # The framework's patterns end in `$`, which lets a line feed through.
+            if ends_in_text and request.scope["path"].endswith("\n"):
+                raise NotFound
             if media_types:
-                request = ParsedRequest(request, await _parse_body(request, media_types))
-            faults: list[Fault] = []
-            if request.scope["query_string"]:
-                faults = _find_query_faults(request.scope["query_string"], parameters)
-                _query_faults.set(faults)
+                parsed = await _parse_body(request, media_types)
+                if own_id is not None:
+                    _refuse_other_id(parsed, request.path_params[own_id])
+                request = ParsedRequest(request, parsed)
+            query = request.scope["query_string"]
+            faults = _find_query_faults(query, parameters) if query else []
+            token = _query_faults.set(faults)
             try:
                 return await handle(request)
             except RequestValidationError as error:
                 raise InvalidRequest(errors=faults + faults_of(error, known=faults)) from None
+            finally:
+                _query_faults.reset(token)
 
         return handle_strictly
 
@@ -123,26 +134,41 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     return names
 
 
+def _own_id(dependant: Dependant) -> str | None:
+    """The path parameter that the `id` of the body must equal; None: the body has none."""
+    for field in dependant.body_params:
+        if "id" in getattr(field.field_info.annotation, "model_fields", ()):
+            return dependant.path_params[-1].alias
+    return None
+
+
+def _refuse_other_id(parsed: Any, path_id: str) -> None:
+    """Services check it too, but there it would come after the faults of the other fields."""
+    given = parsed.get("id") if isinstance(parsed, dict) else None
+    if isinstance(given, str) and given.lower() != path_id.lower():
+        parsed["id"] = bodies.OTHER_ID
+
+
 def _is_list(annotation: Any) -> bool:
     return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))
 
 
 def _find_query_faults(query: bytes, parameters: dict[str, bool]) -> list[Fault]:
-    faults: list[Fault] = []
+    faults: dict[str, Fault] = {}
     seen: set[str] = set()
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
     for name, value in pairs:
         if name not in parameters:
-            if name not in seen:
-                shown = bodies.safe_name(name)
-                faults.append(Fault(parameter=shown, code="unknown", detail="No such parameter."))
+            shown = bodies.safe_name(name)
+            faults[shown] = Fault(parameter=shown, code="unknown", detail="No such parameter.")
         elif name in seen and not parameters[name]:
-            faults.append(Fault(parameter=name, code="duplicate", detail="Given more than once."))
+            detail = "Given more than once."
+            faults[name] = Fault(parameter=name, code="duplicate", detail=detail)
         elif not bodies.is_text(value):
             detail = "Holds a NUL or is not UTF-8."
-            faults.append(Fault(parameter=name, code="invalid_format", detail=detail))
+            faults[name] = Fault(parameter=name, code="invalid_format", detail=detail)
         seen.add(name)
-    return faults
+    return list(faults.values())
 
 
 async def _parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
@@ -158,7 +184,7 @@ async def _parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
     if media_type == FORM:
         return bodies.parse_urlencoded(raw)
     if media_type == MULTIPART:
-        return await bodies.parse_multipart(raw, content_type)
+        return bodies.parse_multipart(raw, content_type)
     return bodies.parse_json(raw)
 
 

@@ -22,10 +22,10 @@ async def get_statement_session(request: Request) -> AsyncIterator[AsyncSession]
 
 
 async def get_list_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """For lists: single statements, but a transaction where an exact count needs a time limit."""
+    """For lists: single statements, but transactions where an exact count needs a time limit."""
     exact = request.query_params.get("count") == "exact"
     state = request.app.state
-    async with state.sessions.begin() if exact else state.statement_sessions() as session:
+    async with state.sessions() if exact else state.statement_sessions() as session:
         yield session
 
 

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from app.database.reader import Reader
 from app.errors import AccountNotFound, InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
 from app.fields import Id
 from app.http.conditions import KnownVersionsDep, PreconditionDep
 from app.http.idempotency import KeyedSessionDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
-from app.http.responses import Json, no_content
+from app.http.responses import Json, no_content, page_response
 from app.http.routes import StrictRoute
 from app.http.sessions import ListSessionDep, StatementSessionDep
 from app.items import service
@@ -28,7 +29,15 @@ owned_router = APIRouter(
     prefix="/accounts/{account_id}/items", tags=["items"], route_class=StrictRoute
 )
 ITEM = Json(ItemRead)
-PAGE = Json(ItemPage)
+
+
+async def get_reader(request: Request) -> Reader:
+    """Reads items by id, for all requests of this process."""
+    reader: Reader = request.app.state.item_reader
+    return reader
+
+
+ReaderDep = Annotated[Reader, Depends(get_reader)]
 
 
 @router.get("", response_model=ItemPage, responses=problems(*READING, InvalidCursor))
@@ -36,7 +45,7 @@ async def list_items(
     query: Annotated[ItemQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List items, newest first."""
-    return PAGE.page(await service.list_items(session, query), request)
+    return page_response(await service.list_items(session, query), request)
 
 
 @router.post(
@@ -54,10 +63,10 @@ async def create_item(body: ItemCreate, session: KeyedSessionDep) -> Response:
     responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, ItemNotFound)},
 )
 async def retrieve_item(
-    item_id: Id, session: StatementSessionDep, known_versions: KnownVersionsDep
+    item_id: Id, reader: ReaderDep, known_versions: KnownVersionsDep
 ) -> Response:
     """Retrieve an item."""
-    item = await service.retrieve_item(session, item_id)
+    item = await service.retrieve_item(reader, item_id)
     return ITEM.resource(item, known_versions=known_versions)
 
 
@@ -109,4 +118,4 @@ async def list_account_items(
     request: Request,
 ) -> Response:
     """List the items that an account owns, newest first."""
-    return PAGE.page(await service.list_account_items(session, account_id, query), request)
+    return page_response(await service.list_account_items(session, account_id, query), request)

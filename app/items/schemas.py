@@ -2,16 +2,19 @@
 
 import re
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import MISSING, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import Url
 from typing_extensions import TypedDict
 
-from app.database.pages import PageQuery
+from app.database.pages import NextCursor, PageQuery, RowCount
 from app.fields import (
+    EXAMPLE_ID,
     NOT_BLANK,
+    TEXT,
     FilterText,
+    GivenId,
+    GivenVersion,
     Id,
     Instant,
     InstantIn,
@@ -41,12 +44,15 @@ def _check_image_link(value: Any) -> Any:
     return value
 
 
+Owner = Annotated[Id, Field(description="The owner", examples=[EXAMPLE_ID])]
 Name = Annotated[
     str,
     Field(min_length=1, max_length=50, examples=["Lamp"], json_schema_extra=NOT_BLANK),
     Stripped,
 ]
-Description = Annotated[str, Field(max_length=10_000, examples=["Brass, 40 cm"])]
+Description = Annotated[
+    str, Field(max_length=10_000, examples=["Brass, 40 cm"], json_schema_extra=TEXT)
+]
 ImageLink = Annotated[
     str,
     BeforeValidator(_check_image_link),
@@ -71,7 +77,7 @@ class ItemCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    account_id: Annotated[Id, Field(description="The owner")]
+    account_id: Owner
     name: Name
     price: PriceOrDefault = None
     description: Description | None = None
@@ -87,7 +93,7 @@ class ItemChange(SystemFields):
 
     model_config = ConfigDict(extra="forbid")
 
-    account_id: Annotated[Id | MISSING, Field(description="The owner")] = MISSING
+    account_id: Owner | MISSING = MISSING
     name: Name | MISSING = MISSING
     price: PriceOrDefault | MISSING = MISSING
     description: Description | None | MISSING = MISSING
@@ -97,23 +103,23 @@ class ItemChange(SystemFields):
 class ItemRead(TypedDict):
     """An item."""
 
-    id: UUID
-    account_id: UUID
+    id: GivenId
+    account_id: GivenId
     name: Annotated[str, Field(max_length=50, examples=["Lamp"])]
     price: Price
     description: Annotated[str | None, Field(max_length=10_000, examples=["Brass, 40 cm"])]
     image_link: Annotated[str, Field(max_length=1000, examples=["https://example.com/lamp.jpg"])]
     created: Instant
     updated: Instant
-    version: Annotated[int, Field(ge=1)]
+    version: GivenVersion
 
 
 class ItemPage(TypedDict):
     """A page of items."""
 
     data: Annotated[list[ItemRead], Field(max_length=200)]
-    next_cursor: str | None
-    count: int | None
+    next_cursor: NextCursor
+    count: RowCount
 
 
 ItemSort = Literal["created", "-created", "updated", "-updated", "name", "-name", "price", "-price"]

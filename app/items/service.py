@@ -9,9 +9,11 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.service import require_account
+from app.database.as_json import json_row
 from app.database.constraints import conflicts
 from app.database.pages import Listing, Page, fetch_page, starts_with
-from app.database.schema import columns_of
+from app.database.reader import Reader, any_id
+from app.database.schema import columns_of, table_of
 from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import ItemNotFound, UnknownAccount
 from app.items.schemas import (
@@ -24,6 +26,7 @@ from app.items.schemas import (
 )
 from app.models import Account, Item, has_words
 
+JSON = json_row(Item, ItemRead)
 TARGET = Target(Item, columns_of(Item, ItemRead), ItemNotFound)
 _FILTERS: dict[str, Any] = {
     "name": lambda name: Item.name == name,
@@ -38,7 +41,7 @@ _FILTERS: dict[str, Any] = {
 }
 OWNED_LISTING = Listing(
     "account items",
-    TARGET.columns,
+    JSON,
     sorts={
         "created": Item.created,
         "updated": Item.updated,
@@ -53,18 +56,26 @@ LISTING = replace(
     name="items",
     filters={**_FILTERS, "account_id": lambda owner: Item.account_id == owner},
 )
+_INSERT = insert(table_of(Item)).returning(*TARGET.columns)
+# What the reader of items runs.
+BY_ID = select(*TARGET.columns).where(any_id(table_of(Item).c.id))
 DEFAULT_PRICE = Decimal("0.00")
 _CONFLICTS = {"fk_items_account_id": UnknownAccount}
 
 
 async def list_items(session: AsyncSession, query: ItemQuery) -> Page:
-    return await fetch_page(session, LISTING, select(*LISTING.columns), query)
+    return await fetch_page(session, LISTING, select(LISTING.json).select_from(Item), query)
 
 
 async def list_account_items(
     session: AsyncSession, account_id: UUID, query: OwnedItemQuery
 ) -> Page:
-    statement = select(*LISTING.columns).join(Account.items).where(Account.id == account_id)
+    statement = (
+        select(LISTING.json)
+        .select_from(Account)
+        .join(Account.items)
+        .where(Account.id == account_id)
+    )
     page = await fetch_page(session, OWNED_LISTING, statement, query, scope=account_id)
     if not page.rows:
         await require_account(session, account_id)
@@ -74,16 +85,15 @@ async def list_account_items(
 async def create_item(session: AsyncSession, body: ItemCreate) -> ItemRead:
     values = _with_price(body.model_dump())
     with conflicts(_CONFLICTS):
-        result = await session.execute(insert(Item).values(values).returning(*TARGET.columns))
-    return cast(ItemRead, dict(result.mappings().one()))
+        result = await session.execute(_INSERT, values)
+    return cast(ItemRead, TARGET.row(result.one()))
 
 
-async def retrieve_item(session: AsyncSession, item_id: UUID) -> ItemRead:
-    result = await session.execute(select(*TARGET.columns).where(Item.id == item_id))
-    row = result.mappings().one_or_none()
+async def retrieve_item(reader: Reader, item_id: UUID) -> ItemRead:
+    row = await reader.get(item_id)
     if row is None:
         raise ItemNotFound
-    return cast(ItemRead, dict(row))
+    return cast(ItemRead, TARGET.row(row))
 
 
 async def require_item(session: AsyncSession, item_id: UUID) -> None:

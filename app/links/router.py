@@ -15,7 +15,7 @@ from app.errors import (
 )
 from app.fields import Id
 from app.http.problems import PUTTING, READING, problems
-from app.http.responses import Json, made, no_content
+from app.http.responses import Json, made, no_content, page_response
 from app.http.routes import JsonRoute
 from app.http.sessions import ListSessionDep, StatementSessionDep
 from app.links import service
@@ -37,10 +37,7 @@ wishes = APIRouter(tags=["wishes"], route_class=JsonRoute)
 
 ITEM_LINK = Json(ItemLink)
 ACCOUNT_LINK = Json(AccountLink)
-ACCOUNT_LINK_PAGE = Json(AccountLinkPage)
 ITEM_WISH = Json(ItemWish)
-ITEM_WISH_PAGE = Json(ItemWishPage)
-ACCOUNT_WISH_PAGE = Json(AccountWishPage)
 
 
 @favorites.get(
@@ -85,7 +82,7 @@ async def list_favorited_by(
     item_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List the accounts whose favorite an item is, the latest first."""
-    return ACCOUNT_LINK_PAGE.page(await service.list_favorited_by(session, item_id, query), request)
+    return page_response(await service.list_favorited_by(session, item_id, query), request)
 
 
 @reservations.get(
@@ -147,7 +144,7 @@ async def list_wishes(
     account_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List the items that an account wishes for, the latest wish first."""
-    return ITEM_WISH_PAGE.page(await service.list_wishes(session, account_id, query), request)
+    return page_response(await service.list_wishes(session, account_id, query), request)
 
 
 @wishes.get(
@@ -194,4 +191,4 @@ async def list_wished_by(
     item_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
 ) -> Response:
     """List the accounts that wish for an item, the latest wish first."""
-    return ACCOUNT_WISH_PAGE.page(await service.list_wished_by(session, item_id, query), request)
+    return page_response(await service.list_wished_by(session, item_id, query), request)

@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.accounts.schemas import AccountRead
-from app.database.pages import PageQuery
-from app.fields import Id, Instant
+from app.database.pages import NextCursor, PageQuery, RowCount
+from app.fields import EXAMPLE_ID, TEXT, Id, Instant
 from app.items.schemas import ItemRead
 
-Note = Annotated[str, Field(max_length=1000, examples=["For the hall"])]
+Note = Annotated[str, Field(max_length=1000, examples=["For the hall"], json_schema_extra=TEXT)]
 
 
 class LinkReplace(BaseModel):
@@ -18,7 +18,7 @@ class LinkReplace(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    item_id: Id
+    item_id: Annotated[Id, Field(examples=[EXAMPLE_ID])]
 
 
 class WishReplace(BaseModel):
@@ -47,7 +47,7 @@ class ItemWish(TypedDict):
     """An item that an account wishes for."""
 
     item: ItemRead
-    note: Annotated[str | None, Field(max_length=1000)]
+    note: Annotated[str | None, Field(max_length=1000, examples=["For the hall"])]
     created: Instant
 
 
@@ -55,7 +55,7 @@ class AccountWish(TypedDict):
     """An account that wishes for an item."""
 
     account: AccountRead
-    note: Annotated[str | None, Field(max_length=1000)]
+    note: Annotated[str | None, Field(max_length=1000, examples=["For the hall"])]
     created: Instant
 
 
@@ -63,24 +63,24 @@ class AccountLinkPage(TypedDict):
     """A page of accounts that have an item as their favorite."""
 
     data: Annotated[list[AccountLink], Field(max_length=200)]
-    next_cursor: str | None
-    count: int | None
+    next_cursor: NextCursor
+    count: RowCount
 
 
 class ItemWishPage(TypedDict):
     """A page of the items that an account wishes for."""
 
     data: Annotated[list[ItemWish], Field(max_length=200)]
-    next_cursor: str | None
-    count: int | None
+    next_cursor: NextCursor
+    count: RowCount
 
 
 class AccountWishPage(TypedDict):
     """A page of the accounts that wish for an item."""
 
     data: Annotated[list[AccountWish], Field(max_length=200)]
-    next_cursor: str | None
-    count: int | None
+    next_cursor: NextCursor
+    count: RowCount
 
 
 class LinkQuery(PageQuery):

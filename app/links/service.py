@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     Select,
     delete,
+    func,
     literal,
     literal_column,
     select,
@@ -22,10 +23,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.service import JSON as ACCOUNT_JSON
 from app.accounts.service import TARGET as ACCOUNT
 from app.accounts.service import require_account
+from app.database.as_json import json_object
 from app.database.constraints import conflicts
 from app.database.pages import Listing, Page, fetch_page
+from app.database.schema import table_of
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
@@ -34,12 +38,14 @@ from app.errors import (
     NotFound,
     UnknownItem,
 )
+from app.items.service import JSON as ITEM_JSON
 from app.items.service import TARGET as ITEM
 from app.items.service import require_item
-from app.links.schemas import AccountLink, AccountWish, ItemLink, ItemWish, LinkQuery
+from app.links.schemas import AccountLink, ItemLink, ItemWish, LinkQuery
 from app.models import Account, Favorite, Item, Reservation, Wish
 
 # xmax is zero in a row that the statement inserted, and not in one that it updated.
+_FAVORITE, _WISH = table_of(Favorite).c, table_of(Wish).c
 IS_NEW: ColumnElement[bool] = literal_column("xmax = 0").label("is_new")
 
 
@@ -58,31 +64,23 @@ def _item_wish(values: Sequence[Any]) -> ItemWish:
     return cast(ItemWish, {"item": ITEM.row(values), "note": note, "created": created})
 
 
-def _account_wish(values: Sequence[Any]) -> AccountWish:
-    note, created = values[len(ACCOUNT.columns) :][:2]
-    return cast(AccountWish, {"account": ACCOUNT.row(values), "note": note, "created": created})
-
-
 FAVORITED_BY = Listing(
     "favorited-by",
-    (*ACCOUNT.columns, Favorite.created),
+    json_object({"account": ACCOUNT_JSON, "created": _FAVORITE.created}),
     sorts={"created": Favorite.created},
     tie=Favorite.account_id,
-    shape=_account_link,
 )
 WISHES = Listing(
     "wishes",
-    (*ITEM.columns, Wish.note, Wish.created),
+    json_object({"item": ITEM_JSON, "note": _WISH.note, "created": _WISH.created}),
     sorts={"created": Wish.created},
     tie=Wish.item_id,
-    shape=_item_wish,
 )
 WISHED_BY = Listing(
     "wished-by",
-    (*ACCOUNT.columns, Wish.note, Wish.created),
+    json_object({"account": ACCOUNT_JSON, "note": _WISH.note, "created": _WISH.created}),
     sorts={"created": Wish.created},
     tie=Wish.account_id,
-    shape=_account_wish,
 )
 
 
@@ -121,7 +119,7 @@ async def delete_favorite(session: AsyncSession, account_id: UUID) -> None:
 
 
 async def list_favorited_by(session: AsyncSession, item_id: UUID, query: LinkQuery) -> Page:
-    statement = select(*FAVORITED_BY.columns).join(Account.favorite)
+    statement = select(FAVORITED_BY.json).select_from(Account).join(Account.favorite)
     statement = statement.where(Favorite.item_id == item_id)
     page = await fetch_page(session, FAVORITED_BY, statement, query, scope=item_id)
     if not page.rows:
@@ -152,7 +150,11 @@ async def put_reservation(
 ) -> tuple[ItemLink, bool]:
     """The reservation, and whether it is new. One that the account holds already stays."""
     item = _item_to_link(account_id, item_id)
-    reservation = insert(Reservation).from_select(["account_id", "item_id"], _ends(item))
+    # Locked, so that of two requests of one account the later waits for the earlier: it might else
+    # meet the item before the account, and take its own reservation for another account's.
+    holder = select(Account.id).where(Account.id == account_id).with_for_update(key_share=True)
+    ends = select(func.coalesce(holder.scalar_subquery(), item.c.linked_account_id), item.c.id)
+    reservation = insert(Reservation).from_select(["account_id", "item_id"], ends)
     # Updated to what it is: only so does the statement return the one that is held.
     reservation = reservation.on_conflict_do_update(
         index_elements=[Reservation.account_id], set_={"item_id": Reservation.item_id}
@@ -183,7 +185,9 @@ async def delete_reservation(session: AsyncSession, account_id: UUID) -> None:
 
 
 async def list_wishes(session: AsyncSession, account_id: UUID, query: LinkQuery) -> Page:
-    statement = select(*WISHES.columns).join(Item.wishes).where(Wish.account_id == account_id)
+    statement = (
+        select(WISHES.json).select_from(Item).join(Item.wishes).where(Wish.account_id == account_id)
+    )
     page = await fetch_page(session, WISHES, statement, query, scope=account_id)
     if not page.rows:
         await require_account(session, account_id)
@@ -191,7 +195,12 @@ async def list_wishes(session: AsyncSession, account_id: UUID, query: LinkQuery)
 
 
 async def list_wished_by(session: AsyncSession, item_id: UUID, query: LinkQuery) -> Page:
-    statement = select(*WISHED_BY.columns).join(Account.wishes).where(Wish.item_id == item_id)
+    statement = (
+        select(WISHED_BY.json)
+        .select_from(Account)
+        .join(Account.wishes)
+        .where(Wish.item_id == item_id)
+    )
     page = await fetch_page(session, WISHED_BY, statement, query, scope=item_id)
     if not page.rows:
         await require_item(session, item_id)
@@ -199,7 +208,7 @@ async def list_wished_by(session: AsyncSession, item_id: UUID, query: LinkQuery)
 
 
 async def retrieve_wish(session: AsyncSession, account_id: UUID, item_id: UUID) -> ItemWish:
-    statement = select(*WISHES.columns).join(Item.wishes)
+    statement = select(*ITEM.columns, Wish.note, Wish.created).join(Item.wishes)
     row = await _first(
         session, statement.where(Wish.account_id == account_id, Wish.item_id == item_id)
     )

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -26,11 +28,16 @@ def configure_logs(settings: Settings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if settings.log_format == "json":
-        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        last.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    last: list[Any] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.ExceptionRenderer(_format_exception),
+        renderer,
+    ]
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
@@ -39,5 +46,33 @@ def configure_logs(settings: Settings) -> None:
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
     logging.getLogger("satchel.sql").setLevel("DEBUG" if settings.debug else "WARNING")
+    # Where the command `uvicorn` started us, it has set up its own ones.
+    for logger in (logging.getLogger("uvicorn"), logging.getLogger("uvicorn.error")):
+        logger.handlers = []
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_upgrade)
     # Ours is the one line per request; theirs would hold the query.
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _is_upgrade(record: logging.LogRecord) -> bool:
+    """Alembic's other lines tell, of every connection, that it is one to PostgreSQL."""
+    return record.getMessage().startswith("Running")
+
+
+def _format_exception(exc_info: Any) -> str:
+    """The traceback, with the first line alone of each message: in those that follow, SQLAlchemy
+    repeats the parameters of a statement, and PostgreSQL the row that it refused.
+    """
+    text = "".join(traceback.format_exception(*exc_info))
+    for error in _chain(exc_info[1]):
+        if lines := str(error).splitlines():
+            text = text.replace(str(error), lines[0])
+    return text.rstrip()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

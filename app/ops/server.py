@@ -1,21 +1,27 @@
-"""Serving: the parent starts PostgreSQL and migrates, then uvicorn runs one process or several."""
+"""Serving: the parent holds socket and database, and uvicorn runs one process or several."""
 
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from sqlalchemy import URL, make_url
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload
 
-from app.config import Settings
+from app.config import ConfigurationError, Settings
 from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
 from app.http.protocol import IgnoreUpgradeProtocol
+from app.ops.workers import follow_parent, run_workers
+
+# Seconds that requests under way have left once we are told to leave.
+GRACE = 10
 
 
 @contextmanager
@@ -29,6 +35,7 @@ def database_url(settings: Settings) -> Iterator[URL]:
 
 
 async def migrate_database(url: URL, settings: Settings) -> None:
+    """Bring a database to the revision of this build. Errors: those of the database."""
     engine = make_engine(url, settings)
     try:
         await migrate(engine)
@@ -42,57 +49,85 @@ def write_revision(settings: Settings, message: str) -> None:
     async def write(url: URL) -> None:
         await migrate_database(url, settings)
         engine = make_engine(url, settings)
-        async with engine.connect() as connection:
-            await connection.run_sync(autogenerate, message)
-        await engine.dispose()
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(autogenerate, message)
+        finally:
+            await engine.dispose()
 
     with database_url(settings) as url:
         asyncio.run(write(url))
 
 
 def serve(settings: Settings, *, reload: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM; leaves no process behind."""
-    # uvicorn raises the signal again when it is done; the default would end us before PostgreSQL.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with database_url(settings) as url:
+    """Serve until SIGINT or SIGTERM; leaves no process behind.
+
+    Errors: ConfigurationError, EmbeddedError, those of the database while it is migrated.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it is done: the default would end us before
+        # PostgreSQL, or with a traceback.
+        signal.signal(number, lambda *_: sys.exit())
+    with _listen(settings) as listener, database_url(settings) as url:
         if settings.migrate_on_start:
             asyncio.run(migrate_database(url, settings))
-        _hand_down(settings, url)
-        config = uvicorn.Config(
-            "app.main:create_app",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            reload=reload,
-            reload_dirs=["app"] if reload else None,
-            http=IgnoreUpgradeProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
+        _hand_down(settings, url, reload=reload)
+        _announce(settings, listener.getsockname()[1])
+        _run(settings, listener, reload=reload)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Before anything is started: if the port is taken, there is nothing to undo."""
+    address = (settings.host, settings.port)
+    ipv6 = ":" in settings.host
+    try:
+        return socket.create_server(
+            address,
+            family=socket.AF_INET6 if ipv6 else socket.AF_INET,
+            dualstack_ipv6=ipv6 and socket.has_dualstack_ipv6(),
         )
-        socket = config.bind_socket()
-        _announce(settings, socket.getsockname()[1])
-        if reload:
-            ChangeReload(config, target=uvicorn.Server(config).run, sockets=[socket]).run()
-        elif settings.workers > 1:
-            Multiprocess(config, sockets=[socket]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[socket])
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"HOST, PORT: {error}. Choose others.") from None
 
 
-def _hand_down(settings: Settings, url: URL) -> None:
+def _hand_down(settings: Settings, url: URL, *, reload: bool) -> None:
     """What the parent has settled, for the processes that uvicorn starts."""
     os.environ["CONFIG_MODE"] = settings.mode
     os.environ[settings.url_variable] = url.render_as_string(hide_password=False)
-    os.environ["MIGRATE_ON_START"] = "false"
+    # Migrations may be among the code that changes.
+    os.environ["MIGRATE_ON_START"] = str(reload and settings.migrate_on_start)
     os.environ["HOST"] = settings.host
     os.environ["PORT"] = str(settings.port)
+    os.environ["WORKERS"] = str(settings.workers)
 
 
 def _announce(settings: Settings, port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     page = "docs" if settings.docs_enabled else ""
     print(f"Satchel serves on http://{host}:{port}/{page}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
+    package = Path(__file__).parent.parent
+    config = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        lifespan="on",
+        workers=settings.workers,
+        reload=reload,
+        reload_dirs=[str(package), str(package.with_name("alembic"))] if reload else None,
+        http=IgnoreUpgradeProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        callback_notify=follow_parent,
+        timeout_notify=1,  # seconds
+    )
+    if reload:
+        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+    elif settings.workers > 1:
+        run_workers(config, listener)
+    else:
+        uvicorn.Server(config).run(sockets=[listener])

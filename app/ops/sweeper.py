@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from app.config import Settings
+from app.database.engine import autocommit, make_engine
 from app.idempotency import SWEEP_SIZE, sweep
 
 log = structlog.get_logger("satchel.sweeper")
@@ -27,6 +30,15 @@ async def sweep_all(sessions: Sessions) -> int:
         total += swept
         if swept < SWEEP_SIZE:
             return total
+
+
+async def sweep_database(url: URL, settings: Settings) -> int:
+    """Sweep once, where no server runs."""
+    engine = make_engine(url, settings)
+    try:
+        return await sweep_all(async_sessionmaker(autocommit(engine)))
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager

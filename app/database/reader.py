@@ -1,0 +1,83 @@
+"""Reads rows by id, those of many requests in one statement.
+
+While a statement is under way, the ids that are asked for meanwhile gather, and go out together in
+the next one. Under load a batch of 20 costs little more than a single row, on both ends of the
+connection. A lone caller waits for nobody, and a statement always starts after its callers came, so
+each reads what was written before.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Column, ColumnElement, Row, Select, Uuid, any_, bindparam
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+MAX_BATCH = 100
+MAX_IN_FLIGHT = 2
+
+Fetch = Callable[[Select[Any], Sequence[UUID]], Awaitable[Sequence[Row[Any]]]]
+
+
+def any_id(column: Column[UUID]) -> ColumnElement[bool]:
+    """The condition of a reader's statement."""
+    return column == any_(bindparam("ids", type_=ARRAY(Uuid)))
+
+
+def fetch_from(engine: AsyncEngine) -> Fetch:
+    """Runs a statement that takes `ids` on a connection of the engine."""
+
+    async def fetch(statement: Select[Any], ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+        async with engine.connect() as connection:
+            result = await connection.execute(statement, {"ids": ids})
+            rows: Sequence[Row[Any]] = result.all()
+            return rows
+
+    return fetch
+
+
+class Reader:
+    """Rows of one statement, which selects those whose id is any of `ids`, the id first."""
+
+    def __init__(self, fetch: Fetch, statement: Select[Any]) -> None:
+        self._fetch = fetch
+        self._statement = statement
+        # Callers have a future each, so that one that goes away takes no other along.
+        self._waiting: defaultdict[UUID, list[asyncio.Future[Row[Any] | None]]] = defaultdict(list)
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def get(self, row_id: UUID) -> Row[Any] | None:
+        """The row with this id; None: there is none. Errors: those of its statement."""
+        future: asyncio.Future[Row[Any] | None] = asyncio.get_running_loop().create_future()
+        self._waiting[row_id].append(future)
+        self._start()
+        return await future
+
+    def _start(self) -> None:
+        if not self._waiting or len(self._in_flight) >= MAX_IN_FLIGHT:
+            return
+        ids = list(islice(self._waiting, MAX_BATCH))
+        batch = {row_id: self._waiting.pop(row_id) for row_id in ids}
+        task = asyncio.create_task(self._run(batch))
+        self._in_flight.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._start()
+
+    async def _run(self, batch: dict[UUID, list[asyncio.Future[Row[Any] | None]]]) -> None:
+        try:
+            rows = {row[0]: row for row in await self._fetch(self._statement, list(batch))}
+        except Exception as error:  # each caller raises it
+            for future in (future for futures in batch.values() for future in futures):
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for row_id, futures in batch.items():
+            for future in futures:
+                if not future.done():
+                    future.set_result(rows.get(row_id))

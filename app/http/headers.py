@@ -1,0 +1,132 @@
+"""The headers of the OpenAPI document: what each is, and which operation takes or gives it.
+
+An operation's headers follow from what its handler depends on, so that no handler repeats them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from app.http.conditions import ENTITY_TAGS, get_known_versions, get_precondition
+from app.http.idempotency import get_keyed_session
+from app.http.routes import MERGE_PATCH, StrictRoute
+from app.http.sessions import get_list_session
+
+Declared = dict[str, Any]
+Dependency = Callable[..., Any]
+
+_ENTITY_TAGS: Final = {
+    "type": "string",
+    "pattern": rf"^(\*|{ENTITY_TAGS})$",
+    "examples": ['"3"', '"3", "4"', "*"],
+}
+
+PARAMETERS: Final[dict[Dependency, Declared]] = {
+    get_precondition: {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Write only if the resource still has one of these ETags, as GET gave them; "
+        "`*`: any. Otherwise 412",
+        "schema": _ENTITY_TAGS,
+    },
+    get_known_versions: {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "Answer 304 if the resource still has one of these ETags",
+        "schema": _ENTITY_TAGS,
+    },
+    get_keyed_session: {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A name for this request, chosen by the client: repeated within 24 hours it "
+        "gets the same answer and has no effect of its own",
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 255,
+            # Printable ASCII; HTTP drops spaces at the ends.
+            "pattern": "^[!-~]([ -~]*[!-~])?$",
+            "examples": ["order-2026-11-23-0017"],
+        },
+    },
+}
+
+HEADERS: Final[dict[str, Declared]] = {
+    "X-Request-ID": {
+        "description": "Finds the request in the logs; the client's own, if it sent a usable one",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "example": "9f86d081884c7d65",
+    },
+    "ETag": {
+        "description": "The version of the resource, for If-Match and If-None-Match",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+        "example": '"3"',
+    },
+    "Location": {
+        "description": "The path of what was created",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": "/accounts/01890a5d-ac96-774b-bcce-b302099a8057",
+    },
+    "Link": {
+        "description": 'The address of the next page (rel="next", RFC 8288), unless this is the '
+        "last one",
+        "schema": {"type": "string"},
+        "example": '</accounts?limit=50&cursor=b3BhcXVl>; rel="next"',
+    },
+    "Idempotency-Replayed": {
+        "description": "Given where an earlier request with this key was answered so",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {
+        "description": "Seconds after which to try again",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 2,
+    },
+    "Accept-Patch": {
+        "description": "The media types that PATCH takes",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": "application/merge-patch+json, application/json",
+    },
+}
+
+# The headers of answers, by status: of all operations, and of those that depend on something.
+_OF_ALL: Final = {"503": ["Retry-After"]}
+_OF_PATCHES: Final = {"415": ["Accept-Patch"]}
+_BY_DEPENDENCY: Final[dict[Dependency, dict[str, list[str]]]] = {
+    get_precondition: {"200": ["ETag"], "412": ["ETag"]},
+    get_known_versions: {"200": ["ETag"], "304": ["ETag"]},
+    get_keyed_session: {
+        "201": ["ETag", "Location", "Idempotency-Replayed"],
+        "409": ["Retry-After"],
+    },
+    get_list_session: {"200": ["Link"]},
+}
+
+
+def components() -> dict[str, Declared]:
+    """The sections of `components` that operations refer to."""
+    return {
+        "parameters": {one["name"]: one for one in PARAMETERS.values()},
+        "headers": HEADERS,
+    }
+
+
+def add_headers(operation: Declared, route: StrictRoute) -> None:
+    """Declare the headers that an operation takes, and those of each of its answers."""
+    calls = [dependency.call for dependency in route.dependant.dependencies]
+    taken = [parameter for call, parameter in PARAMETERS.items() if call in calls]
+    if taken:
+        operation.setdefault("parameters", []).extend(
+            {"$ref": f"#/components/parameters/{one['name']}"} for one in taken
+        )
+    given = [_OF_ALL, *(rules for call, rules in _BY_DEPENDENCY.items() if call in calls)]
+    if MERGE_PATCH in route.media_types:
+        given.append(_OF_PATCHES)
+    for status, response in operation["responses"].items():
+        names = [name for rules in given for name in rules.get(status, ())]
+        response["headers"] = {
+            name: {"$ref": f"#/components/headers/{name}"} for name in ["X-Request-ID", *names]
+        }

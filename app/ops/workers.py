@@ -1,0 +1,63 @@
+"""Workers: several processes that serve on one socket, each replaced when it is killed."""
+
+import multiprocessing
+import multiprocessing.connection
+import signal
+import socket
+import sys
+import time
+from multiprocessing import resource_tracker
+
+import structlog
+import uvicorn
+
+# Seconds for workers to leave: longer than the requests under way have.
+PATIENCE = 20.0
+
+log = structlog.get_logger("satchel.workers")
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
+    """Keep `config.workers` processes until an exception, such as a signal's, ends this one's wait.
+
+    Not uvicorn's own supervisor, which takes a worker for hung that has not imported the
+    application within seconds, as happens on a busy machine, and listens to no signal meanwhile.
+    Errors: SystemExit, with the status of a worker that ended by itself: its successors would too.
+    """
+    processes = [_start(config, listener) for _ in range(config.workers)]
+    try:
+        while True:
+            multiprocessing.connection.wait([process.sentinel for process in processes])
+            for index, process in enumerate(processes):
+                if process.exitcode is None:
+                    continue
+                log.warning("worker ended", pid=process.pid, status=process.exitcode)
+                if process.exitcode >= 0:
+                    sys.exit(process.exitcode)
+                processes[index] = _start(config, listener)
+    finally:
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in processes:
+            process.join(max(0, deadline - time.monotonic()))
+            process.kill()  # one that still has not left
+
+
+def _start(config: uvicorn.Config, listener: socket.socket) -> multiprocessing.context.SpawnProcess:
+    process = _spawn.Process(target=uvicorn.Server(config).run, args=([listener],), daemon=True)
+    # Ctrl-C in a terminal reaches all processes, but workers leave when the parent tells them to.
+    resource_tracker.ensure_running()  # or its start, as a part of the first worker's, would unmask
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    process.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return process
+
+
+async def follow_parent() -> None:
+    """Leave when the parent is no more: killed, it could not tell its workers to."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        signal.raise_signal(signal.SIGTERM)

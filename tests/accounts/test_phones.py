@@ -1,0 +1,94 @@
+"""Phone numbers to E.164."""
+
+import phonenumbers
+import pytest
+
+from app.accounts.phones import e164
+
+
+class TestE164:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "+962790000000",
+            "+962 79 000 0000",
+            "+962-79-000-0000",
+            "+962 (0) 79 000 0000",
+            "(+962) 79/000.0000",
+            " +962790000000\n",
+            "\uff0b962790000000",
+            "+٩٦٢٧٩٠٠٠٠٠٠٠",
+            "\u202a+962\u00a079\u00a0000\u00a00000\u202c",  # as copied from an address book
+        ],
+    )
+    @pytest.mark.parametrize("country", [None, "JO", "US", "AQ"])
+    def test_an_international_number_needs_no_country(self, text: str, country: str | None) -> None:
+        assert e164(text, country) == "+962790000000"
+
+    @pytest.mark.parametrize(
+        ("text", "country", "expected"),
+        [
+            ("0790000000", "JO", "+962790000000"),
+            ("790000000", "JO", "+962790000000"),
+            ("00962790000000", "JO", "+962790000000"),
+            ("(201) 555-0123", "US", "+12015550123"),
+            ("030/123456", "DE", "+4930123456"),
+            ("02 1234567", "IT", "+39021234567"),  # Italy keeps its zero
+        ],
+    )
+    def test_a_national_number_belongs_to_its_country(
+        self, text: str, country: str, expected: str
+    ) -> None:
+        assert e164(text, country) == expected
+
+    @pytest.mark.parametrize(
+        ("text", "country"),
+        [
+            ("0790000000", None),
+            ("0790000000", "AQ"),  # a country without a numbering plan
+            ("+0962790000000", None),
+            ("+9627900000000000", None),
+            ("+999123456789", None),
+            ("112", "JO"),
+            ("1", "JO"),
+            ("0" * 50, "JO"),
+            ("", "JO"),
+            ("+", None),
+            ("()", "JO"),
+            ("nonsense", "JO"),
+        ],
+    )
+    def test_none_for_what_is_no_number(self, text: str, country: str | None) -> None:
+        assert e164(text, country) is None
+
+    @pytest.mark.parametrize(
+        ("text", "country"),
+        [
+            ("+962790000000 ext. 5", None),
+            ("+962 79 000 0000 x5", None),
+            ("+12015550123;ext=44", None),
+            ("+12015550123;isub=12345", None),
+            ("+962790000000/+962790000001", None),
+            ("0790000000 or 0790000001", "JO"),
+            ("+962790000000 (Ada)", None),
+            ("call +962790000000", None),
+            ("#0790000000", "JO"),
+            ("*67 0790000000", "JO"),
+        ],
+    )
+    def test_none_where_something_would_be_lost(self, text: str, country: str | None) -> None:
+        assert e164(text, country) is None
+
+    @pytest.mark.parametrize("text", ["+49301234567890123", "+4930123456789012"])
+    def test_none_for_more_digits_than_e164_has(self, text: str) -> None:
+        assert phonenumbers.is_valid_number(phonenumbers.parse(text))
+        assert e164(text, None) is None
+
+    def test_what_it_gives_it_takes_again(self) -> None:
+        for region in phonenumbers.SUPPORTED_REGIONS:
+            example = phonenumbers.example_number(region)
+            assert example is not None
+            national = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+            number = e164(national, region)
+            assert number is not None, region
+            assert e164(number, None) == number

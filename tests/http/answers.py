@@ -1,0 +1,110 @@
+"""What holds of every answer, and connections on which requests are sent byte by byte."""
+
+import re
+import socket
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+PROBLEM_FIELDS = ["type", "title", "status", "code", "detail", "instance", "request_id", "errors"]
+
+
+def places(answer: httpx2.Response) -> dict[str, str]:
+    """The faults of a problem: their codes by `/pointer`, `?parameter` or `header:`."""
+    found: dict[str, str] = {}
+    for fault in answer.json()["errors"]:
+        place, code, detail = fault
+        name = fault[place]
+        assert (code, detail) == ("code", "detail")
+        assert fault["detail"].endswith("."), fault
+        shown = {"pointer": name, "parameter": f"?{name}", "header": f"{name}:"}[place]
+        assert shown not in found, f"{shown} is named twice"
+        found[shown] = fault["code"]
+    return found
+
+
+def assert_headers(answer: httpx2.Response) -> None:
+    """The headers that every answer has."""
+    (request_id,) = answer.headers.get_list("x-request-id")
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", request_id)
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+
+
+def assert_problem(
+    answer: httpx2.Response, status: int, code: str, faults: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The answer is this problem, well-formed; with exactly these faults where they are given."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert_headers(answer)
+    problem: dict[str, Any] = answer.json()
+    assert list(problem) == PROBLEM_FIELDS
+    assert problem["status"] == status
+    assert problem["code"] == code, problem
+    assert problem["type"] == "/problems/" + code.replace("_", "-")
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    found = places(answer)
+    if faults is not None:
+        assert found == faults
+    return problem
+
+
+def head(method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The head of a request; text goes out as Latin-1, so that any byte can be sent."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: satchel.test"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class Connection:
+    """A connection to a server of this machine, without a client that puts requests in order."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self._socket.makefile("rb")
+        self.interim: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        self._answers.close()
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def receive(self, method: str = "GET") -> httpx2.Response:
+        """The next final answer; the status of interim ones before it goes to `interim`."""
+        status = int(self._answers.readline().split()[1])
+        headers = []
+        while line := self._answers.readline().strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers.append((name, value.strip()))
+        if status < 200:
+            self.interim.append(status)
+            return self.receive(method)
+        answer = httpx2.Response(status, headers=headers)
+        bodiless = method == "HEAD" or status in (204, 304)
+        length = 0 if bodiless else int(answer.headers["content-length"])
+        return httpx2.Response(status, headers=headers, content=self._answers.read(length))
+
+    def ended(self) -> bool:
+        """Whether the server has closed the connection, and said nothing more before."""
+        return self._answers.read(1) == b""
+
+
+def exchange(port: int, request: bytes, method: str = "GET") -> httpx2.Response:
+    """The answer to one request on a connection of its own."""
+    with Connection(port) as connection:
+        connection.send(request)
+        return connection.receive(method)

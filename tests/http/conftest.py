@@ -1,0 +1,77 @@
+"""A running server that the tests of bytes on the wire share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests.conftest import Server, server_environment
+from tests.factories import create_account, create_item
+
+
+class Running:
+    """A server, and rows in its database that requests can name."""
+
+    def __init__(self, server: Server, connection: AsyncConnection, ids: dict[str, str]) -> None:
+        self.port = server.port
+        self.ids = ids
+        self._log = server.log
+        self._connection = connection
+
+    async def rows(self) -> Any:
+        """What changes when anything is stored."""
+        resources = (
+            f"SELECT count(*), coalesce(sum(version), 0), max(updated) FROM {table}"
+            for table in ("accounts", "items")
+        )
+        links = (
+            f"SELECT count(*), 0, NULL FROM {table}"
+            for table in ("favorites", "reservations", "wishes", "idempotency_keys")
+        )
+        statement = text(" UNION ALL ".join([*resources, *links]))
+        return (await self._connection.execute(statement)).all()
+
+    def log_size(self) -> int:
+        return self._log.stat().st_size
+
+    def logged(self, since: int) -> str:
+        with self._log.open() as log:
+            log.seek(since)
+            return log.read()
+
+
+@pytest.fixture(scope="session")
+async def running(
+    clone_database: Callable[[], Awaitable[URL]], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Running]:
+    url = await clone_database()
+    server = Server(server_environment(url), cwd=tmp_path_factory.mktemp("running"))
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        await asyncio.to_thread(server.wait_until_ready)
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            owner = await create_account(client, email="taken@example.com")
+            other = await create_account(client)
+            owned = await create_item(client, owner["id"])
+        ids = {"account": owner["id"], "other": other["id"], "item": owned["id"]}
+        async with engine.connect() as connection:
+            yield Running(server, connection, ids)
+    finally:
+        server.stop()
+        await engine.dispose()
+
+
+@pytest.fixture
+async def unharmed(running: Running) -> AsyncIterator[None]:
+    """Whatever the test sends, nothing is stored and the server is not surprised."""
+    rows, size = await running.rows(), running.log_size()
+    yield
+    assert await running.rows() == rows
+    logged = running.logged(since=size)
+    assert "Traceback" not in logged
+    assert '"level": "error"' not in logged

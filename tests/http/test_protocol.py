@@ -1,0 +1,196 @@
+"""An offered upgrade is ignored and the body read, in whatever pieces the request arrives."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.http.protocol import MAX_HEAD_SIZE
+from tests.conftest import find_program
+from tests.factories import account_body
+from tests.http.answers import Connection, head
+from tests.http.conftest import Running
+
+pytestmark = pytest.mark.slow
+
+# As Java's HttpClient sends it.
+OFFER = [
+    ("Connection", "Upgrade, HTTP2-Settings"),
+    ("Upgrade", "h2c"),
+    ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
+]
+LIVEZ = head("GET", "/livez")
+
+
+class Post:
+    """A request that creates an account."""
+
+    def __init__(
+        self,
+        *more: tuple[str, str],
+        offer: Iterable[tuple[str, str]] = OFFER,
+        chunked: bool = False,
+    ) -> None:
+        account = account_body()
+        self.email = account["email"]
+        self.body = json.dumps(account).encode()
+        framing = ("Content-Length", str(len(self.body)))
+        if chunked:
+            framing = ("Transfer-Encoding", "chunked")
+            half, rest = self.body[:20], self.body[20:]
+            self.body = b"14\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (half, len(rest), rest)
+        headers = [("Content-Type", "application/json"), *offer, *more, framing]
+        self.head = head("POST", "/accounts", headers)
+
+    def assert_answered(self, connection: Connection) -> None:
+        answer = connection.receive()
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["email"] == self.email
+
+
+@pytest.fixture
+def connection(running: Running) -> Iterator[Connection]:
+    size = running.log_size()
+    with Connection(running.port) as connection:
+        yield connection
+    assert running.logged(since=size) == ""
+
+
+def send_apart(connection: Connection, *pieces: bytes) -> None:
+    """Send pieces so that the server reads each by itself."""
+    for piece in pieces:
+        connection.send(piece)
+        time.sleep(0.002)
+
+
+def assert_usable(connection: Connection) -> None:
+    connection.send(LIVEZ)
+    assert connection.receive().json() == {"status": "pass"}
+
+
+class TestOfferedUpgrade:
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_all_in_one_piece(self, connection: Connection, chunked: bool) -> None:
+        post = Post(chunked=chunked)
+        connection.send(post.head + post.body)
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_body_in_later_pieces(self, connection: Connection, chunked: bool) -> None:
+        post = Post(chunked=chunked)
+        send_apart(connection, post.head, post.body[:9], post.body[9:30], post.body[30:])
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_head_in_two_pieces_cut_anywhere(self, connection: Connection) -> None:
+        for cut in range(1, len(Post().head), 5):
+            post = Post()
+            send_apart(connection, post.head[:cut], post.head[cut:] + post.body)
+            post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_byte_by_byte(self, connection: Connection) -> None:
+        post = Post()
+        send_apart(connection, *(bytes([byte]) for byte in post.head + post.body))
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_between_other_requests_in_one_piece(self, connection: Connection) -> None:
+        first, second, third = Post(offer=()), Post(), Post(chunked=True)
+        posts = b"".join(post.head + post.body for post in (first, second, third))
+        connection.send(LIVEZ + posts + LIVEZ)
+        assert connection.receive().json() == {"status": "pass"}
+        for post in (first, second, third):
+            post.assert_answered(connection)
+        assert connection.receive().json() == {"status": "pass"}
+        assert_usable(connection)
+
+    def test_behind_another_request_with_the_body_in_a_later_piece(
+        self, connection: Connection
+    ) -> None:
+        post = Post()
+        send_apart(connection, LIVEZ + post.head, post.body + LIVEZ)
+        assert connection.receive().json() == {"status": "pass"}
+        post.assert_answered(connection)
+        assert connection.receive().json() == {"status": "pass"}
+
+    def test_hundreds_in_one_piece(self, connection: Connection) -> None:
+        connection.send(head("GET", "/livez", OFFER) * 1500)
+        for _ in range(1500):
+            assert connection.receive().json() == {"status": "pass"}
+        assert_usable(connection)
+
+    def test_client_waits_to_be_told_to_go_on(self, connection: Connection) -> None:
+        post = Post(("Expect", "100-continue"))
+        connection.send(post.head)
+        time.sleep(0.05)
+        connection.send(post.body)
+        post.assert_answered(connection)
+        assert connection.interim == [100]
+        assert_usable(connection)
+
+    @pytest.mark.parametrize("offered", ["websocket", "h2c, websocket", "TLS/1.3"])
+    def test_whatever_is_offered(self, connection: Connection, offered: str) -> None:
+        post = Post(offer=[("upgrade", offered), ("connection", "keep-alive, upgrade")])
+        connection.send(post.head + post.body)
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_connection_to_be_closed_is_closed(self, connection: Connection) -> None:
+        post = Post(offer=[("Connection", "close, Upgrade"), *OFFER[1:]])
+        connection.send(post.head + post.body + LIVEZ)
+        post.assert_answered(connection)
+        assert connection.ended()
+
+    def test_http_1_0_is_answered_and_closed(self, connection: Connection) -> None:
+        post = Post()
+        connection.send(post.head.replace(b"HTTP/1.1", b"HTTP/1.0") + post.body)
+        post.assert_answered(connection)
+        assert connection.ended()
+
+    def test_head_request(self, connection: Connection) -> None:
+        connection.send(head("HEAD", "/livez", OFFER))
+        answer = connection.receive("HEAD")
+        assert (answer.status_code, answer.headers["content-length"]) == (200, "17")
+        assert_usable(connection)
+
+
+class TestSizeOfHeads:
+    def test_a_head_without_end_is_refused(self, running: Running) -> None:
+        with Connection(running.port) as connection:
+            connection.send(head("GET", "/livez")[:-2] + b"X: ")
+            time.sleep(0.1)
+            connection.send(b"x" * (MAX_HEAD_SIZE + 1))
+            assert connection.receive().status_code == 400
+            assert connection.ended()
+
+    def test_a_large_one_is_read(self, connection: Connection) -> None:
+        value = "x" * (MAX_HEAD_SIZE * 3 // 4)
+        request = head("GET", "/livez", [("X", value)])
+        send_apart(connection, request[:9], request[9:])
+        assert connection.receive().status_code == 200
+        assert_usable(connection)
+
+    def test_the_body_before_it_does_not_count(self, connection: Connection) -> None:
+        body = b" " * (MAX_HEAD_SIZE * 2)
+        request = head("POST", "/accounts", [("Content-Length", str(len(body)))])
+        send_apart(connection, request + body + LIVEZ[:5], LIVEZ[5:9], LIVEZ[9:])
+        assert connection.receive().status_code == 415
+        assert connection.receive().status_code == 200
+
+
+def test_the_http_client_of_java_posts_with_its_defaults(running: Running) -> None:
+    java = find_program("java", "default-jdk-headless")
+    program = Path(__file__).with_name("PostWithDefaults.java")
+    posts = [Post(), Post()]
+    url = f"http://127.0.0.1:{running.port}/accounts"
+    command = [java, str(program), url, *(post.body.decode() for post in posts)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = [line.partition(" ") for line in done.stdout.splitlines()]
+    assert [status for status, _, _ in answers] == ["201", "201"]
+    assert [json.loads(body)["email"] for _, _, body in answers] == [p.email for p in posts]

@@ -1,0 +1,422 @@
+"""Items over HTTP: what each operation promises."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from app.config import Settings
+from tests.conftest import make_settings
+from tests.factories import create_account, create_item, item_body
+
+FIELDS = [
+    *("id", "account_id", "name", "price", "description", "image_link"),
+    *("created", "updated", "version"),
+]
+# Each rule at its boundary, as JSON text: what it takes, and what is then stored.
+TAKEN = [
+    ("name", '"a"', "a"),
+    ("name", f'" {"é" * 50} "', "é" * 50),
+    ("price", '"19.9"', "19.90"),
+    ("price", '"9999999999.99"', "9999999999.99"),
+    ("price", "19.9", "19.90"),
+    ("price", "19.900", "19.90"),
+    ("price", "19", "19.00"),
+    ("price", "1.5e1", "15.00"),
+    ("price", "1E1", "10.00"),
+    ("price", "1e-2", "0.01"),
+    ("price", "-0", "0.00"),
+    ("price", "-0.0", "0.00"),
+    ("price", "9999999999.99", "9999999999.99"),
+    ("price", "null", "0.00"),
+    ("description", '""', ""),
+    ("description", '" two\\nlines "', " two\nlines "),
+    ("description", f'"{"é" * 10_000}"', "é" * 10_000),
+    ("description", "null", None),
+    ("image_link", '"HTTP://Example.com/Ä?a=1#b"', "HTTP://Example.com/Ä?a=1#b"),
+]
+# And what it refuses, with the code of the fault.
+REFUSED = [
+    ("account_id", "null", "null_not_allowed"),
+    ("account_id", '"1"', "invalid_format"),
+    ("account_id", "1", "wrong_type"),
+    ("name", '""', "too_short"),
+    ("name", '"  "', "too_short"),
+    ("name", f'"{"a" * 51}"', "too_long"),
+    ("name", "null", "null_not_allowed"),
+    ("name", "5", "wrong_type"),
+    ("price", "-0.01", "too_small"),
+    ("price", '"-1"', "too_small"),
+    ("price", "10000000000", "too_large"),
+    ("price", "9999999999.995", "too_large"),
+    ("price", "1e300", "too_large"),
+    ("price", "1e400", "too_large"),
+    ("price", "0.001", "invalid_format"),
+    ("price", "1e-400", "too_large"),
+    ("price", '"19.999"', "invalid_format"),
+    ("price", '"1e1"', "invalid_format"),
+    ("price", '"-0"', "invalid_format"),
+    ("price", '"ten"', "invalid_format"),
+    ("price", '""', "invalid_format"),
+    ("price", "true", "wrong_type"),
+    ("price", '["1"]', "wrong_type"),
+    ("description", f'"{"a" * 10_001}"', "too_long"),
+    ("description", "5", "wrong_type"),
+    ("image_link", '"lamp.jpg"', "invalid_format"),
+    ("image_link", '"ftp://example.com/"', "invalid_format"),
+    ("image_link", f'"https://example.com/{"a" * 981}"', "too_long"),
+    ("image_link", "null", "null_not_allowed"),
+    ("image_link", "5", "wrong_type"),
+    ("colour", '"red"', "unknown"),
+]
+JSON = {"Content-Type": "application/json"}
+
+
+def with_raw(body: dict[str, Any], field: str, raw: str) -> bytes:
+    """A JSON body with one field exactly as written."""
+    rest = {name: value for name, value in body.items() if name != field}
+    text = httpx2.Request("POST", "http://x", json=rest).content.decode()
+    return (text[:-1] + ("," if rest else "") + f'"{field}":{raw}}}').encode()
+
+
+def faults(answer: httpx2.Response) -> dict[str, str]:
+    """The faults of a 422 by the name of the field or parameter."""
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == "invalid_request"
+    return {e.get("pointer", e.get("parameter")): e["code"] for e in problem["errors"]}
+
+
+def code_of(answer: httpx2.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    code: str = answer.json()["code"]
+    return code
+
+
+def without(resource: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name not in names}
+
+
+class TestList:
+    async def test_newest_first(self, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        items = [await create_item(client, owner) for _ in range(3)]
+        answer = await client.get("/items")
+        assert answer.json() == {"data": items[::-1], "next_cursor": None, "count": None}
+        assert not {"etag", "link"} & answer.headers.keys()
+
+    async def test_walks_in_pages(self, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        items = [await create_item(client, owner) for _ in range(5)]
+        seen, query = [], {"limit": "2"}
+        while True:
+            page = (await client.get("/items", params=query)).json()
+            seen += page["data"]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        assert seen == items[::-1]
+
+    async def test_refuses_what_it_does_not_know(self, client: httpx2.AsyncClient) -> None:
+        answer = await client.get("/items?offset=1&limit=0")
+        assert faults(answer) == {"offset": "unknown", "limit": "too_small"}
+
+
+class TestCreate:
+    async def test_answers_201_with_location_etag_and_the_item(
+        self, client: httpx2.AsyncClient
+    ) -> None:
+        body = item_body((await create_account(client))["id"], description="Brass, 40 cm")
+        answer = await client.post("/items", json=body)
+        item = answer.json()
+        assert answer.status_code == 201
+        assert answer.headers["location"] == f"/items/{item['id']}"
+        assert answer.headers["etag"] == '"1"'
+        assert answer.headers["cache-control"] == "private, no-cache"
+        assert list(item) == FIELDS
+        assert without(item, "id", "created", "updated", "version") == body
+        assert item["created"] == item["updated"]
+        assert item["version"] == 1
+        assert item["id"][14] == "7"
+        assert (await client.get(answer.headers["location"])).json() == item
+
+    async def test_what_is_left_out_has_its_default(self, client: httpx2.AsyncClient) -> None:
+        body = item_body((await create_account(client))["id"])
+        answer = await client.post("/items", json=without(body, "price"))
+        assert answer.json()["price"] == "0.00"
+        assert answer.json()["description"] is None
+
+    async def test_takes(self, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        for field, raw, stored in TAKEN:
+            content = with_raw(item_body(owner), field, raw)
+            answer = await client.post("/items", content=content, headers=JSON)
+            assert answer.status_code == 201, answer.text
+            assert answer.json()[field] == stored
+
+    async def test_refuses(self, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        for field, raw, code in REFUSED:
+            content = with_raw(item_body(owner), field, raw)
+            answer = await client.post("/items", content=content, headers=JSON)
+            assert (raw[:30], faults(answer)) == (raw[:30], {f"/{field}": code})
+        assert (await client.get("/items")).json()["data"] == []
+
+    async def test_requires_what_is_required(self, client: httpx2.AsyncClient) -> None:
+        assert faults(await client.post("/items", json={})) == {
+            "/account_id": "required",
+            "/name": "required",
+            "/image_link": "required",
+        }
+
+    async def test_system_fields_are_read_only(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        for field in ("id", "created", "updated", "version"):
+            body = item_body(item["account_id"], **{field: item[field]})
+            assert faults(await client.post("/items", json=body)) == {f"/{field}": "read_only"}
+
+    async def test_422_for_an_owner_that_is_not_there(self, client: httpx2.AsyncClient) -> None:
+        answer = await client.post("/items", json=item_body(str(uuid4())))
+        assert code_of(answer, 422) == "account_not_found"
+        [fault] = answer.json()["errors"]
+        assert (fault["pointer"], fault["code"]) == ("/account_id", "not_found")
+        assert (await client.get("/items")).json()["data"] == []
+
+
+class TestForms:
+    async def test_create_and_replace(self, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        fields = item_body(owner, name="Lamp é", price="19.9", description="")
+        for form in ({"data": fields}, {"files": {k: (None, v) for k, v in fields.items()}}):
+            answer = await client.post("/items", **form)
+            assert answer.status_code == 201, answer.text
+            item = answer.json()
+            assert item["name"] == "Lamp é"
+            assert item["price"] == "19.90"
+            assert item["description"] is None
+            answer = await client.put(f"/items/{item['id']}", **form)
+            assert answer.json() == item
+
+    async def test_an_empty_price_is_the_default(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client, price="5")
+        fields = item_body(item["account_id"], price="")
+        assert (await client.post("/items", data=fields)).json()["price"] == "0.00"
+        answer = await client.put(f"/items/{item['id']}", data=fields)
+        assert answer.json()["price"] == "0.00"
+
+    async def test_what_a_get_gave_goes_back(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client, description="Brass")
+        fields = {name: str(value) for name, value in item.items()} | {"price": "5"}
+        answer = await client.put(f"/items/{item['id']}", data=fields)
+        assert answer.json()["price"] == "5.00"
+        assert answer.json()["version"] == 2
+
+
+class TestRetrieve:
+    async def test_answers_the_item_with_its_etag(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        url = f"/items/{item['id']}"
+        answer = await client.get(url)
+        assert answer.status_code == 200
+        assert answer.json() == item
+        assert answer.headers["etag"] == '"1"'
+        for tags in ('"1"', 'W/"1"', "*", '"2", "1"'):
+            answer = await client.get(url, headers={"If-None-Match": tags})
+            assert answer.status_code == 304
+            assert answer.headers["etag"] == '"1"'
+            assert answer.content == b""
+        assert (await client.get(url, headers={"If-None-Match": '"2"'})).json() == item
+
+    async def test_404_for_an_unknown_id(self, client: httpx2.AsyncClient) -> None:
+        assert code_of(await client.get(f"/items/{uuid4()}"), 404) == "item_not_found"
+
+    async def test_422_for_a_malformed_id(self, client: httpx2.AsyncClient) -> None:
+        for item_id in ("1", "x" * 36, uuid4().hex):
+            assert faults(await client.get(f"/items/{item_id}")) == {"item_id": "invalid_format"}
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+class TestReplaceAndChange:
+    """What PUT and PATCH have in common."""
+
+    async def test_read_modify_write(self, method: str, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client, description="Brass")
+        url = f"/items/{item['id']}"
+        body = {**item, "name": "Changed", "price": "5.00"}
+        answer = await client.request(method, url, json=body)
+        assert answer.status_code == 200, answer.text
+        changed = answer.json()
+        assert list(changed) == FIELDS
+        assert without(changed, "updated") == {**without(body, "updated"), "version": 2}
+        assert changed["updated"] > item["updated"]
+        assert answer.headers["etag"] == '"2"'
+        assert (await client.get(url)).json() == changed
+        answer = await client.request(method, url, json=body)
+        assert code_of(answer, 412) == "stale_version"
+        assert answer.headers["etag"] == '"2"'
+
+    async def test_no_real_change_leaves_version_and_updated_alone(
+        self, method: str, client: httpx2.AsyncClient
+    ) -> None:
+        item = await create_item(client, price="10", description="Brass")
+        url = f"/items/{item['id']}"
+        same = without(item, "id", "created", "updated", "version")
+        for price in ("10.00", "10", 10, 10.0, 1e1):
+            answer = await client.request(method, url, json={**same, "price": price})
+            assert answer.status_code == 200
+            assert answer.json() == item
+            assert answer.headers["etag"] == '"1"'
+
+    async def test_the_id_of_another_is_refused(
+        self, method: str, client: httpx2.AsyncClient
+    ) -> None:
+        item = await create_item(client)
+        body = {**item, "id": item["account_id"]}
+        answer = await client.request(method, f"/items/{item['id']}", json=body)
+        assert faults(answer) == {"/id": "read_only"}
+
+    async def test_takes(self, method: str, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        for field, raw, stored in TAKEN:
+            item = await create_item(client, owner, price="1.23", description="Brass")
+            body = item_body(owner) if method == "PUT" else {}
+            content = with_raw(body, field, raw)
+            url = f"/items/{item['id']}"
+            answer = await client.request(method, url, content=content, headers=JSON)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()[field] == stored
+            assert answer.json()["version"] == 2
+
+    async def test_refuses(self, method: str, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        url = f"/items/{item['id']}"
+        for field, raw, code in REFUSED:
+            body = item_body(item["account_id"]) if method == "PUT" else {}
+            content = with_raw(body, field, raw)
+            answer = await client.request(method, url, content=content, headers=JSON)
+            assert (raw[:30], faults(answer)) == (raw[:30], {f"/{field}": code})
+        assert (await client.get(url)).json() == item
+
+    async def test_moves_to_another_account(self, method: str, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        other = await create_account(client)
+        url = f"/items/{item['id']}"
+        body = {**item, "account_id": other["id"]} if method == "PUT" else {}
+        answer = await client.request(method, url, json={**body, "account_id": other["id"]})
+        assert answer.status_code == 200
+        assert answer.json()["account_id"] == other["id"]
+        assert answer.json()["version"] == 2
+        # The one is free to go, the other is not.
+        assert (await client.delete(f"/accounts/{item['account_id']}")).status_code == 204
+        answer = await client.delete(f"/accounts/{other['id']}")
+        assert code_of(answer, 409) == "account_has_items"
+
+    async def test_422_for_an_owner_that_is_not_there(
+        self, method: str, client: httpx2.AsyncClient
+    ) -> None:
+        item = await create_item(client)
+        url = f"/items/{item['id']}"
+        body = item_body(str(uuid4()))
+        answer = await client.request(method, url, json=body)
+        assert code_of(answer, 422) == "account_not_found"
+        assert answer.json()["errors"][0]["pointer"] == "/account_id"
+        assert (await client.get(url)).json() == item
+
+    async def test_404_for_an_unknown_id(self, method: str, client: httpx2.AsyncClient) -> None:
+        owner = (await create_account(client))["id"]
+        for headers in ({}, {"If-Match": '"1"'}, {"If-Match": "*"}):
+            answer = await client.request(
+                method, f"/items/{uuid4()}", json=item_body(owner), headers=headers
+            )
+            assert code_of(answer, 404) == "item_not_found"
+        assert (await client.get("/items")).json()["data"] == []
+
+
+class TestReplace:
+    async def test_what_is_left_out_becomes_null_or_the_default(
+        self, client: httpx2.AsyncClient
+    ) -> None:
+        item = await create_item(client, description="Brass", price="5")
+        required = {name: item[name] for name in ("account_id", "name", "image_link")}
+        changed = (await client.put(f"/items/{item['id']}", json=required)).json()
+        assert changed["price"] == "0.00"
+        assert changed["description"] is None
+        assert changed["version"] == 2
+
+
+class TestChange:
+    async def test_what_is_absent_stays_and_null_clears(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client, description="Brass", price="5")
+        url = f"/items/{item['id']}"
+        changed = (await client.patch(url, json={"description": None})).json()
+        assert without(changed, "updated", "version") == {
+            **without(item, "updated", "version"),
+            "description": None,
+        }
+        changed = (await client.patch(url, json={"price": None})).json()
+        assert changed["price"] == "0.00"
+        assert changed["version"] == 3
+        assert (await client.patch(url, json={})).json() == changed
+
+
+class TestDelete:
+    async def test_204_then_404(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        url = f"/items/{item['id']}"
+        answer = await client.delete(url)
+        assert answer.status_code == 204
+        assert answer.content == b""
+        assert code_of(await client.delete(url), 404) == "item_not_found"
+        assert (await client.get(f"/accounts/{item['account_id']}")).status_code == 200
+
+    async def test_takes_no_parameters(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        answer = await client.delete(f"/items/{item['id']}?cascade=true")
+        assert faults(answer) == {"cascade": "unknown"}
+        assert (await client.get("/items?limit=1")).json()["data"] == [item]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+class TestIfMatch:
+    @staticmethod
+    async def write(
+        client: httpx2.AsyncClient, method: str, item: dict[str, Any], **options: Any
+    ) -> httpx2.Response:
+        if method != "DELETE":
+            options["json"] = item_body(item["account_id"])
+        return await client.request(method, f"/items/{item['id']}", **options)
+
+    async def test_one_must_match(self, method: str, client: httpx2.AsyncClient) -> None:
+        for tags in ('"1"', "*", '"7", "1"'):
+            item = await create_item(client)
+            answer = await self.write(client, method, item, headers={"If-Match": tags})
+            assert (tags, answer.status_code) == (tags, 204 if method == "DELETE" else 200)
+        item = await create_item(client)
+        for tags in ('"2"', 'W/"1"', '"9999999999"'):
+            answer = await self.write(client, method, item, headers={"If-Match": tags})
+            assert code_of(answer, 412) == "stale_version"
+            assert answer.headers["etag"] == '"1"'
+        answer = await self.write(client, method, item, headers={"If-Match": "1"})
+        assert code_of(answer, 400) == "malformed_header"
+        assert (await client.get(f"/items/{item['id']}")).json() == item
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+class TestIfMatchRequired:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return make_settings(require_if_match=True)
+
+    async def test_428_without_it(self, method: str, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        answer = await TestIfMatch.write(client, method, item)
+        assert code_of(answer, 428) == "precondition_required"
+        assert (await client.get(f"/items/{item['id']}")).json() == item
+        unknown = {**item, "id": str(uuid4())}
+        answer = await TestIfMatch.write(client, method, unknown)
+        assert code_of(answer, 404) == "item_not_found"
+        answer = await TestIfMatch.write(client, method, item, headers={"If-Match": '"1"'})
+        assert answer.status_code in (200, 204)

@@ -1,0 +1,20 @@
+"""Waits until statements are held up by another transaction, rather than for a guessed time."""
+
+import asyncio
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+_WAITING = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+async def held_up(database: URL, backends: int = 1) -> None:
+    """Return once this many backends wait for a lock in this database; fail after 10 s."""
+    engine = create_async_engine(database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with asyncio.timeout(10), engine.connect() as connection:
+        while await connection.scalar(_WAITING) != backends:
+            pass  # each look takes its time

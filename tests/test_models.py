@@ -1,0 +1,269 @@
+"""The schema: what the API refuses the database refuses too, and relations load when asked."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import joinedload, selectinload
+
+from app.database.schema import Base
+from app.models import Account, Favorite, Item, Reservation, Wish
+
+A, B = UUID(int=0xA), UUID(int=0xB)  # accounts
+LAMP, VASE = UUID(int=1), UUID(int=2)  # items of A
+NOBODY = UUID(int=0xF)
+
+ACCOUNT = {
+    "id": NOBODY,
+    "email": "eve@example.com",
+    "email_key": "eve@example.com",
+    "username": "eve",
+    "dob": "1990-05-17",
+    "country": "JO",
+    "phone_number": "+962790000000",
+    "version": 1,
+}
+ITEM = {
+    "id": NOBODY,
+    "account_id": A,
+    "name": "Cup",
+    "price": "19.90",
+    "description": "White",
+    "image_link": "https://example.com/cup.jpg",
+    "version": 1,
+}
+KEY = {"principal": "p", "path": "/items", "key": "k", "fingerprint": "\\x00", "expires": "now"}
+ROWS: dict[str, dict[str, Any]] = {
+    "accounts": ACCOUNT,
+    "items": ITEM,
+    "favorites": {"account_id": B, "item_id": VASE},
+    "reservations": {"account_id": B, "item_id": VASE},
+    "wishes": {"account_id": B, "item_id": VASE, "note": "blue"},
+    "idempotency_keys": KEY,
+}
+# What each constraint refuses: a row of its table with these values.
+REFUSED: dict[str, list[dict[str, Any]]] = {
+    "pk_accounts": [{"id": A}],
+    "uq_accounts_email_key": [{"email_key": "a@example.com"}],
+    "ck_accounts_email_length": [{"email": "a@"}, {"email": "a" * 255}],
+    "ck_accounts_username_length": [{"username": ""}, {"username": "é" * 101}],
+    "ck_accounts_dob_range": [{"dob": "1899-12-31"}],
+    "ck_accounts_country_format": [
+        *({"country": country} for country in ("", "jo", "JOR", "J1", "JO\n", "400"))
+    ],
+    "ck_accounts_phone_number_format": [
+        *({"phone_number": number} for number in ("", "+", "962790000000", "+0962790000000")),
+        *({"phone_number": number} for number in ("+962 79", "+1234567890123456", "+962x")),
+    ],
+    "ck_accounts_version_range": [{"version": 0}, {"version": -1}],
+    "pk_items": [{"id": LAMP}],
+    "fk_items_account_id": [{"account_id": NOBODY}],
+    "ck_items_name_length": [{"name": ""}, {"name": "é" * 51}],
+    "ck_items_price_range": [{"price": "-0.01"}, {"price": "NaN"}],
+    "ck_items_description_length": [{"description": "é" * 10_001}],
+    "ck_items_image_link_length": [{"image_link": "http://" + "a" * 994}],
+    "ck_items_image_link_scheme": [
+        *({"image_link": link} for link in ("", "lamp.jpg", "ftp://x", "javascript:http://x"))
+    ],
+    "ck_items_version_range": [{"version": 0}],
+    "pk_favorites": [{"account_id": A, "item_id": VASE}],
+    "fk_favorites_account_id": [{"account_id": NOBODY}],
+    "fk_favorites_item_id": [{"item_id": NOBODY}],
+    "pk_reservations": [{"account_id": A, "item_id": VASE}],
+    "uq_reservations_item_id": [{"item_id": LAMP}],
+    "fk_reservations_account_id": [{"account_id": NOBODY}],
+    "fk_reservations_item_id": [{"item_id": NOBODY}],
+    "pk_wishes": [{"account_id": A, "item_id": LAMP}],
+    "fk_wishes_account_id": [{"account_id": NOBODY}],
+    "fk_wishes_item_id": [{"item_id": NOBODY}],
+    "ck_wishes_note_length": [{"note": "é" * 1001}],
+    "pk_idempotency_keys": [{"key": "taken"}],
+}
+# What is stored to begin with: both accounts, items of A, and a link of each kind from A to LAMP.
+STORED: list[tuple[str, dict[str, Any]]] = [
+    ("accounts", {"id": A, "email_key": "a@example.com"}),
+    ("accounts", {"id": B, "email_key": "b@example.com"}),
+    ("items", {"id": LAMP, "name": "Lamp"}),
+    ("items", {"id": VASE, "name": "Vase"}),
+    ("favorites", {"account_id": A, "item_id": LAMP}),
+    ("reservations", {"account_id": A, "item_id": LAMP}),
+    ("wishes", {"account_id": A, "item_id": LAMP}),
+    ("idempotency_keys", {"key": "taken"}),
+]
+
+
+def literal(value: Any) -> str:
+    return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+
+async def insert(connection: AsyncConnection, table: str, **values: Any) -> None:
+    """Raw SQL, past everything that Python checks."""
+    row = ROWS[table] | values
+    columns, literals = ", ".join(row), ", ".join(literal(value) for value in row.values())
+    await connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({literals})")
+
+
+@pytest.fixture(autouse=True)
+async def stored(connection: AsyncConnection) -> None:
+    for table, values in STORED:
+        await insert(connection, table, **values)
+
+
+async def refusal(connection: AsyncConnection, statement: str) -> str:
+    """The constraint that refuses a statement."""
+    with pytest.raises(IntegrityError) as error:
+        async with connection.begin_nested():
+            await connection.exec_driver_sql(statement)
+    return str(getattr(error.value.driver_exception, "constraint_name", ""))
+
+
+class TestConstraints:
+    async def test_every_one_is_tried(self, connection: AsyncConnection) -> None:
+        query = "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"
+        where = " AND connamespace = 'public'::regnamespace AND conname !~ '^alembic'"
+        assert set(await connection.scalars(text(query + where))) == set(REFUSED)
+
+    @pytest.mark.parametrize("constraint", REFUSED)
+    async def test_refuses(self, constraint: str, connection: AsyncConnection) -> None:
+        table = next(name for name in ROWS if f"_{name}_" in f"{constraint}_")
+        for values in REFUSED[constraint]:
+            with pytest.raises(IntegrityError) as error:
+                async with connection.begin_nested():
+                    await insert(connection, table, **values)
+            cause = error.value.driver_exception
+            assert getattr(cause, "constraint_name", None) == constraint, values
+
+    @pytest.mark.parametrize(
+        ("table", "values"),
+        [
+            ("accounts", {"email": "a@b", "username": "é" * 100, "dob": "1900-01-01"}),
+            ("accounts", {"email": "é" * 254, "phone_number": "+123456789012345"}),
+            ("accounts", {"dob": None, "country": None, "phone_number": None}),
+            ("items", {"name": "é" * 50, "price": "9999999999.99", "image_link": "HTTP://x"}),
+            ("items", {"price": "0", "description": "é" * 10_000}),
+            ("items", {"description": None, "image_link": "https://" + "a" * 992}),
+            ("wishes", {"note": None}),
+            ("wishes", {"note": "é" * 1000}),
+            # Favorites may meet in one item, reservations may not.
+            ("favorites", {"item_id": LAMP}),
+            ("reservations", {}),
+        ],
+    )
+    async def test_take_what_lies_within(
+        self, table: str, values: dict[str, Any], connection: AsyncConnection
+    ) -> None:
+        await insert(connection, table, **values)
+
+    async def test_nothing_required_is_null(self, connection: AsyncConnection) -> None:
+        optional = {
+            "accounts": {"dob", "country", "phone_number"},
+            "items": {"description"},
+            "wishes": {"note"},
+            "idempotency_keys": {"status", "headers", "body"},
+        }
+        for name, table in Base.metadata.tables.items():
+            nullable = {column.name for column in table.columns if column.nullable}
+            assert nullable == optional.get(name, set())
+            for column in ROWS[name].keys() - nullable:
+                with pytest.raises(IntegrityError, match="not-null"):
+                    async with connection.begin_nested():
+                        await insert(connection, name, **{column: None})
+
+    async def test_a_price_has_two_decimals(self, connection: AsyncConnection) -> None:
+        await insert(connection, "items", price="1.5")
+        query = f"SELECT price::text FROM items WHERE id = '{NOBODY}'"
+        assert await connection.scalar(text(query)) == "1.50"
+        default = "INSERT INTO items (id, account_id, name, image_link) VALUES"
+        await connection.exec_driver_sql(f"{default} ('{B}', '{A}', 'Cup', 'http://x')")
+        row = await connection.execute(text(f"SELECT * FROM items WHERE id = '{B}'"))
+        item = row.one()
+        assert (str(item.price), item.version, item.description) == ("0.00", 1, None)
+        assert item.created == item.updated
+
+    async def test_an_account_that_owns_items_stays(self, connection: AsyncConnection) -> None:
+        delete = f"DELETE FROM accounts WHERE id = '{A}'"
+        assert await refusal(connection, delete) == "fk_items_account_id"
+        change = f"UPDATE accounts SET id = '{NOBODY}' WHERE id = '{A}'"
+        assert await refusal(connection, change) == "fk_items_account_id"
+
+    @pytest.mark.parametrize("table", ["favorites", "reservations", "wishes"])
+    async def test_links_go_with_either_end(self, table: str, connection: AsyncConnection) -> None:
+        await insert(connection, table)  # from B to VASE
+        count = text(f"SELECT count(*) FROM {table}")
+        await connection.exec_driver_sql(f"DELETE FROM accounts WHERE id = '{B}'")
+        assert await connection.scalar(count) == 1
+        await connection.exec_driver_sql(f"DELETE FROM items WHERE id = '{LAMP}'")
+        assert await connection.scalar(count) == 0
+
+
+@pytest.fixture
+def session(connection: AsyncConnection) -> AsyncSession:
+    return AsyncSession(connection)
+
+
+class TestRelationships:
+    def test_none_loads_by_itself(self) -> None:
+        found = [relation for mapper in Base.registry.mappers for relation in mapper.relationships]
+        assert len(found) >= 14
+        assert {relation.lazy for relation in found} == {"raise"}
+        assert all(relation.back_populates for relation in found)
+
+    async def test_touching_one_that_was_not_asked_for_raises(self, session: AsyncSession) -> None:
+        account = await session.get_one(Account, A)
+        item = await session.get_one(Item, LAMP)
+        for entity, name in ((account, "items"), (account, "favorite"), (item, "account")):
+            with pytest.raises(InvalidRequestError, match="lazy='raise'"):
+                getattr(entity, name)
+
+    async def test_one_to_many(self, session: AsyncSession) -> None:
+        query = select(Account).where(Account.id == A).options(selectinload(Account.items))
+        assert {item.id for item in (await session.scalars(query)).one().items} == {LAMP, VASE}
+        query = select(Account).where(Account.id == B).options(selectinload(Account.items))
+        assert (await session.scalars(query)).one().items == []
+        item = await session.get_one(
+            Item, LAMP, options=[joinedload(Item.account)], populate_existing=True
+        )
+        assert item.account.id == A
+
+    async def test_many_to_one(self, connection: AsyncConnection, session: AsyncSession) -> None:
+        await insert(connection, "favorites", item_id=LAMP)
+        item = await session.get_one(
+            Item, LAMP, options=[selectinload(Item.favorites).joinedload(Favorite.account)]
+        )
+        assert {favorite.account.id for favorite in item.favorites} == {A, B}
+        options = [joinedload(Account.favorite).joinedload(Favorite.item)]
+        account = await session.get_one(Account, B, options=options, populate_existing=True)
+        assert account.favorite is not None
+        assert account.favorite.item is item
+
+    async def test_one_to_one(self, session: AsyncSession) -> None:
+        options = [joinedload(Account.reservation).joinedload(Reservation.item)]
+        account = await session.get_one(Account, A, options=options)
+        assert account.reservation is not None
+        assert account.reservation.item.id == LAMP
+        other = await session.get_one(Account, B, options=options)
+        assert other.reservation is None
+        for item_id, holder in ((LAMP, A), (VASE, None)):
+            item = await session.get_one(
+                Item, item_id, options=[joinedload(Item.reservation)], populate_existing=True
+            )
+            assert (item.reservation and item.reservation.account_id) == holder
+
+    async def test_many_to_many(self, connection: AsyncConnection, session: AsyncSession) -> None:
+        await insert(connection, "wishes", account_id=A)
+        await insert(connection, "wishes", item_id=LAMP, note="for the hall")
+        options = [selectinload(Account.wishes).joinedload(Wish.item)]
+        account = await session.get_one(Account, A, options=options)
+        assert {wish.item.name for wish in account.wishes} == {"Lamp", "Vase"}
+        options = [selectinload(Item.wishes).joinedload(Wish.account)]
+        item = await session.get_one(Item, LAMP, options=options, populate_existing=True)
+        notes = {wish.account.id: wish.note for wish in item.wishes}
+        assert notes == {A: "blue", B: "for the hall"}
+
+    async def test_both_ends_agree_in_memory(self, session: AsyncSession) -> None:
+        account = Account(**ACCOUNT, items=[Item(**ITEM)])
+        assert account.items[0].account is account
+        assert inspect(account).transient
