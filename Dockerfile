@@ -11,7 +11,7 @@ import pathlib
 site = next(pathlib.Path("/opt/venv/lib").glob("python3*/site-packages"))
 (site / "satchel.pth").write_text("/srv/satchel\n")
 command = pathlib.Path("/opt/venv/bin/satchel")
-command.write_text("#!/opt/venv/bin/python\nfrom app.cli import main\n\nmain()\n")
+command.write_text("#!/opt/venv/bin/python\nfrom app.cli import main\n\nif __name__ == '__main__':\n    main()\n")
 command.chmod(0o755)
 PYTHON
 

@@ -59,13 +59,16 @@ types: $(VENV)/dev ## Type-check with mypy --strict
 fmt: $(VENV)/dev ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal \
-	--python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml
+UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url
+COMPILE = $(UV_COMPILE) pyproject.toml
 lock: $(VENV)/made ## Make the hash-locked requirements anew
 	@$(BIN)/python -m pip install --quiet uv
-	@$(COMPILE) $(LOCK_OPTIONS) -o requirements.lock
+	@$(COMPILE) -o requirements.lock
 	@$(COMPILE) --extra embedded --group build -c requirements.lock -o requirements-embedded.lock
 	@$(COMPILE) --extra embedded --group dev -c requirements-embedded.lock -o requirements-dev.lock
+	@$(COMPILE) --extra embedded --group bench -c requirements-embedded.lock -o requirements-bench.lock
+	@$(UV_COMPILE) tests/clients/requirements-sdk.in -o tests/clients/requirements-sdk.lock
 
 migrate: $(VENV)/run ## Bring the database to the newest revision
 	@$(BIN)/satchel migrate
@@ -74,8 +77,23 @@ revision: $(VENV)/dev ## Write a migration from the models (m="what changes")
 	@$(BIN)/python -m app.cli revision "$(m)"
 
 clean: ## Remove the virtual environment and caches (data stays)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
+	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
 
-.PHONY: vendor-docs
+.PHONY: vendor-docs openapi bench bench-quick
+openapi: $(VENV)/run ## Write docs/openapi.json
+	@$(BIN)/satchel openapi > docs/openapi.json
+
+$(VENV)/bench: $(VENV)/run requirements-bench.lock
+	@echo "Installing the peers to measure ..."
+	@$(PIP_INSTALL) -r requirements-bench.lock
+	@touch $@
+
+bench: $(VENV)/bench ## Measure Satchel beside its peers (half an hour; needs wrk)
+	@$(BIN)/python -m benchmarks --command "make bench" --results benchmarks/results.json
+	@$(BIN)/python -m benchmarks.chart
+
+bench-quick: $(VENV)/bench ## The marks alone, in three minutes
+	@$(BIN)/python -m benchmarks --quick --command "make bench-quick"
+
 vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for another version)
 	@scripts/vendor_docs.sh

@@ -35,7 +35,7 @@ class Fault(TypedDict, total=False):
     detail: Required[str]
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
+class Problem(Exception):
     """An answer other than success. `explanation` is for the page of the problem's type."""
 
     status: ClassVar[int]

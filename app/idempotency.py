@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, literal, select, tuple_, upd
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database.statements import Session
 from app.errors import IdempotencyInFlight, IdempotencyKeyReused
 from app.models import IdempotencyKey
 
@@ -86,7 +87,7 @@ async def keep(session: AsyncSession, attempt: Attempt, answer: Answer) -> None:
     )
 
 
-async def sweep(session: AsyncSession) -> int:
+async def sweep(session: Session) -> int:
     """Delete a batch of expired keys and return their number; rows in use are passed over."""
     identity = (IdempotencyKey.principal, IdempotencyKey.path, IdempotencyKey.key)
     expired = (

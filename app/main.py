@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
-from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app import __version__
 from app.accounts import emails
 from app.accounts import service as account_service
 from app.accounts.router import router as accounts
 from app.config import Settings, load_settings
-from app.database.engine import log_statements, make_engine, transactional
+from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
-from app.database.reader import Reader, fetch_from
+from app.database.reader import Reader
+from app.database.statements import Statements
 from app.http.docs import add_docs
 from app.http.middleware import RequestMiddleware
 from app.http.openapi import DocumentedAPI
@@ -57,18 +57,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_engine(url, settings, autocommit=True)
         if settings.debug:
             log_statements(engine)
-        app.state.sessions = async_sessionmaker(transactional(engine))
-        app.state.statement_sessions = async_sessionmaker(engine)
-        fetch = fetch_from(engine)
-        app.state.account_reader = Reader(fetch, account_service.BY_ID)
-        app.state.item_reader = Reader(fetch, item_service.BY_ID)
+        statements = app.state.statements = Statements(engine)
+        app.state.account_reader = Reader(statements, account_service.BY_ID)
+        app.state.item_reader = Reader(statements, item_service.BY_ID)
         app.state.older_revisions = older_revisions()
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
         # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(app.state.statement_sessions):
+            async with sweeping(statements):
                 yield
         finally:
             await engine.dispose()

@@ -76,7 +76,7 @@ ITEM_WORDS = (
 )
 
 
-def has_words(words: str) -> ColumnElement[bool]:
+def has_words(words: ColumnElement[str]) -> ColumnElement[bool]:
     """An item that has all of these words, in the form that the index of words serves."""
     plain = func.regexp_replace(words, text(f"'{PUNCTUATION}'"), " ", "g")
     query = func.plainto_tsquery(text("'simple'"), plain)

@@ -16,15 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import URL, Row, Select, event, make_url, text
+from sqlalchemy import URL, Executable, Result, event, make_url, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -39,6 +38,7 @@ from app.database import migrations
 from app.database.embedded import embedded_postgres
 from app.database.migrations import migrate
 from app.database.reader import Reader
+from app.database.statements import Statements
 from app.items import service as item_service
 from app.main import create_app
 
@@ -167,32 +167,27 @@ def settings() -> Settings:
 def app(connection: AsyncConnection, settings: Settings) -> FastAPI:
     """The application on `connection`: all that it writes is gone after the test."""
     application = create_app(settings)
-    sessions = async_sessionmaker(
-        connection, join_transaction_mode="create_savepoint", expire_on_commit=False
-    )
-    application.state.sessions = sessions
-    application.state.statement_sessions = _each_committed(sessions)
+    statements = application.state.statements = OneConnection(connection)
+    application.state.account_reader = Reader(statements, account_service.BY_ID)
+    application.state.item_reader = Reader(statements, item_service.BY_ID)
     application.state.older_revisions = frozenset()
-
-    async def fetch(statement: Select[Any], ids: Sequence[UUID]) -> Sequence[Row[Any]]:
-        result = await connection.execute(statement, {"ids": ids})
-        rows: Sequence[Row[Any]] = result.all()
-        return rows
-
-    application.state.account_reader = Reader(fetch, account_service.BY_ID)
-    application.state.item_reader = Reader(fetch, item_service.BY_ID)
     return application
 
 
-def _each_committed(sessions: Any) -> Callable[[], Any]:
-    """Like AUTOCOMMIT on one connection: what a session did stays for the next one."""
+class OneConnection(Statements):
+    """Statements and transactions as savepoints of one connection's transaction."""
 
-    @contextlib.asynccontextmanager
-    async def session() -> AsyncIterator[Any]:
-        async with sessions.begin() as inner:
-            yield inner
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._transactions = async_sessionmaker(
+            connection, join_transaction_mode="create_savepoint"
+        )
 
-    return session
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Result[Any]:
+        async with self._connection.begin_nested():
+            return await self._connection.execute(statement, parameters)
 
 
 def client_of(application: FastAPI) -> httpx2.AsyncClient:

@@ -56,14 +56,16 @@ class TestHelp:
     def test_lists_the_commands_and_not_the_hidden_one(self) -> None:
         result = run("--help")
         assert result.exit_code == 0
-        for command in ("serve", "migrate", "check", "openapi"):
+        for command in ("serve", "migrate", "check", "sweep", "openapi"):
             assert command in result.stdout
         assert "Write a migration" not in result.stdout
 
     def test_without_a_command_is_the_help(self) -> None:
         assert "serve" in run().output
 
-    @pytest.mark.parametrize("command", ["serve", "migrate", "check", "openapi", "revision"])
+    @pytest.mark.parametrize(
+        "command", ["serve", "migrate", "check", "sweep", "openapi", "revision"]
+    )
     def test_of_each_command(self, command: str) -> None:
         result = run(command, "--help")
         assert result.exit_code == 0
@@ -80,7 +82,9 @@ class TestHelp:
 
 
 class TestWrongSettings:
-    @pytest.mark.parametrize("command", ["serve", "migrate", "check", "openapi", "revision"])
+    @pytest.mark.parametrize(
+        "command", ["serve", "migrate", "check", "sweep", "openapi", "revision"]
+    )
     def test_are_refused_in_two_lines(self, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
         monkeypatch.setenv("CONFIG_MODE", "production")
         result = run(command, *(["message"] if command == "revision" else []))

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from sqlalchemy import URL
 
-from tests.conftest import client_of, running_app
+from tests.conftest import client_of, execute, running_app
 from tests.factories import account_body, create_account, create_item, item_body
 
 MANY = 100
@@ -119,6 +119,22 @@ class TestCascade:
             assert all(item["account_id"] == elsewhere["id"] for item in left)
             lost = (item for item in answers if item.status_code in (200, 201))
             assert not {item.json()["id"] for item in lost} & {item["id"] for item in left}
+
+    async def test_holds_its_account_against_items_to_come(
+        self, client: httpx2.AsyncClient, database: URL
+    ) -> None:
+        await execute(
+            database,
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$",
+            "CREATE TRIGGER dawdle AFTER DELETE ON items EXECUTE FUNCTION dawdle()",
+        )
+        account = await create_account(client)
+        deletion = asyncio.create_task(client.delete(f"/accounts/{account['id']}?cascade=true"))
+        await asyncio.sleep(0.15)  # its items are gone, the account is not yet
+        creation = await client.post("/items", json=item_body(account["id"]))
+        assert creation.status_code == 422
+        assert (await deletion).status_code == 204
 
     async def test_racing_without_cascade_is_either_first(self, client: httpx2.AsyncClient) -> None:
         outcomes: Counter[tuple[Any, ...]] = Counter()

@@ -19,11 +19,11 @@ from app.database.reader import Reader
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
 from app.fields import Id
 from app.http.conditions import KnownVersionsDep, PreconditionDep
-from app.http.idempotency import KeyedSessionDep
+from app.http.idempotency import KeyedStatementsDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
 from app.http.responses import Json, no_content, page_response
 from app.http.routes import StrictRoute
-from app.http.sessions import ListSessionDep, SessionDep, StatementSessionDep
+from app.http.sessions import SessionDep, StatementsDep
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)
@@ -48,7 +48,7 @@ ReaderDep = Annotated[Reader, Depends(get_reader)]
 
 @router.get("", response_model=AccountPage, responses=problems(*READING, InvalidCursor))
 async def list_accounts(
-    query: Annotated[AccountQuery, Query()], session: ListSessionDep, request: Request
+    query: Annotated[AccountQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
     """List accounts, newest first."""
     return page_response(await service.list_accounts(session, query), request)
@@ -58,7 +58,7 @@ async def list_accounts(
     "", status_code=201, response_model=AccountRead, responses=problems(*CREATING, EmailTaken)
 )
 async def create_account(
-    body: AccountCreate, session: KeyedSessionDep, resolver: ResolverDep
+    body: AccountCreate, session: KeyedStatementsDep, resolver: ResolverDep
 ) -> Response:
     """Create an account."""
     account = await service.create_account(session, body, resolver)
@@ -86,7 +86,7 @@ async def retrieve_account(
 async def replace_account(
     account_id: Id,
     body: AccountReplace,
-    session: StatementSessionDep,
+    session: StatementsDep,
     precondition: PreconditionDep,
     resolver: ResolverDep,
 ) -> Response:
@@ -103,7 +103,7 @@ async def replace_account(
 async def change_account(
     account_id: Id,
     body: AccountChange,
-    session: StatementSessionDep,
+    session: StatementsDep,
     precondition: PreconditionDep,
     resolver: ResolverDep,
 ) -> Response:
@@ -121,7 +121,7 @@ async def change_account(
 async def delete_account(
     account_id: Id,
     query: Annotated[AccountDeleteQuery, Query()],
-    statement_session: StatementSessionDep,
+    statements: StatementsDep,
     session: SessionDep,
     precondition: PreconditionDep,
 ) -> Response:
@@ -129,5 +129,5 @@ async def delete_account(
     if query.cascade:
         await service.delete_account_with_items(session, account_id, precondition)
     else:
-        await service.delete_account(statement_session, account_id, precondition)
+        await service.delete_account(statements, account_id, precondition)
     return no_content()

@@ -18,50 +18,53 @@ from app.accounts.schemas import (
 )
 from app.database.as_json import json_row
 from app.database.constraints import conflicts
-from app.database.pages import Listing, Page, fetch_page, starts_with
+from app.database.filters import any_of, at_least, at_most, equals, less_than, starts_with
+from app.database.pages import Listing, Page, fetch_page
 from app.database.reader import Reader, any_id
 from app.database.schema import columns_of, table_of
+from app.database.statements import Session, Statements
 from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.models import Account, Item
 
+_C = table_of(Account).c
 JSON = json_row(Account, AccountRead)
 TARGET = Target(Account, columns_of(Account, AccountRead), AccountNotFound)
 LISTING = Listing(
     "accounts",
-    JSON,
+    select(JSON).select_from(table_of(Account)),
     sorts={
-        "created": Account.created,
-        "updated": Account.updated,
-        "email": Account.email_key,
-        "username": Account.username,
+        "created": _C.created,
+        "updated": _C.updated,
+        "email": _C.email_key,
+        "username": _C.username,
     },
-    tie=Account.id,
+    tie=_C.id,
     filters={
-        "email": lambda email: Account.email_key == emails.search_key(email),
-        "username": lambda name: Account.username == name,
-        "username_prefix": lambda prefix: starts_with(Account.username, prefix),
-        "country": Account.country.in_,
-        "dob_gte": lambda day: Account.dob >= day,
-        "dob_lte": lambda day: Account.dob <= day,
-        "created_gte": lambda instant: Account.created >= instant,
-        "created_lt": lambda instant: Account.created < instant,
-        "updated_gte": lambda instant: Account.updated >= instant,
-        "updated_lt": lambda instant: Account.updated < instant,
+        "email": equals(_C.email_key, emails.search_key),
+        "username": equals(_C.username),
+        "username_prefix": starts_with(_C.username),
+        "country": any_of(_C.country),
+        "dob_gte": at_least(_C.dob),
+        "dob_lte": at_most(_C.dob),
+        "created_gte": at_least(_C.created),
+        "created_lt": less_than(_C.created),
+        "updated_gte": at_least(_C.updated),
+        "updated_lt": less_than(_C.updated),
     },
 )
 _INSERT = insert(table_of(Account)).returning(*TARGET.columns)
 # What the reader of accounts runs.
-BY_ID = select(*TARGET.columns).where(any_id(table_of(Account).c.id))
+BY_ID = select(*TARGET.columns).where(any_id(_C.id))
 _CONFLICTS = {"uq_accounts_email_key": EmailTaken}
 
 
-async def list_accounts(session: AsyncSession, query: AccountQuery) -> Page:
-    return await fetch_page(session, LISTING, select(LISTING.json).select_from(Account), query)
+async def list_accounts(session: Statements, query: AccountQuery) -> Page:
+    return await fetch_page(session, LISTING, query)
 
 
 async def create_account(
-    session: AsyncSession, body: AccountCreate, resolver: Resolver | None
+    session: Session, body: AccountCreate, resolver: Resolver | None
 ) -> AccountRead:
     await emails.require_deliverable(body.email, resolver)
     values = _with_email_key(body.model_dump())
@@ -77,14 +80,14 @@ async def retrieve_account(reader: Reader, account_id: UUID) -> AccountRead:
     return cast(AccountRead, TARGET.row(row))
 
 
-async def require_account(session: AsyncSession, account_id: UUID) -> None:
+async def require_account(session: Session, account_id: UUID) -> None:
     """Errors: AccountNotFound."""
     if await session.scalar(select(Account.id).where(Account.id == account_id)) is None:
         raise AccountNotFound
 
 
 async def write_account(
-    session: AsyncSession,
+    session: Session,
     account_id: UUID,
     body: AccountReplace | AccountChange,
     precondition: Precondition,
@@ -100,9 +103,7 @@ async def write_account(
     return cast(AccountRead, row)
 
 
-async def delete_account(
-    session: AsyncSession, account_id: UUID, precondition: Precondition
-) -> None:
+async def delete_account(session: Session, account_id: UUID, precondition: Precondition) -> None:
     with conflicts({"fk_items_account_id": AccountHasItems}):
         await delete_row(session, TARGET, account_id, precondition)
 

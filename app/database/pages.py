@@ -5,20 +5,21 @@ so page 10,000 costs what page 1 costs and rows that come and go meanwhile shift
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import MISSING, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import ColumnElement, Select, tuple_
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Column, Integer, Numeric, Row, Select, Uuid, bindparam, tuple_
 
 from app.database.counts import count_rows
 from app.database.cursors import decode_cursor, encode_cursor
+from app.database.filters import Filter
+from app.database.statements import Statements
 
-Column = InstrumentedAttribute[Any]
 Count = Literal["none", "exact", "estimated"]
 
 
@@ -71,68 +72,82 @@ class Page:
     count: int | None
 
 
-@dataclass(frozen=True)
+# Stands for the parent's id in the statement of a list that has one.
+PARENT_ID = bindparam("parent_id", type_=Uuid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Listing:
     """What a list consists of.
 
-    json: the text of a row, in the form of the read schema.
+    statement: selects the JSON text of its rows, those of PARENT_ID where it has a parent.
     sorts: by their names in the query; each goes with `tie`, a unique column, in one direction.
-    filters: by their names in the query; each makes a condition of the value.
+    filters: by their names in the query.
     """
 
     name: str
-    json: ColumnElement[str]
-    sorts: Mapping[str, Column]
-    tie: Column
-    filters: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
-
-    def conditions(self, query: PageQuery) -> list[ColumnElement[bool]]:
-        given = ((make, getattr(query, name)) for name, make in self.filters.items())
-        return [make(value) for make, value in given if value is not MISSING]
+    statement: Select[Any]
+    sorts: Mapping[str, Column[Any]]
+    tie: Column[Any]
+    filters: Mapping[str, Filter] = field(default_factory=dict)
 
 
 async def fetch_page(
-    session: AsyncSession,
-    listing: Listing,
-    statement: Select[Any],
-    query: PageQuery,
-    scope: object = None,
+    session: Statements, listing: Listing, query: PageQuery, parent_id: UUID | None = None
 ) -> Page:
-    """One page of a list, from a statement that selects the listing's json.
+    """One page of a list: one statement, and one for the count where it is asked for.
 
-    scope: what else the statement depends on, such as the parent in the path.
-    One statement, and one for the count where it is asked for. Errors: InvalidCursor.
+    Errors: InvalidCursor.
     """
-    statement = statement.where(*listing.conditions(query))
-    column, tie = listing.sorts[query.sort.removeprefix("-")], listing.tie
-    descending = query.sort.startswith("-")
-    # A cursor is good for this list, with these filters, in this order.
-    binding = [listing.name, scope, query.model_dump(exclude={"limit", "cursor", "count"})]
+    given = query.model_dump(exclude={"limit", "cursor", "count", "sort"})
+    filtered = _filtered(listing, tuple(given))
+    parameters = {} if parent_id is None else {"parent_id": parent_id}
+    for name, value in given.items():
+        parameters |= listing.filters[name].parameters(name, value)
 
-    page = statement.add_columns(column, tie).limit(query.limit + 1)
-    page = page.order_by(*(key.desc() if descending else key.asc() for key in (column, tie)))
+    # A cursor is good for this list, with these filters, in this order.
+    binding = [listing.name, parent_id, query.sort, given]
+    page = _page(listing, filtered, query.sort, query.cursor is not MISSING)
+    position: dict[str, Any] = {"row_limit": query.limit + 1}
     if query.cursor is not MISSING:
-        position = tuple_(*decode_cursor(query.cursor, binding, column.type.python_type))
-        keys = tuple_(column, tie)
-        page = page.where(keys < position if descending else keys > position)
+        value_type = _sorted_by(listing, query.sort).type.python_type
+        after = decode_cursor(query.cursor, binding, value_type)
+        position |= {"after_key": after[0], "after_tie": after[1]}
     # One row more than asked for tells whether another page follows.
-    found = (await session.execute(page)).all()
+    found: Sequence[Row[Any]] = (await session.execute(page, parameters | position)).all()
     rows = found[: query.limit]
     next_cursor = None
     if len(found) > query.limit:
         next_cursor = encode_cursor(rows[-1][1], rows[-1][2], binding)
-    count = await count_rows(session, statement, query.count)
-    return Page([row[0] for row in rows], next_cursor, count)
+    count = await count_rows(session, filtered, parameters, query.count)
+    return Page([text for text, *_ in rows], next_cursor, count)
 
 
-def starts_with(column: Column, prefix: str) -> ColumnElement[bool]:
-    """Text under collation C that begins with `prefix`, as a range that an index serves.
+# Making a statement costs more than running it, so each form is made once. There are as many forms
+# as sorts and sets of filters; those in use stay.
 
-    LIKE would need escapes, and an index only where the planner knows the pattern.
-    """
-    for position in range(len(prefix) - 1, -1, -1):
-        code = ord(prefix[position])
-        if code < 0x10FFFF:
-            after = 0xE000 if code == 0xD7FF else code + 1
-            return (column >= prefix) & (column < prefix[:position] + chr(after))
-    return column >= prefix
+
+@lru_cache(maxsize=1000)
+def _filtered(listing: Listing, names: tuple[str, ...]) -> Select[Any]:
+    return listing.statement.where(*(listing.filters[name].condition(name) for name in names))
+
+
+@lru_cache(maxsize=1000)
+def _page(listing: Listing, filtered: Select[Any], sort: str, after_cursor: bool) -> Select[Any]:
+    column, tie = _sorted_by(listing, sort), listing.tie
+    descending = sort.startswith("-")
+    page = filtered.add_columns(column, tie).limit(bindparam("row_limit", type_=Integer))
+    page = page.order_by(*(key.desc() if descending else key.asc() for key in (column, tie)))
+    if after_cursor:
+        keys = tuple_(column, tie)
+        # Without precision: a forged number need not fit the column.
+        key_type = Numeric() if isinstance(column.type, Numeric) else column.type
+        after = tuple_(
+            bindparam("after_key", type_=key_type), bindparam("after_tie", type_=tie.type)
+        )
+        page = page.where(keys < after if descending else keys > after)
+    return page
+
+
+def _sorted_by(listing: Listing, sort: str) -> Column[Any]:
+    return listing.sorts[sort.removeprefix("-")]

@@ -8,18 +8,16 @@ each reads what was written before.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Column, ColumnElement, Row, Select, Uuid, any_, bindparam
-from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database.statements import Statements
 
 MAX_BATCH = 100
 MAX_IN_FLIGHT = 2
-
-Fetch = Callable[[Select[Any], Sequence[UUID]], Awaitable[Sequence[Row[Any]]]]
 
 
 def any_id(column: Column[UUID]) -> ColumnElement[bool]:
@@ -27,23 +25,11 @@ def any_id(column: Column[UUID]) -> ColumnElement[bool]:
     return column == any_(bindparam("ids", type_=ARRAY(Uuid)))
 
 
-def fetch_from(engine: AsyncEngine) -> Fetch:
-    """Runs a statement that takes `ids` on a connection of the engine."""
-
-    async def fetch(statement: Select[Any], ids: Sequence[UUID]) -> Sequence[Row[Any]]:
-        async with engine.connect() as connection:
-            result = await connection.execute(statement, {"ids": ids})
-            rows: Sequence[Row[Any]] = result.all()
-            return rows
-
-    return fetch
-
-
 class Reader:
     """Rows of one statement, which selects those whose id is any of `ids`, the id first."""
 
-    def __init__(self, fetch: Fetch, statement: Select[Any]) -> None:
-        self._fetch = fetch
+    def __init__(self, statements: Statements, statement: Select[Any]) -> None:
+        self._statements = statements
         self._statement = statement
         # Callers have a future each, so that one that goes away takes no other along.
         self._waiting: defaultdict[UUID, list[asyncio.Future[Row[Any] | None]]] = defaultdict(list)
@@ -71,7 +57,8 @@ class Reader:
 
     async def _run(self, batch: dict[UUID, list[asyncio.Future[Row[Any] | None]]]) -> None:
         try:
-            rows = {row[0]: row for row in await self._fetch(self._statement, list(batch))}
+            found = await self._statements.execute(self._statement, {"ids": list(batch)})
+            rows = {row[0]: row for row in found}
         except Exception as error:  # each caller raises it
             for future in (future for futures in batch.values() for future in futures):
                 if not future.done():

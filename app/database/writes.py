@@ -22,9 +22,9 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database.schema import Resource, table_of
+from app.database.statements import Session
 from app.errors import PreconditionRequired, Problem, StaleVersion
 
 
@@ -65,7 +65,7 @@ class Target:
 
 
 async def update_row(
-    session: AsyncSession,
+    session: Session,
     target: Target,
     row_id: UUID,
     values: Mapping[str, Any],
@@ -91,7 +91,7 @@ async def update_row(
 
 
 async def delete_row(
-    session: AsyncSession, target: Target, row_id: UUID, precondition: Precondition
+    session: Session, target: Target, row_id: UUID, precondition: Precondition
 ) -> None:
     """Delete a row. Errors: the target's not_found, PreconditionRequired, StaleVersion."""
     if not precondition.missing:
@@ -105,7 +105,7 @@ async def delete_row(
 
 
 async def _row_left_alone(
-    session: AsyncSession, target: Target, row_id: UUID, precondition: Precondition
+    session: Session, target: Target, row_id: UUID, precondition: Precondition
 ) -> dict[str, Any]:
     row = (await session.execute(_select(target), {"row_id": row_id})).one_or_none()
     if row is None:
@@ -154,6 +154,4 @@ def _is_met(columns: Any, any_version: bool) -> Sequence[ColumnElement[bool]]:
 def _key(row_id: UUID, precondition: Precondition) -> dict[str, Any]:
     if precondition.versions is None:
         return {"row_id": row_id}
-    # No row has a version beyond the column's type, and the driver would refuse to ask.
-    versions = [version for version in precondition.versions if version < 2**31]
-    return {"row_id": row_id, "versions": versions}
+    return {"row_id": row_id, "versions": list(precondition.versions)}

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.http.conditions import ENTITY_TAGS, get_known_versions, get_precondition
-from app.http.idempotency import get_keyed_session
+from app.http.idempotency import get_keyed_statements
 from app.http.routes import MERGE_PATCH, StrictRoute
-from app.http.sessions import get_list_session
 
 Declared = dict[str, Any]
 Dependency = Callable[..., Any]
@@ -34,7 +33,7 @@ PARAMETERS: Final[dict[Dependency, Declared]] = {
         "description": "Answer 304 if the resource still has one of these ETags",
         "schema": _ENTITY_TAGS,
     },
-    get_keyed_session: {
+    get_keyed_statements: {
         "name": "Idempotency-Key",
         "in": "header",
         "description": "A name for this request, chosen by the client: repeated within 24 hours it "
@@ -94,15 +93,15 @@ HEADERS: Final[dict[str, Declared]] = {
 
 # The headers of answers, by status: of all operations, and of those that depend on something.
 _OF_ALL: Final = {"503": ["Retry-After"]}
+_OF_LISTS: Final = {"200": ["Link"]}
 _OF_PATCHES: Final = {"415": ["Accept-Patch"]}
 _BY_DEPENDENCY: Final[dict[Dependency, dict[str, list[str]]]] = {
     get_precondition: {"200": ["ETag"], "412": ["ETag"]},
     get_known_versions: {"200": ["ETag"], "304": ["ETag"]},
-    get_keyed_session: {
+    get_keyed_statements: {
         "201": ["ETag", "Location", "Idempotency-Replayed"],
         "409": ["Retry-After"],
     },
-    get_list_session: {"200": ["Link"]},
 }
 
 
@@ -125,6 +124,8 @@ def add_headers(operation: Declared, route: StrictRoute) -> None:
     given = [_OF_ALL, *(rules for call, rules in _BY_DEPENDENCY.items() if call in calls)]
     if MERGE_PATCH in route.media_types:
         given.append(_OF_PATCHES)
+    if any(parameter.get("name") == "cursor" for parameter in operation.get("parameters", ())):
+        given.append(_OF_LISTS)
     for status, response in operation["responses"].items():
         names = [name for rules in given for name in rules.get(status, ())]
         response["headers"] = {

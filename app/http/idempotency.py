@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import wraps
 from hashlib import blake2b
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database.statements import Session, Statements
 from app.errors import Fault, MalformedHeader
 from app.idempotency import Answer, Attempt, claim, keep
 
@@ -19,40 +20,44 @@ ANONYMOUS = "anonymous"
 _KEPT_HEADERS = ("cache-control", "etag", "location")
 
 
-async def get_keyed_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Single statements; for a request with a key a transaction, which stores its answer too."""
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """The statements of a request that has a key."""
+
+    statements: Statements
+    attempt: Attempt
+
+
+async def get_keyed_statements(request: Request) -> Statements | Keyed:
+    """Single statements; of a request that has a key they know it."""
+    statements: Statements = request.app.state.statements
     attempt = _attempt_of(request)
-    if attempt is None:
-        async with request.app.state.statement_sessions() as session:
-            yield session
-    else:
-        async with request.app.state.sessions.begin() as session:
-            session.info[Attempt] = attempt
-            yield session
+    return statements if attempt is None else Keyed(statements, attempt)
 
 
-KeyedSessionDep = Annotated[AsyncSession, Depends(get_keyed_session, scope="function")]
+KeyedStatementsDep = Annotated[Session, Depends(get_keyed_statements)]
 
 
 def answered_once(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
-    """The endpoint of a POST, whose `session` must be a KeyedSessionDep.
+    """The endpoint of a POST, whose `session` must be a KeyedStatementsDep.
 
-    It runs when the request is found valid, and its answer is stored before the transaction
-    commits. Whatever is not a success raises, so the transaction forgets the key.
+    It runs when the request is found valid. With a key it runs in a transaction, in which its
+    answer is stored too. Whatever is not a success raises, so the transaction forgets the key.
     """
 
     @wraps(endpoint)
-    async def answer(*args: Any, session: AsyncSession, **kwargs: Any) -> Response:
-        attempt: Attempt | None = session.info.get(Attempt)
-        if attempt is None:
+    async def answer(*args: Any, session: Statements | Keyed, **kwargs: Any) -> Response:
+        if not isinstance(session, Keyed):
             return await endpoint(*args, session=session, **kwargs)
-        stored = await claim(session, attempt)
-        if stored is not None:
-            headers = {**stored.headers, "Idempotency-Replayed": "true"}
-            return Response(stored.body, stored.status, headers, "application/json")
-        response = await endpoint(*args, session=session, **kwargs)
-        headers = {name: response.headers[name] for name in _KEPT_HEADERS}
-        await keep(session, attempt, Answer(response.status_code, headers, bytes(response.body)))
+        async with session.statements.begin() as transaction:
+            stored = await claim(transaction, session.attempt)
+            if stored is not None:
+                headers = {**stored.headers, "Idempotency-Replayed": "true"}
+                return Response(stored.body, stored.status, headers, "application/json")
+            response = await endpoint(*args, session=transaction, **kwargs)
+            headers = {name: response.headers[name] for name in _KEPT_HEADERS}
+            kept = Answer(response.status_code, headers, bytes(response.body))
+            await keep(transaction, session.attempt, kept)
         return response
 
     return answer

@@ -8,11 +8,11 @@ from app.database.reader import Reader
 from app.errors import AccountNotFound, InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
 from app.fields import Id
 from app.http.conditions import KnownVersionsDep, PreconditionDep
-from app.http.idempotency import KeyedSessionDep
+from app.http.idempotency import KeyedStatementsDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
 from app.http.responses import Json, no_content, page_response
 from app.http.routes import StrictRoute
-from app.http.sessions import ListSessionDep, StatementSessionDep
+from app.http.sessions import StatementsDep
 from app.items import service
 from app.items.schemas import (
     ItemChange,
@@ -42,7 +42,7 @@ ReaderDep = Annotated[Reader, Depends(get_reader)]
 
 @router.get("", response_model=ItemPage, responses=problems(*READING, InvalidCursor))
 async def list_items(
-    query: Annotated[ItemQuery, Query()], session: ListSessionDep, request: Request
+    query: Annotated[ItemQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
     """List items, newest first."""
     return page_response(await service.list_items(session, query), request)
@@ -51,7 +51,7 @@ async def list_items(
 @router.post(
     "", status_code=201, response_model=ItemRead, responses=problems(*CREATING, UnknownAccount)
 )
-async def create_item(body: ItemCreate, session: KeyedSessionDep) -> Response:
+async def create_item(body: ItemCreate, session: KeyedStatementsDep) -> Response:
     """Create an item."""
     item = await service.create_item(session, body)
     return ITEM.resource(item, created_at=f"/items/{item['id']}")
@@ -76,7 +76,7 @@ async def retrieve_item(
     responses=problems(*WRITING, ItemNotFound, UnknownAccount),
 )
 async def replace_item(
-    item_id: Id, body: ItemReplace, session: StatementSessionDep, precondition: PreconditionDep
+    item_id: Id, body: ItemReplace, session: StatementsDep, precondition: PreconditionDep
 ) -> Response:
     """Replace an item: an optional field left out becomes null or its default."""
     return ITEM.resource(await service.write_item(session, item_id, body, precondition))
@@ -88,7 +88,7 @@ async def replace_item(
     responses=problems(*WRITING, ItemNotFound, UnknownAccount),
 )
 async def change_item(
-    item_id: Id, body: ItemChange, session: StatementSessionDep, precondition: PreconditionDep
+    item_id: Id, body: ItemChange, session: StatementsDep, precondition: PreconditionDep
 ) -> Response:
     """Change an item (JSON merge patch): a field left out stays, null clears it."""
     return ITEM.resource(await service.write_item(session, item_id, body, precondition))
@@ -101,7 +101,7 @@ async def change_item(
     responses=problems(*DELETING, ItemNotFound),
 )
 async def delete_item(
-    item_id: Id, session: StatementSessionDep, precondition: PreconditionDep
+    item_id: Id, session: StatementsDep, precondition: PreconditionDep
 ) -> Response:
     """Delete an item."""
     await service.delete_item(session, item_id, precondition)
@@ -114,7 +114,7 @@ async def delete_item(
 async def list_account_items(
     account_id: Id,
     query: Annotated[OwnedItemQuery, Query()],
-    session: ListSessionDep,
+    session: StatementsDep,
     request: Request,
 ) -> Response:
     """List the items that an account owns, newest first."""

@@ -5,15 +5,16 @@ from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Text, bindparam, insert, select
 
 from app.accounts.service import require_account
 from app.database.as_json import json_row
 from app.database.constraints import conflicts
-from app.database.pages import Listing, Page, fetch_page, starts_with
+from app.database.filters import Filter, at_least, at_most, equals, less_than, starts_with
+from app.database.pages import PARENT_ID, Listing, Page, fetch_page
 from app.database.reader import Reader, any_id
 from app.database.schema import columns_of, table_of
+from app.database.statements import Session, Statements
 from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import ItemNotFound, UnknownAccount
 from app.items.schemas import (
@@ -26,63 +27,51 @@ from app.items.schemas import (
 )
 from app.models import Account, Item, has_words
 
+_C = table_of(Item).c
 JSON = json_row(Item, ItemRead)
 TARGET = Target(Item, columns_of(Item, ItemRead), ItemNotFound)
-_FILTERS: dict[str, Any] = {
-    "name": lambda name: Item.name == name,
-    "name_prefix": lambda prefix: starts_with(Item.name, prefix),
-    "price_gte": lambda price: Item.price >= price,
-    "price_lte": lambda price: Item.price <= price,
-    "created_gte": lambda instant: Item.created >= instant,
-    "created_lt": lambda instant: Item.created < instant,
-    "updated_gte": lambda instant: Item.updated >= instant,
-    "updated_lt": lambda instant: Item.updated < instant,
-    "q": has_words,
-}
 OWNED_LISTING = Listing(
     "account items",
-    JSON,
-    sorts={
-        "created": Item.created,
-        "updated": Item.updated,
-        "name": Item.name,
-        "price": Item.price,
+    select(JSON).select_from(Account).join(Account.items).where(_C.account_id == PARENT_ID),
+    sorts={"created": _C.created, "updated": _C.updated, "name": _C.name, "price": _C.price},
+    tie=_C.id,
+    filters={
+        "name": equals(_C.name),
+        "name_prefix": starts_with(_C.name),
+        "price_gte": at_least(_C.price),
+        "price_lte": at_most(_C.price),
+        "created_gte": at_least(_C.created),
+        "created_lt": less_than(_C.created),
+        "updated_gte": at_least(_C.updated),
+        "updated_lt": less_than(_C.updated),
+        "q": Filter(lambda name: has_words(bindparam(name, type_=Text))),
     },
-    tie=Item.id,
-    filters=_FILTERS,
 )
 LISTING = replace(
     OWNED_LISTING,
     name="items",
-    filters={**_FILTERS, "account_id": lambda owner: Item.account_id == owner},
+    statement=select(JSON).select_from(table_of(Item)),
+    filters={**OWNED_LISTING.filters, "account_id": equals(_C.account_id)},
 )
 _INSERT = insert(table_of(Item)).returning(*TARGET.columns)
 # What the reader of items runs.
-BY_ID = select(*TARGET.columns).where(any_id(table_of(Item).c.id))
+BY_ID = select(*TARGET.columns).where(any_id(_C.id))
 DEFAULT_PRICE = Decimal("0.00")
 _CONFLICTS = {"fk_items_account_id": UnknownAccount}
 
 
-async def list_items(session: AsyncSession, query: ItemQuery) -> Page:
-    return await fetch_page(session, LISTING, select(LISTING.json).select_from(Item), query)
+async def list_items(session: Statements, query: ItemQuery) -> Page:
+    return await fetch_page(session, LISTING, query)
 
 
-async def list_account_items(
-    session: AsyncSession, account_id: UUID, query: OwnedItemQuery
-) -> Page:
-    statement = (
-        select(LISTING.json)
-        .select_from(Account)
-        .join(Account.items)
-        .where(Account.id == account_id)
-    )
-    page = await fetch_page(session, OWNED_LISTING, statement, query, scope=account_id)
+async def list_account_items(session: Statements, account_id: UUID, query: OwnedItemQuery) -> Page:
+    page = await fetch_page(session, OWNED_LISTING, query, account_id)
     if not page.rows:
         await require_account(session, account_id)
     return page
 
 
-async def create_item(session: AsyncSession, body: ItemCreate) -> ItemRead:
+async def create_item(session: Session, body: ItemCreate) -> ItemRead:
     values = _with_price(body.model_dump())
     with conflicts(_CONFLICTS):
         result = await session.execute(_INSERT, values)
@@ -96,14 +85,14 @@ async def retrieve_item(reader: Reader, item_id: UUID) -> ItemRead:
     return cast(ItemRead, TARGET.row(row))
 
 
-async def require_item(session: AsyncSession, item_id: UUID) -> None:
+async def require_item(session: Session, item_id: UUID) -> None:
     """Errors: ItemNotFound."""
     if await session.scalar(select(Item.id).where(Item.id == item_id)) is None:
         raise ItemNotFound
 
 
 async def write_item(
-    session: AsyncSession,
+    session: Session,
     item_id: UUID,
     body: ItemReplace | ItemChange,
     precondition: Precondition,
@@ -116,7 +105,7 @@ async def write_item(
     return cast(ItemRead, row)
 
 
-async def delete_item(session: AsyncSession, item_id: UUID, precondition: Precondition) -> None:
+async def delete_item(session: Session, item_id: UUID, precondition: Precondition) -> None:
     await delete_row(session, TARGET, item_id, precondition)
 
 

@@ -17,7 +17,7 @@ from app.fields import Id
 from app.http.problems import PUTTING, READING, problems
 from app.http.responses import Json, made, no_content, page_response
 from app.http.routes import JsonRoute
-from app.http.sessions import ListSessionDep, StatementSessionDep
+from app.http.sessions import StatementsDep
 from app.links import service
 from app.links.schemas import (
     AccountLink,
@@ -45,7 +45,7 @@ ITEM_WISH = Json(ItemWish)
     response_model=ItemLink,
     responses=problems(*READING, AccountNotFound, NotFound),
 )
-async def retrieve_favorite(account_id: Id, session: StatementSessionDep) -> Response:
+async def retrieve_favorite(account_id: Id, session: StatementsDep) -> Response:
     """Retrieve the favorite item of an account."""
     return ITEM_LINK.link(await service.retrieve_favorite(session, account_id))
 
@@ -55,7 +55,7 @@ async def retrieve_favorite(account_id: Id, session: StatementSessionDep) -> Res
     response_model=ItemLink,
     responses={**made(ItemLink), **problems(*PUTTING, AccountNotFound, UnknownItem)},
 )
-async def put_favorite(account_id: Id, body: LinkReplace, session: StatementSessionDep) -> Response:
+async def put_favorite(account_id: Id, body: LinkReplace, session: StatementsDep) -> Response:
     """Make an item the favorite of an account, instead of another if it has one."""
     link, is_new = await service.put_favorite(session, account_id, body.item_id)
     return ITEM_LINK.link(link, is_new=is_new)
@@ -67,7 +67,7 @@ async def put_favorite(account_id: Id, body: LinkReplace, session: StatementSess
     response_class=Response,
     responses=problems(*READING, AccountNotFound, NotFound),
 )
-async def delete_favorite(account_id: Id, session: StatementSessionDep) -> Response:
+async def delete_favorite(account_id: Id, session: StatementsDep) -> Response:
     """Leave an account without a favorite."""
     await service.delete_favorite(session, account_id)
     return no_content()
@@ -79,7 +79,7 @@ async def delete_favorite(account_id: Id, session: StatementSessionDep) -> Respo
     responses=problems(*READING, ItemNotFound, InvalidCursor),
 )
 async def list_favorited_by(
-    item_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
+    item_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
     """List the accounts whose favorite an item is, the latest first."""
     return page_response(await service.list_favorited_by(session, item_id, query), request)
@@ -90,7 +90,7 @@ async def list_favorited_by(
     response_model=ItemLink,
     responses=problems(*READING, AccountNotFound, NotFound),
 )
-async def retrieve_reservation(account_id: Id, session: StatementSessionDep) -> Response:
+async def retrieve_reservation(account_id: Id, session: StatementsDep) -> Response:
     """Retrieve the reservation that an account holds."""
     return ITEM_LINK.link(await service.retrieve_reservation(session, account_id))
 
@@ -105,9 +105,7 @@ async def retrieve_reservation(account_id: Id, session: StatementSessionDep) -> 
         ),
     },
 )
-async def put_reservation(
-    account_id: Id, body: LinkReplace, session: StatementSessionDep
-) -> Response:
+async def put_reservation(account_id: Id, body: LinkReplace, session: StatementsDep) -> Response:
     """Reserve an item for an account."""
     link, is_new = await service.put_reservation(session, account_id, body.item_id)
     return ITEM_LINK.link(link, is_new=is_new)
@@ -119,7 +117,7 @@ async def put_reservation(
     response_class=Response,
     responses=problems(*READING, AccountNotFound, NotFound),
 )
-async def delete_reservation(account_id: Id, session: StatementSessionDep) -> Response:
+async def delete_reservation(account_id: Id, session: StatementsDep) -> Response:
     """Give up the reservation that an account holds."""
     await service.delete_reservation(session, account_id)
     return no_content()
@@ -130,7 +128,7 @@ async def delete_reservation(account_id: Id, session: StatementSessionDep) -> Re
     response_model=AccountLink,
     responses=problems(*READING, ItemNotFound, NotFound),
 )
-async def retrieve_item_reservation(item_id: Id, session: StatementSessionDep) -> Response:
+async def retrieve_item_reservation(item_id: Id, session: StatementsDep) -> Response:
     """Retrieve the reservation of an item."""
     return ACCOUNT_LINK.link(await service.retrieve_item_reservation(session, item_id))
 
@@ -141,7 +139,7 @@ async def retrieve_item_reservation(item_id: Id, session: StatementSessionDep) -
     responses=problems(*READING, AccountNotFound, InvalidCursor),
 )
 async def list_wishes(
-    account_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
+    account_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
     """List the items that an account wishes for, the latest wish first."""
     return page_response(await service.list_wishes(session, account_id, query), request)
@@ -152,7 +150,7 @@ async def list_wishes(
     response_model=ItemWish,
     responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
 )
-async def retrieve_wish(account_id: Id, item_id: Id, session: StatementSessionDep) -> Response:
+async def retrieve_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Response:
     """Retrieve the wish of an account for an item."""
     return ITEM_WISH.link(await service.retrieve_wish(session, account_id, item_id))
 
@@ -163,7 +161,7 @@ async def retrieve_wish(account_id: Id, item_id: Id, session: StatementSessionDe
     responses={**made(ItemWish), **problems(*PUTTING, AccountNotFound, ItemNotFound)},
 )
 async def put_wish(
-    account_id: Id, item_id: Id, body: WishReplace, session: StatementSessionDep
+    account_id: Id, item_id: Id, body: WishReplace, session: StatementsDep
 ) -> Response:
     """Let an account wish for an item, or replace the note of its wish."""
     wish, is_new = await service.put_wish(session, account_id, item_id, body.note)
@@ -176,7 +174,7 @@ async def put_wish(
     response_class=Response,
     responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
 )
-async def delete_wish(account_id: Id, item_id: Id, session: StatementSessionDep) -> Response:
+async def delete_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Response:
     """Let an account no longer wish for an item."""
     await service.delete_wish(session, account_id, item_id)
     return no_content()
@@ -188,7 +186,7 @@ async def delete_wish(account_id: Id, item_id: Id, session: StatementSessionDep)
     responses=problems(*READING, ItemNotFound, InvalidCursor),
 )
 async def list_wished_by(
-    item_id: Id, query: Annotated[LinkQuery, Query()], session: ListSessionDep, request: Request
+    item_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
     """List the accounts that wish for an item, the latest wish first."""
     return page_response(await service.list_wished_by(session, item_id, query), request)

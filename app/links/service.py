@@ -21,15 +21,15 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.service import JSON as ACCOUNT_JSON
 from app.accounts.service import TARGET as ACCOUNT
 from app.accounts.service import require_account
 from app.database.as_json import json_object
 from app.database.constraints import conflicts
-from app.database.pages import Listing, Page, fetch_page
+from app.database.pages import PARENT_ID, Listing, Page, fetch_page
 from app.database.schema import table_of
+from app.database.statements import Session, Statements
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
@@ -66,25 +66,34 @@ def _item_wish(values: Sequence[Any]) -> ItemWish:
 
 FAVORITED_BY = Listing(
     "favorited-by",
-    json_object({"account": ACCOUNT_JSON, "created": _FAVORITE.created}),
-    sorts={"created": Favorite.created},
-    tie=Favorite.account_id,
+    select(json_object({"account": ACCOUNT_JSON, "created": _FAVORITE.created}))
+    .select_from(Account)
+    .join(Account.favorite)
+    .where(Favorite.item_id == PARENT_ID),
+    sorts={"created": _FAVORITE.created},
+    tie=_FAVORITE.account_id,
 )
 WISHES = Listing(
     "wishes",
-    json_object({"item": ITEM_JSON, "note": _WISH.note, "created": _WISH.created}),
-    sorts={"created": Wish.created},
-    tie=Wish.item_id,
+    select(json_object({"item": ITEM_JSON, "note": _WISH.note, "created": _WISH.created}))
+    .select_from(Item)
+    .join(Item.wishes)
+    .where(Wish.account_id == PARENT_ID),
+    sorts={"created": _WISH.created},
+    tie=_WISH.item_id,
 )
 WISHED_BY = Listing(
     "wished-by",
-    json_object({"account": ACCOUNT_JSON, "note": _WISH.note, "created": _WISH.created}),
-    sorts={"created": Wish.created},
-    tie=Wish.account_id,
+    select(json_object({"account": ACCOUNT_JSON, "note": _WISH.note, "created": _WISH.created}))
+    .select_from(Account)
+    .join(Account.wishes)
+    .where(Wish.item_id == PARENT_ID),
+    sorts={"created": _WISH.created},
+    tie=_WISH.account_id,
 )
 
 
-async def retrieve_favorite(session: AsyncSession, account_id: UUID) -> ItemLink:
+async def retrieve_favorite(session: Session, account_id: UUID) -> ItemLink:
     statement = select(*ITEM.columns, Favorite.created).join(Item.favorites)
     row = await _first(session, statement.where(Favorite.account_id == account_id))
     if row is None:
@@ -93,9 +102,7 @@ async def retrieve_favorite(session: AsyncSession, account_id: UUID) -> ItemLink
     return _item_link(row)
 
 
-async def put_favorite(
-    session: AsyncSession, account_id: UUID, item_id: UUID
-) -> tuple[ItemLink, bool]:
+async def put_favorite(session: Session, account_id: UUID, item_id: UUID) -> tuple[ItemLink, bool]:
     """The favorite, and whether it is the account's first."""
     item = _item_to_link(account_id, item_id)
     favorite = insert(Favorite).from_select(["account_id", "item_id"], _ends(item))
@@ -111,23 +118,21 @@ async def put_favorite(
     return _item_link(row), row.is_new
 
 
-async def delete_favorite(session: AsyncSession, account_id: UUID) -> None:
+async def delete_favorite(session: Session, account_id: UUID) -> None:
     statement = delete(Favorite).where(Favorite.account_id == account_id)
     if await _first(session, statement.returning(Favorite.account_id)) is None:
         await require_account(session, account_id)
         raise NotFound("This account has no favorite.")
 
 
-async def list_favorited_by(session: AsyncSession, item_id: UUID, query: LinkQuery) -> Page:
-    statement = select(FAVORITED_BY.json).select_from(Account).join(Account.favorite)
-    statement = statement.where(Favorite.item_id == item_id)
-    page = await fetch_page(session, FAVORITED_BY, statement, query, scope=item_id)
+async def list_favorited_by(session: Statements, item_id: UUID, query: LinkQuery) -> Page:
+    page = await fetch_page(session, FAVORITED_BY, query, item_id)
     if not page.rows:
         await require_item(session, item_id)
     return page
 
 
-async def retrieve_reservation(session: AsyncSession, account_id: UUID) -> ItemLink:
+async def retrieve_reservation(session: Session, account_id: UUID) -> ItemLink:
     statement = select(*ITEM.columns, Reservation.created).join(Item.reservation)
     row = await _first(session, statement.where(Reservation.account_id == account_id))
     if row is None:
@@ -136,7 +141,7 @@ async def retrieve_reservation(session: AsyncSession, account_id: UUID) -> ItemL
     return _item_link(row)
 
 
-async def retrieve_item_reservation(session: AsyncSession, item_id: UUID) -> AccountLink:
+async def retrieve_item_reservation(session: Session, item_id: UUID) -> AccountLink:
     statement = select(*ACCOUNT.columns, Reservation.created).join(Account.reservation)
     row = await _first(session, statement.where(Reservation.item_id == item_id))
     if row is None:
@@ -146,7 +151,7 @@ async def retrieve_item_reservation(session: AsyncSession, item_id: UUID) -> Acc
 
 
 async def put_reservation(
-    session: AsyncSession, account_id: UUID, item_id: UUID
+    session: Session, account_id: UUID, item_id: UUID
 ) -> tuple[ItemLink, bool]:
     """The reservation, and whether it is new. One that the account holds already stays."""
     item = _item_to_link(account_id, item_id)
@@ -177,37 +182,28 @@ async def put_reservation(
     return _item_link(row), row.is_new
 
 
-async def delete_reservation(session: AsyncSession, account_id: UUID) -> None:
+async def delete_reservation(session: Session, account_id: UUID) -> None:
     statement = delete(Reservation).where(Reservation.account_id == account_id)
     if await _first(session, statement.returning(Reservation.account_id)) is None:
         await require_account(session, account_id)
         raise NotFound("This account holds no reservation.")
 
 
-async def list_wishes(session: AsyncSession, account_id: UUID, query: LinkQuery) -> Page:
-    statement = (
-        select(WISHES.json).select_from(Item).join(Item.wishes).where(Wish.account_id == account_id)
-    )
-    page = await fetch_page(session, WISHES, statement, query, scope=account_id)
+async def list_wishes(session: Statements, account_id: UUID, query: LinkQuery) -> Page:
+    page = await fetch_page(session, WISHES, query, account_id)
     if not page.rows:
         await require_account(session, account_id)
     return page
 
 
-async def list_wished_by(session: AsyncSession, item_id: UUID, query: LinkQuery) -> Page:
-    statement = (
-        select(WISHED_BY.json)
-        .select_from(Account)
-        .join(Account.wishes)
-        .where(Wish.item_id == item_id)
-    )
-    page = await fetch_page(session, WISHED_BY, statement, query, scope=item_id)
+async def list_wished_by(session: Statements, item_id: UUID, query: LinkQuery) -> Page:
+    page = await fetch_page(session, WISHED_BY, query, item_id)
     if not page.rows:
         await require_item(session, item_id)
     return page
 
 
-async def retrieve_wish(session: AsyncSession, account_id: UUID, item_id: UUID) -> ItemWish:
+async def retrieve_wish(session: Session, account_id: UUID, item_id: UUID) -> ItemWish:
     statement = select(*ITEM.columns, Wish.note, Wish.created).join(Item.wishes)
     row = await _first(
         session, statement.where(Wish.account_id == account_id, Wish.item_id == item_id)
@@ -219,7 +215,7 @@ async def retrieve_wish(session: AsyncSession, account_id: UUID, item_id: UUID) 
 
 
 async def put_wish(
-    session: AsyncSession, account_id: UUID, item_id: UUID, note: str | None
+    session: Session, account_id: UUID, item_id: UUID, note: str | None
 ) -> tuple[ItemWish, bool]:
     """The wish, and whether it is new."""
     item = _item_to_link(account_id, item_id)
@@ -236,19 +232,19 @@ async def put_wish(
     return _item_wish(row), row.is_new
 
 
-async def delete_wish(session: AsyncSession, account_id: UUID, item_id: UUID) -> None:
+async def delete_wish(session: Session, account_id: UUID, item_id: UUID) -> None:
     statement = delete(Wish).where(Wish.account_id == account_id, Wish.item_id == item_id)
     if await _first(session, statement.returning(Wish.account_id)) is None:
         await _require_ends(session, account_id, item_id)
         raise NotFound("This account does not wish for this item.")
 
 
-async def _first(session: AsyncSession, statement: Any) -> Row[Any] | None:
+async def _first(session: Session, statement: Any) -> Row[Any] | None:
     row: Row[Any] | None = (await session.execute(statement)).one_or_none()
     return row
 
 
-async def _require_ends(session: AsyncSession, account_id: UUID, item_id: UUID) -> None:
+async def _require_ends(session: Session, account_id: UUID, item_id: UUID) -> None:
     await require_account(session, account_id)
     await require_item(session, item_id)
 

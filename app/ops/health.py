@@ -11,6 +11,7 @@ router = APIRouter(include_in_schema=False)
 
 # Seconds for the database to answer; one that hangs is as good as one that is away.
 PATIENCE = 2.0
+_REVISIONS = text("SELECT version_num FROM alembic_version")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -25,8 +26,9 @@ async def readyz(request: Request) -> Response:
     """Whether the database answers and has the schema that this build needs."""
     checks = {"database": "pass", "schema": "fail"}
     try:
-        async with asyncio.timeout(PATIENCE), request.app.state.statement_sessions() as session:
-            applied = set(await session.scalars(text("SELECT version_num FROM alembic_version")))
+        async with asyncio.timeout(PATIENCE):
+            found = await request.app.state.statements.execute(_REVISIONS)
+            applied = set(found.scalars())
     except ProgrammingError:  # there is no such table, or it is not ours to read
         pass
     except (SQLAlchemyError, OSError):

@@ -104,7 +104,8 @@ def _hand_down(settings: Settings, url: URL, *, reload: bool) -> None:
 def _announce(settings: Settings, port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     page = "docs" if settings.docs_enabled else ""
-    print(f"Satchel serves on http://{host}:{port}/{page}", file=sys.stderr, flush=True)  # noqa: T201
+    sys.stderr.write(f"Satchel serves on http://{host}:{port}/{page}\n")
+    sys.stderr.flush()
 
 
 def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:

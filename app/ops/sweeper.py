@@ -2,31 +2,28 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.config import Settings
-from app.database.engine import autocommit, make_engine
+from app.database.engine import make_engine
+from app.database.statements import Statements
 from app.idempotency import SWEEP_SIZE, sweep
 
 log = structlog.get_logger("satchel.sweeper")
 
 INTERVAL = 600.0  # seconds, on average
 
-Sessions = Callable[[], AsyncSession]
 
-
-async def sweep_all(sessions: Sessions) -> int:
+async def sweep_all(statements: Statements) -> int:
     """Delete all that has expired and return how many keys it was."""
     total = 0
     while True:
-        async with sessions() as session:
-            swept = await sweep(session)
+        swept = await sweep(statements)
         total += swept
         if swept < SWEEP_SIZE:
             return total
@@ -34,17 +31,17 @@ async def sweep_all(sessions: Sessions) -> int:
 
 async def sweep_database(url: URL, settings: Settings) -> int:
     """Sweep once, where no server runs."""
-    engine = make_engine(url, settings)
+    engine = make_engine(url, settings, autocommit=True)
     try:
-        return await sweep_all(async_sessionmaker(autocommit(engine)))
+        return await sweep_all(Statements(engine))
     finally:
         await engine.dispose()
 
 
 @asynccontextmanager
-async def sweeping(sessions: Sessions) -> AsyncIterator[None]:
+async def sweeping(statements: Statements) -> AsyncIterator[None]:
     """Sweeps now and then while the block runs."""
-    task = asyncio.create_task(_sweep_now_and_then(sessions))
+    task = asyncio.create_task(_sweep_now_and_then(statements))
     try:
         yield
     finally:
@@ -53,12 +50,12 @@ async def sweeping(sessions: Sessions) -> AsyncIterator[None]:
             await task
 
 
-async def _sweep_now_and_then(sessions: Sessions) -> None:
+async def _sweep_now_and_then(statements: Statements) -> None:
     while True:
         # Spread, so that many workers do not sweep at once.
-        await asyncio.sleep(INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311
+        await asyncio.sleep(INTERVAL * random.uniform(0.5, 1.5))
         try:
-            swept = await sweep_all(sessions)
+            swept = await sweep_all(statements)
         except (SQLAlchemyError, OSError) as error:
             log.warning("sweep failed", error=type(error).__name__)
         else:

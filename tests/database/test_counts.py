@@ -1,16 +1,15 @@
 """Counts of lists: exact within a second, estimated, or none."""
 
-from collections.abc import AsyncIterator
-
 import httpx2
 import pytest
 from sqlalchemy import URL, Select, func, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database import counts
 from app.database.counts import count_rows
-from tests.conftest import client_of, running_app
+from app.database.statements import Statements
+from tests.conftest import OneConnection, client_of, running_app
 from tests.database.test_pages import insert_accounts, insert_items
 from tests.factories import create_account
 
@@ -23,9 +22,8 @@ GENERATED = (
 
 
 @pytest.fixture
-async def session(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
-    async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
-        yield session
+async def session(connection: AsyncConnection) -> Statements:
+    return OneConnection(connection)
 
 
 class TestOverHTTP:
@@ -104,7 +102,7 @@ class TestPatience:
         monkeypatch.setattr(counts, "PATIENCE", "1ms")
         async with running_app(database, pool_size=1) as app, client_of(app) as client:
             owner = (await create_account(client))["id"]
-            async with app.state.sessions.begin() as session:
+            async with app.state.statements.begin() as session:
                 await session.execute(text(GENERATED), {"owner": owner, "many": MANY})
             for path in ("/items", f"/accounts/{owner}/items"):
                 page = (await client.get(f"{path}?limit=2&count=exact")).json()
@@ -115,21 +113,20 @@ class TestPatience:
                 page = (await client.get(f"{path}?q=nothing&name_prefix=L&count=exact")).json()
                 assert page["data"] == []
             # The only connection of the pool has its own limit again, which is none.
-            async with app.state.statement_sessions() as session:
-                assert await session.scalar(text("SHOW statement_timeout")) == "0"
-                await session.execute(text("SELECT pg_sleep(0.01)"))
+            statements = app.state.statements
+            assert await statements.scalar(text("SHOW statement_timeout")) == "0"
+            await statements.execute(text("SELECT pg_sleep(0.01)"))
             monkeypatch.undo()
             page = (await client.get("/items?limit=1&count=exact")).json()
             assert page["count"] == MANY
-            async with app.state.statement_sessions() as session:
-                assert await session.scalar(text("SHOW statement_timeout")) == "0"
+            assert await statements.scalar(text("SHOW statement_timeout")) == "0"
 
-    async def test_is_a_second(self, session: AsyncSession) -> None:
+    async def test_is_a_second(self, session: Statements) -> None:
         for seconds, expected in ((0.7, 1), (1.5, None)):
             slow = select(func.pg_sleep(seconds).label("slept")).cte().prefix_with("MATERIALIZED")
-            assert await count_rows(session, select(slow.c.slept), "exact") == expected
+            assert await count_rows(session, select(slow.c.slept), {}, "exact") == expected
 
-    async def test_other_errors_are_not_taken_for_it(self, session: AsyncSession) -> None:
+    async def test_other_errors_are_not_taken_for_it(self, session: Statements) -> None:
         statement: Select[tuple[int]] = select(text("1")).where(text("1 / 0 = 1"))
         with pytest.raises(DBAPIError, match="division by zero"):
-            await count_rows(session, statement, "exact")
+            await count_rows(session, statement, {}, "exact")

@@ -7,19 +7,21 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import URL, event, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.accounts.schemas import AccountQuery
 from app.accounts.service import list_accounts
 from app.database.pages import Page, PageQuery
+from app.database.statements import Statements
 from app.items.schemas import ItemQuery, OwnedItemQuery
 from app.items.service import list_account_items, list_items
 from app.links.schemas import LinkQuery
 from app.links.service import list_favorited_by, list_wished_by, list_wishes
+from tests.conftest import OneConnection
 
 pytestmark = pytest.mark.slow
 
-Fetch = Callable[[AsyncSession, Any], Awaitable[Page]]
+Fetch = Callable[[Statements, Any], Awaitable[Page]]
 
 ROWS = 100_000
 FEW = ROWS // 50
@@ -89,8 +91,7 @@ class Explained:
         assert sync is not None
         self.ran.clear()
         event.listen(sync, "before_cursor_execute", self.record)
-        async with AsyncSession(self.connection) as session:
-            page = await fetch(session, query)
+        page = await fetch(OneConnection(self.connection), query)
         event.remove(sync, "before_cursor_execute", self.record)
         for statement, parameters in self.ran:
             await self.check(statement, parameters)
@@ -119,7 +120,7 @@ async def explained(filled: AsyncEngine) -> AsyncIterator[Explained]:
         yield Explained(connection)
 
 
-def of_parent(fetch: Callable[[AsyncSession, UUID, Any], Awaitable[Page]], number: int) -> Fetch:
+def of_parent(fetch: Callable[[Statements, UUID, Any], Awaitable[Page]], number: int) -> Fetch:
     return lambda session, query: fetch(session, UUID(int=number), query)
 
 

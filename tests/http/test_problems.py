@@ -136,10 +136,10 @@ class TestFailures:
     """What goes wrong on our side tells nothing about it."""
 
     async def answer_to(self, app: FastAPI, error: Exception) -> httpx2.Response:
-        def fail() -> Any:
+        async def fail(*_: Any) -> Any:
             raise error
 
-        app.state.statement_sessions = fail
+        app.state.statements.execute = fail
         async with client_of(app) as client:
             return await client.post("/accounts", json=account_body())
 

@@ -29,7 +29,7 @@ def become(arguments: Sequence[str]) -> NoReturn:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
         if os.getppid() != int(parent):
             sys.exit("The starter died before it could be followed.")
-        os.execv(command[0], command)  # noqa: S606 (no shell is wanted)
+        os.execv(command[0], command)
     except OSError as error:
         sys.exit(f"{command[0]} cannot be run: {error}")
 

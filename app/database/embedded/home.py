@@ -50,7 +50,7 @@ class Home:
         # Not hash(), which differs from process to process.
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         # Another user may have made it first: check_socket_dir() tells.
-        return Path(f"/tmp/satchel-{os.geteuid()}-{digest}")  # noqa: S108
+        return Path(f"/tmp/satchel-{os.geteuid()}-{digest}")
 
     @property
     def socket_path(self) -> Path:

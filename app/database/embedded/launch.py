@@ -22,7 +22,7 @@ _FAST = 30.0
 _IMMEDIATE = 10.0
 
 
-class Leaving(Exception):  # noqa: N818 (not an error)
+class Leaving(Exception):
     """The caller wants no server any more."""
 
 

@@ -1,0 +1,1 @@
+"""Satchel and its peers, measured side by side in one run."""

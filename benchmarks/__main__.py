@@ -1,0 +1,83 @@
+"""The command `python -m benchmarks`."""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import measure, results, tables, wrk
+from benchmarks.contestants.registry import CONTESTANTS
+from benchmarks.harness import Harness, tell
+from benchmarks.plan import FULL, QUICK, TINY
+from benchmarks.postgres import running_postgres
+from benchmarks.prepare import choose_contestants, make_databases
+
+
+def main() -> int:
+    options = _parse()
+    if not measure.can_measure():
+        tell("The benchmark reads /proc, which only Linux has.")
+        return 1
+    if wrk.find_wrk() is None:
+        tell("wrk is missing: install the package wrk.")
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all servers are stopped
+    began, load_before = time.monotonic(), round(os.getloadavg()[0], 2)
+    if load_before > 0.5:
+        tell(f"Others are at work on this machine (load {load_before}): the figures will be off.")
+    contestants, left_out = choose_contestants(options.only)
+    with (
+        tempfile.TemporaryDirectory(prefix="satchel-bench-") as folder,
+        running_postgres(Path(folder) / "pg") as postgres,
+    ):
+        tell(
+            f"PostgreSQL {postgres.version}; loading {options.plan.amount.accounts:,} accounts each"
+        )
+        make_databases(postgres, contestants, options.plan.amount, Path(folder))
+        harness = Harness(options.plan, postgres, Path(folder))
+        harness.run(contestants)
+        left_out |= harness.left_out
+        measured = harness.medians()
+        text = results.document(
+            measured, options.plan, postgres, left_out, options.command, load_before
+        )
+    if options.results:
+        options.results.write_text(text)
+    print(tables.tables(measured))
+    print("\nPostgreSQL with fsync off and autovacuum off; CPU and statements are per request.\n")
+    print(tables.marks_table(measured))
+    for cell, figures in measured.items():
+        if figures.broken:
+            print(f"Broken connections: {figures.broken:.0f} in {cell}")
+    for name, reason in left_out.items():
+        print(f"Left out: {name}: {reason}")
+    print(f"{time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    size = parser.add_mutually_exclusive_group()
+    for name, plan, text in (
+        ("quick", QUICK, "the marks alone, in three minutes"),
+        ("tiny", TINY, "a glance at each part, in seconds; figures mean nothing"),
+    ):
+        size.add_argument(f"--{name}", dest="plan", action="store_const", const=plan, help=text)
+    parser.set_defaults(plan=FULL)
+    parser.add_argument("--results", type=Path, help="write all figures to this JSON file")
+    parser.add_argument(
+        "--command", default=f"python -m benchmarks {' '.join(sys.argv[1:])}".strip()
+    )
+    names = [contestant.name for contestant in CONTESTANTS]
+    parser.add_argument("only", nargs="*", help=f"contestants; all if none: {', '.join(names)}")
+    options = parser.parse_args()
+    if unknown := set(options.only) - set(names):
+        parser.error(f"no such contestant: {', '.join(sorted(unknown))}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Checks answers before anything is measured: fast and wrong does not count."""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.client import Client
+from benchmarks.contestants.registry import Contestant
+from benchmarks.data import COUNTRIES, account, email
+from benchmarks.targets import PAGE_SIZE, Targets
+
+_numbers = itertools.count(1)
+
+
+class WrongAnswerError(Exception):
+    """The message says which request was answered how."""
+
+
+def check(contestant: Contestant, operation: str, client: Client, targets: Targets) -> None:
+    """Errors: WrongAnswerError."""
+    try:
+        _CHECKS[operation](contestant, client, targets)
+    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        raise WrongAnswerError(f"{type(error).__name__}: {error}") from error
+
+
+def _expect(what: str, *, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise WrongAnswerError(f"{what} is {found!r:.300}, not {wanted!r}")
+
+
+def _check_get(contestant: Contestant, client: Client, targets: Targets) -> None:
+    if contestant.constant:
+        wanted = {"message": "Hello World!"}
+        _expect("the answer", found=client.get_json(targets.paths["get"][0]), wanted=wanted)
+        return
+    for number, path in list(zip(targets.people, targets.paths["get"], strict=True))[:5]:
+        _expect("the email", found=client.get_json(path)["email"], wanted=email(number))
+
+
+def _check_list(_contestant: Contestant, client: Client, targets: Targets) -> None:
+    paths = targets.paths["list"]
+    for path in paths[:: max(1, len(paths) // 5)]:
+        rows = _rows(client, path)
+        newest = int(rows[0]["email"].removeprefix("person").partition("@")[0])
+        wanted = [email(number) for number in range(newest, newest - PAGE_SIZE, -1)]
+        _expect(f"the page {path}", found=[row["email"] for row in rows], wanted=wanted)
+
+
+def _check_filter(_contestant: Contestant, client: Client, targets: Targets) -> None:
+    for path, country in list(zip(targets.paths["filter"], COUNTRIES, strict=True))[:5]:
+        rows = _rows(client, path)
+        _expect("the countries", found={row["country"] for row in rows}, wanted={country})
+        _expect("the page is short enough", found=len(rows) <= PAGE_SIZE, wanted=True)
+
+
+def _rows(client: Client, path: str) -> list[dict[str, Any]]:
+    page = client.get_json(path)
+    rows: list[dict[str, Any]] = page["data"] if isinstance(page, dict) else page
+    return rows
+
+
+def _check_create(contestant: Contestant, client: Client, _targets: Targets) -> None:
+    name = f"checked{next(_numbers)}"
+    fields = {
+        "email": f"{name}@example.com",
+        "username": name,
+        "dob": "1990-05-17",
+        "country": "JO",
+        "phone_number": "+962790000001",
+    }
+    status, body = client.send("POST", "/accounts", fields, form=contestant.form)
+    _expect(f"the status with {body[:300]!r}", found=status in (200, 201), wanted=True)
+    stored = client.get_json(f"/accounts/{json.loads(body)['id']}")
+    _expect("the created email", found=stored["email"], wanted=fields["email"])
+
+
+def _check_change(contestant: Contestant, client: Client, targets: Targets) -> None:
+    username = f"checked{next(_numbers)}"
+    number, path = targets.people[-1], targets.paths["get"][-1]
+    fields = {"username": username}
+    if contestant.form:  # the tutorial knows PUT alone, which takes the whole account
+        whole = account(number)
+        fields = {
+            name: whole[name] for name in ("email", "dob", "country", "phone_number")
+        } | fields
+    method = "PUT" if contestant.form else "PATCH"
+    status, body = client.send(method, path, fields, form=contestant.form)
+    _expect(f"the status with {body[:300]!r}", found=status, wanted=200)
+    found = client.get_json(path)
+    _expect("the email", found=found["email"], wanted=email(number))
+    _expect("the username", found=found["username"], wanted=username)
+
+
+def _check_mixed(contestant: Contestant, client: Client, targets: Targets) -> None:
+    for part in (_check_get, _check_list, _check_create):
+        part(contestant, client, targets)
+
+
+_CHECKS: dict[str, Callable[[Contestant, Client, Targets], None]] = {
+    "get": _check_get,
+    "list": _check_list,
+    "filter": _check_filter,
+    "create": _check_create,
+    "change": _check_change,
+    "mixed": _check_mixed,
+}

@@ -1,0 +1,1 @@
+"""The peers: each is the accounts API as its own community would write it."""

@@ -1,0 +1,148 @@
+"""Who takes part: how each is started, what it needs, and how its requests look."""
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.postgres import Postgres
+
+# Connections to PostgreSQL of each worker, the same for all. Satchel's own default.
+POOL_SIZE = 10
+FASTIFY = Path(__file__).parent / "fastify"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a contestant is started with."""
+
+    postgres: Postgres
+    port: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`driver`: of the URL that SQLAlchemy wants. `form`: bodies are forms, not JSON.
+
+    `constant`: answers `/` alone, and always the same.
+    """
+
+    name: str
+    title: str
+    command: Callable[[Start], list[str]]
+    driver: str = ""
+    modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    id_type: str = "uuid"
+    form: bool = False
+    constant: bool = False
+    note: str = ""
+
+    @property
+    def missing(self) -> list[str]:
+        """What it needs and this machine has not."""
+        modules = [name for name in self.modules if importlib.util.find_spec(name) is None]
+        return modules + [name for name in self.programs if shutil.which(name) is None]
+
+    def environment(self, start: Start) -> dict[str, str]:
+        postgres = start.postgres
+        return {
+            **postgres.environment_of(self.name),
+            "DATABASE_URL": postgres.url_of(self.name, self.driver or "postgresql"),
+            "POOL_SIZE": str(POOL_SIZE),
+            "PORT": str(start.port),
+            "WORKERS": str(start.workers),
+        }
+
+
+class Satchel(Contestant):
+    def environment(self, start: Start) -> dict[str, str]:
+        return {
+            "CONFIG_MODE": "production",
+            "PRODUCTION_DATABASE_URL": start.postgres.url_of(self.name, "postgresql"),
+            "EMAIL_DELIVERABILITY": "false",
+            "POOL_SIZE": str(POOL_SIZE),
+        }
+
+
+def _uvicorn(module: str) -> Callable[[Start], list[str]]:
+    def command(start: Start) -> list[str]:
+        application = f"benchmarks.contestants.{module}:app"
+        options = ["--port", str(start.port), "--workers", str(start.workers)]
+        return [sys.executable, "-m", "uvicorn", application, *options, "--no-access-log"]
+
+    return command
+
+
+def _gunicorn(start: Start) -> list[str]:
+    options = ["--bind", f"127.0.0.1:{start.port}", "--workers", str(start.workers)]
+    application = "benchmarks.contestants.flask_tutorial:app"
+    return [sys.executable, "-m", "gunicorn", *options, "--threads", "32", application]
+
+
+def _satchel(start: Start) -> list[str]:
+    options = ["--port", str(start.port), "--workers", str(start.workers)]
+    return [sys.executable, "-m", "app.cli", "serve", *options]
+
+
+def _node(_start: Start) -> list[str]:
+    return ["node", str(FASTIFY / "server.js")]
+
+
+SATCHEL = Satchel(
+    "satchel",
+    "Satchel",
+    _satchel,
+    note="satchel serve in production mode, a line of log for each request",
+)
+CONTESTANTS: tuple[Contestant, ...] = (
+    SATCHEL,
+    Contestant(
+        "flask_tutorial",
+        "Flask, the tutorial",
+        _gunicorn,
+        "postgresql+psycopg2",
+        modules=("flask", "flask_sqlalchemy", "psycopg2", "gunicorn"),
+        id_type="varchar(50)",
+        form=True,
+        note="gunicorn, 32 threads a worker, no access log; forms; PUT where others PATCH",
+    ),
+    Contestant(
+        "fastapi_usual",
+        "FastAPI + AsyncSession",
+        _uvicorn("fastapi_usual"),
+        "postgresql+asyncpg",
+        note="uvicorn with uvloop and httptools, no access log",
+    ),
+    Contestant(
+        "litestar_aa",
+        "Litestar + advanced-alchemy",
+        _uvicorn("litestar_aa"),
+        "postgresql+asyncpg",
+        modules=("litestar", "advanced_alchemy"),
+        note="uvicorn with uvloop and httptools, no access log",
+    ),
+    Contestant(
+        "fastify",
+        "Fastify + pg (Node)",
+        _node,
+        programs=("node", "npm"),
+        note="no log; node's cluster for two workers",
+    ),
+    Contestant(
+        "raw_asgi",
+        "ASGI + asyncpg, bare",
+        _uvicorn("raw_asgi"),
+        note="the floor: no framework, no checks, JSON built by PostgreSQL",
+    ),
+    Contestant(
+        "fastapi_constant",
+        "FastAPI, a constant",
+        _uvicorn("fastapi_constant"),
+        constant=True,
+        note="no database, no work",
+    ),
+)

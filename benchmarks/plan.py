@@ -1,0 +1,66 @@
+"""How much a run does: everything, the marks in three minutes, or a glance at each part."""
+
+from dataclasses import dataclass
+
+from benchmarks.data import Amount
+
+OPERATIONS = ("get", "list", "filter", "create", "change", "mixed")
+TITLES = {
+    "get": "get by id",
+    "list": "list of 50",
+    "filter": "list of 50, one country",
+    "create": "create",
+    "change": "patch",
+    "mixed": "80 % get, 15 % list, 5 % create",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One load: who is asked for what, by how many connections, with how many workers."""
+
+    contestant: str
+    operation: str
+    connections: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    amount: Amount
+    operations: tuple[str, ...]
+    connections: tuple[int, ...]
+    workers: tuple[int, ...]
+    rounds: int
+    seconds: float
+    warm_up: float
+
+    @property
+    def loads(self) -> list[tuple[str, int]]:
+        """Operation and connections of each load of a round, in order."""
+        return [(operation, n) for n in self.connections for operation in self.operations]
+
+
+_LOADED = Amount(100_000, 300_000)
+
+FULL = Plan(
+    _LOADED, OPERATIONS, connections=(1, 32, 256), workers=(1, 2), rounds=5, seconds=1, warm_up=1
+)
+QUICK = Plan(
+    _LOADED,
+    ("get", "list", "create", "change"),
+    connections=(32,),
+    workers=(1,),
+    rounds=3,
+    seconds=0.8,
+    warm_up=0.3,
+)
+TINY = Plan(
+    Amount(1_000, 3_000),
+    ("get", "filter", "change", "mixed"),
+    connections=(4,),
+    workers=(1,),
+    rounds=1,
+    seconds=0.1,
+    warm_up=0.02,
+)

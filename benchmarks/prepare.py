@@ -1,0 +1,70 @@
+"""Before the first load: who can take part, and a database for each of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.contestants.registry import (
+    CONTESTANTS,
+    FASTIFY,
+    SATCHEL,
+    Contestant,
+    Start,
+)
+from benchmarks.data import PEER_TABLES, Amount
+from benchmarks.postgres import Postgres
+from benchmarks.server import base_environment
+
+
+def choose_contestants(names: list[str]) -> tuple[list[Contestant], dict[str, str]]:
+    """Those that can be run, and why the others cannot. No names: all of them."""
+    chosen, left_out = [], {}
+    for contestant in CONTESTANTS:
+        if names and contestant.name not in names:
+            continue
+        if missing := contestant.missing:
+            left_out[contestant.name] = f"{', '.join(missing)} is missing"
+        elif "npm" in contestant.programs and (fault := _install_node_packages()):
+            left_out[contestant.name] = fault
+        else:
+            chosen.append(contestant)
+    return chosen, left_out
+
+
+def _install_node_packages() -> str | None:
+    if (FASTIFY / "node_modules" / ".package-lock.json").exists():
+        return None
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(command, cwd=FASTIFY, capture_output=True, text=True, check=False)
+    return f"npm ci failed: {done.stderr.strip()[-300:]}" if done.returncode else None
+
+
+def make_databases(
+    postgres: Postgres, contestants: list[Contestant], amount: Amount, folder: Path
+) -> None:
+    """The same rows for each, in tables of its own making or those of all peers."""
+    template: dict[str, str] = {}
+    for contestant in contestants:
+        name = contestant.name
+        if contestant is SATCHEL:
+            postgres.create(name)
+            _migrate(contestant, postgres, folder)
+            postgres.load(name, amount, "email_key")
+        elif contestant.id_type in template:
+            postgres.create(name, template[contestant.id_type])
+        else:
+            postgres.create(name)
+            postgres.execute(PEER_TABLES.format(id=contestant.id_type), name)
+            postgres.load(name, amount)
+            template[contestant.id_type] = name
+    postgres.execute("CHECKPOINT")
+
+
+def _migrate(contestant: Contestant, postgres: Postgres, folder: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "app.cli", "migrate"],
+        env={**base_environment(), **contestant.environment(Start(postgres, 0, 1))},
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )

@@ -1,0 +1,62 @@
+"""The results as tables for the terminal."""
+
+from collections.abc import Iterator
+
+from benchmarks.contestants.registry import CONTESTANTS
+from benchmarks.marks import MARKS, Measured
+from benchmarks.plan import TITLES, Cell
+
+_HEADINGS = ("server µs", "PG µs", "req/s", "p50 ms", "p99 ms", "MB", "statements")
+
+
+def tables(measured: Measured) -> str:
+    """A table for each number of workers and connections, a part for each operation."""
+    return "\n".join(line for block in _blocks(measured) for line in block)
+
+
+def _blocks(measured: Measured) -> Iterator[list[str]]:
+    for workers, connections in sorted({(c.workers, c.connections) for c in measured}):
+        headings = "".join(f"{heading:>11}" for heading in _HEADINGS)
+        yield ["", f"{f'{workers} worker(s), {connections} connection(s)':<32}{headings}"]
+        for operation, title in TITLES.items():
+            rows = [
+                _row(contestant.title, measured, (contestant.name, operation, connections, workers))
+                for contestant in CONTESTANTS
+            ]
+            if found := [row for row in rows if row]:
+                yield [title, *found]
+
+
+def _row(title: str, measured: Measured, cell: tuple[str, str, int, int]) -> str:
+    figures = measured.get(Cell(*cell))
+    if figures is None:
+        return ""
+    values = (
+        f"{figures.server_us:.0f}",
+        f"{figures.postgres_us:.0f}",
+        f"{figures.requests_per_second:.0f}",
+        f"{figures.p50_ms:.1f}",
+        f"{figures.p99_ms:.1f}",
+        f"{figures.memory_mb:.0f}",
+        f"{figures.statements:.2f}",
+    )
+    return f"  {title:<30}" + "".join(f"{value:>11}" for value in values)
+
+
+def marks_table(measured: Measured) -> str:
+    """What was reached beside each mark, and whether it holds."""
+    operations = ("get", "list", "create", "change")
+    headings = "".join(f"{TITLES[operation]:>22}" for operation in operations)
+    lines = [f"{'Marks: 1 worker, 32 connections':<44}{headings}"]
+    for mark in MARKS:
+        parts = []
+        for operation in operations:
+            ratio = mark.reached(measured, operation)
+            if operation not in mark.wanted or ratio is None:
+                parts.append("" if operation not in mark.wanted else "not measured")
+                continue
+            sign = "<=" if mark.at_most else ">="
+            verdict = "" if mark.holds(ratio, operation) else " MISSED"
+            parts.append(f"{ratio:.2f} ({sign} {mark.wanted[operation]}){verdict}")
+        lines.append(f"{mark.title:<44}" + "".join(f"{part:>22}" for part in parts))
+    return "\n".join(lines)

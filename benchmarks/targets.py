@@ -1,0 +1,74 @@
+"""What a contestant is asked for: ids, pages and countries, as the file that load.lua reads."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.client import Client
+from benchmarks.contestants.registry import SATCHEL, Contestant
+from benchmarks.data import COUNTRIES, Amount, account, account_id, created
+
+PAGE_SIZE = 50
+_IDS = 20_000
+_PAGES = 500
+_FIELDS = ("id", "email", "dob", "country", "phone_number")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Paths by operation. `people` are the numbers of the accounts in `get`, in the same order."""
+
+    people: list[int]
+    paths: dict[str, list[str]]
+
+    def write(self, path: Path, contestant: Contestant) -> None:
+        lines = ["return {", f"form = {json.dumps(contestant.form)},"]
+        for name, values in {**self.paths, "countries": COUNTRIES}.items():
+            lines += [f"{name} = {{", *(f"{json.dumps(value)}," for value in values), "},"]
+        lines.append("people = {")
+        for person in map(account, self.people):
+            fields = [f"{name}={json.dumps(person[name])}" for name in _FIELDS]
+            lines.append("{" + ",".join(fields) + "},")
+        path.write_text("\n".join([*lines, "}", "}"]))
+
+
+def make_targets(contestant: Contestant, client: Client, amount: Amount) -> Targets:
+    """Random ids and random pages, a seed for all contestants alike.
+
+    Satchel's cursors are opaque, so they are collected by walking its list; the others take the
+    instant before which a page lies.
+    """
+    chance = random.Random(3)
+    people = chance.sample(range(1, amount.accounts + 1), min(_IDS, amount.accounts))
+    if contestant is SATCHEL:
+        pages = _walk(client)
+    else:
+        last = range(PAGE_SIZE + 1, amount.accounts + 1)
+        pages = [f"before={_instant(n)}" for n in chance.sample(last, min(_PAGES, len(last)))]
+    begin = f"/accounts?limit={PAGE_SIZE}"
+    return Targets(
+        people,
+        {
+            "get": ["/" if contestant.constant else f"/accounts/{account_id(n)}" for n in people],
+            "list": [f"{begin}&{page}" for page in pages],
+            "filter": [f"{begin}&country={country}" for country in COUNTRIES],
+        },
+    )
+
+
+def _instant(number: int) -> str:
+    return quote(created(number).isoformat().replace("+00:00", "Z"))
+
+
+def _walk(client: Client) -> list[str]:
+    """Cursors all over the list but for its end, behind which there is no full page."""
+    cursors: list[str] = []
+    page = client.get_json("/accounts?limit=200")
+    while page["next_cursor"]:
+        cursors.append(page["next_cursor"])
+        page = client.get_json(f"/accounts?limit=200&cursor={cursors[-1]}")
+    if len(page["data"]) < PAGE_SIZE:
+        del cursors[-1]
+    return [f"cursor={cursor}" for cursor in cursors]

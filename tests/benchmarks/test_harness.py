@@ -1,0 +1,100 @@
+"""The whole harness in small: every part works; how fast anything is, is not asked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.contestants.registry import CONTESTANTS
+from benchmarks.plan import TINY
+from tests.conftest import find_program
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.slow
+
+
+class Run:
+    """What a run said and wrote."""
+
+    def __init__(self, said: str, results: dict[str, Any]) -> None:
+        self.said = said
+        self.results = results
+        self.cells = {(cell["contestant"], cell["operation"]): cell for cell in results["cells"]}
+
+    def operations_of(self, contestant: str) -> set[str]:
+        return {operation for name, operation in self.cells if name == contestant}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    find_program("wrk", "wrk")
+    path = tmp_path_factory.mktemp("benchmark") / "results.json"
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "--tiny", "--results", str(path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            said, told = process.communicate(timeout=120)
+        finally:
+            process.terminate()  # not killed: it has servers to stop
+    assert process.returncode == 0, told
+    return Run(said, json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("name", ["satchel", "fastapi_usual", "raw_asgi"])
+def test_each_operation_is_answered_rightly_and_measured(run: Run, name: str) -> None:
+    assert run.operations_of(name) == set(TINY.operations), run.results["left_out"]
+    for operation in TINY.operations:
+        cell = run.cells[name, operation]
+        assert cell["broken"] == 0
+        for figure in ("server_us", "postgres_us", "requests_per_second", "memory_mb", "p50_ms"):
+            assert cell[figure] > 0, (operation, figure)
+        assert cell["p99_ms"] >= cell["p50_ms"]
+
+
+def test_the_constant_costs_postgresql_nothing(run: Run) -> None:
+    assert run.operations_of("fastapi_constant") == {"get"}
+    assert run.cells["fastapi_constant", "get"]["statements"] == 0
+
+
+def test_statements_are_counted(run: Run) -> None:
+    # BEGIN, SELECT and COMMIT in the usual way; one SELECT, or less where reads share one, here.
+    assert run.cells["fastapi_usual", "get"]["statements"] > 2
+    assert 0 < run.cells["satchel", "get"]["statements"] < 2
+
+
+def test_what_is_missing_is_left_out_with_a_notice(run: Run) -> None:
+    for contestant in CONTESTANTS:
+        if contestant.missing:
+            assert run.operations_of(contestant.name) == set()
+            assert f"Left out: {contestant.name}: " in run.said
+        elif contestant.name != "fastify":
+            assert run.operations_of(contestant.name), run.results["left_out"]
+
+
+def test_node_takes_part(run: Run) -> None:
+    find_program("node", "nodejs")
+    find_program("npm", "npm")
+    reason = run.results["left_out"].get("fastify", "")
+    if reason.startswith("npm ci failed"):
+        pytest.skip("the npm registry is out of reach")
+    assert run.operations_of("fastify") == set(TINY.operations), reason
+
+
+def test_the_tables_are_printed(run: Run) -> None:
+    assert "1 worker(s), 4 connection(s)" in run.said
+    assert "server CPU: tutorial / Satchel" in run.said
+    assert run.said.count("  Satchel ") == len(TINY.operations)
+
+
+def test_results_say_where_they_come_from(run: Run) -> None:
+    assert run.results["command"].startswith("python -m benchmarks --tiny")
+    assert run.results["machine"]["cores"] >= 1
+    assert run.results["postgresql"]["settings"]["fsync"] == "off"
+    assert {"python", "fastapi", "sqlalchemy", "wrk"} <= run.results["versions"].keys()

@@ -1,0 +1,190 @@
+"""The parts that decide what a figure means: CPU, checks, refusals and marks."""
+
+import contextlib
+import http.server
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from benchmarks import measure, tables
+from benchmarks.check import WrongAnswerError, check
+from benchmarks.client import Client
+from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
+from benchmarks.data import Amount, account, account_csv, account_id
+from benchmarks.marks import MARKS
+from benchmarks.plan import Cell
+from benchmarks.sample import Figures, median_of, take_sample
+from benchmarks.targets import Targets, make_targets
+from tests.conftest import find_program
+
+ON_LINUX = pytest.mark.skipif(not measure.can_measure(), reason="reads /proc, which is Linux's")
+
+
+def figures(**values: float) -> Figures:
+    names = Figures.__dataclass_fields__
+    return Figures(**{**dict.fromkeys(names, 1.0), **values})
+
+
+def measured(name: str, operation: str, **values: float) -> dict[Cell, Figures]:
+    return {Cell(name, operation, connections=32, workers=1): figures(**values)}
+
+
+@ON_LINUX
+def test_cpu_of_a_tree_is_what_its_processes_ran() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (tree,) = measure.trees(process.pid)
+        assert len(tree) == 2
+        alone, all_of_it = measure.cpu_seconds([process.pid]), measure.cpu_seconds(tree)
+        assert 0.29 < all_of_it - alone < 0.6
+        assert measure.memory_mb(tree) > measure.memory_mb([process.pid]) > 0
+        process.communicate(b"\n")
+    assert measure.cpu_seconds(tree) == 0
+
+
+@ON_LINUX
+def test_settling_waits_no_longer_than_it_may() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        measure.settle(process.pid, seconds=0.2)
+        process.kill()
+    measure.settle(process.pid)
+
+
+def test_accounts_are_the_same_in_every_run() -> None:
+    first, second = (account_csv(Amount(3, 0), ("id", "email")) for _ in range(2))
+    assert first == second
+    assert first.decode().splitlines()[2] == f"{account_id(3)},person3@example.com"
+    assert account_id(3).version == 7
+    assert account_id(2) < account_id(3)
+    assert len({account(number)["country"] for number in range(1, 200)}) > 10
+
+
+class Answers(Client):
+    """A server that answers every GET with this."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__(port=0)
+        self.answer = answer
+
+    def get_json(self, path: str) -> Any:
+        assert path.startswith("/accounts")
+        return self.answer
+
+
+def rows(*numbers: int) -> list[dict[str, str]]:
+    return [account(number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [
+        ("get", account(1)),
+        ("get", {"detail": "Not found"}),
+        ("list", {"data": rows(*range(50, 1, -1))}),
+        ("list", rows(*range(1, 51))),
+        ("filter", rows(*range(1, 51))),
+    ],
+)
+def test_wrong_answers_are_found(operation: str, answer: Any) -> None:
+    paths = {"get": ["/accounts/2"], "list": ["/accounts?limit=50"], "filter": ["/accounts"] * 50}
+    with pytest.raises(WrongAnswerError):
+        check(SATCHEL, operation, Answers(answer), Targets([2], paths))
+
+
+def test_right_answers_pass() -> None:
+    paths = {"get": ["/accounts/2"], "list": ["/accounts?limit=50"]}
+    check(SATCHEL, "get", Answers(account(2)), Targets([2], paths))
+    check(SATCHEL, "list", Answers(rows(*range(50, 0, -1))), Targets([2], paths))
+
+
+@contextlib.contextmanager
+def answering(status: int) -> Iterator[int]:
+    """The port of a server that answers everything with this status."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def idle_process() -> Iterator[int]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process.pid
+        process.communicate(b"\n")
+
+
+@ON_LINUX
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [200, 503])
+def test_errors_are_not_measured(status: int, tmp_path: Path) -> None:
+    find_program("wrk", "wrk")
+    constant = next(contestant for contestant in CONTESTANTS if contestant.constant)
+    targets = tmp_path / "targets.lua"
+    make_targets(constant, Client(0), Amount(100, 0)).write(targets, constant)
+    cell = Cell(constant.name, "get", connections=2, workers=1)
+    with answering(status) as port, idle_process() as pid:
+        nothing = SimpleNamespace(pid=pid, count_statements=lambda _database: 0)
+        server = SimpleNamespace(contestant=constant, pid=pid, port=port)
+        arguments = (cast(Any, server), cast(Any, nothing), cell, targets, 0.1)
+        if status == 200:
+            assert take_sample(*arguments).requests_per_second > 0
+        else:
+            with pytest.raises(WrongAnswerError, match="were refused"):
+                take_sample(*arguments)
+
+
+def test_medians_are_taken_figure_by_figure() -> None:
+    samples = [figures(server_us=value, p99_ms=-value) for value in (5, 1, 3)]
+    assert median_of(samples) == figures(server_us=3, p99_ms=-3)
+
+
+def test_marks_are_held_or_missed() -> None:
+    found = {
+        **measured("satchel", "get", server_us=100, postgres_us=50, p99_ms=6),
+        **measured("flask_tutorial", "get", server_us=450, postgres_us=150, p99_ms=10),
+    }
+    reached = {mark.title: (mark, mark.reached(found, "get")) for mark in MARKS}
+    mark, ratio = reached["server CPU: tutorial / Satchel"]
+    assert ratio == 4.5
+    assert mark.holds(ratio, "get")
+    assert reached["server + PostgreSQL CPU: tutorial / Satchel"][1] == 4
+    mark, ratio = reached["p99: Satchel / tutorial"]
+    assert ratio == 0.6
+    assert not mark.holds(ratio, "get")
+    assert reached["throughput: Satchel / Fastify + pg"][1] is None
+
+
+def test_the_table_of_marks_says_what_was_missed() -> None:
+    found = {
+        **measured("satchel", "get", server_us=100),
+        **measured("flask_tutorial", "get", server_us=399),
+    }
+    line = tables.marks_table(found).splitlines()[1]
+    assert line.startswith("server CPU: tutorial / Satchel")
+    assert "3.99 (>= 4) MISSED" in line
+    assert "not measured" in line

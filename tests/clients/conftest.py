@@ -1,0 +1,99 @@
+"""Tools of others, installed once, and the document that they are given."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.main import create_app
+from tests.conftest import find_program, make_settings
+
+HERE = Path(__file__).parent
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+def run_tool(*command: object, cwd: Path = HERE, seconds: float = 120, **environment: str) -> str:
+    """What the program wrote; its failure is the test's, with all that it said."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=seconds,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if done.returncode:
+        pytest.fail(f"{command[0]} ended with {done.returncode}:\n{done.stdout}", pytrace=False)
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def npm_tools() -> Path:
+    """The programs of package-lock.json, installed where that is newer than they are."""
+    npm = find_program("npm", "npm")
+    lock, modules = HERE / "package-lock.json", HERE / "node_modules"
+    installed = modules / ".package-lock.json"  # npm writes it last
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=600)
+    return modules / ".bin"
+
+
+@pytest.fixture(scope="session")
+def sdk_python(pytestconfig: pytest.Config) -> Path:
+    """The Python of an environment with requirements-sdk.lock, which does not fit into ours."""
+    assert pytestconfig.cache is not None
+    lock = HERE / "requirements-sdk.lock"
+    name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    home = pytestconfig.cache.mkdir("sdk") / name
+    python, made = home / "bin" / "python", home / "made"
+    if not made.exists():
+        venv.create(home, clear=True, symlinks=True)
+        pip = [sys.executable, "-m", "pip", "--python", python]
+        run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=600)
+        made.touch()
+    return python
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """The OpenAPI document of the application as it is now."""
+    return create_app(make_settings()).openapi()
+
+
+@pytest.fixture(scope="session")
+def document_path(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("document") / "openapi.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def operations(document: dict[str, Any]) -> set[str]:
+    """All operations, as `GET /accounts/{account_id}`."""
+    return {
+        f"{method.upper()} {template}"
+        for template, methods in document["paths"].items()
+        for method in METHODS & methods.keys()
+    }
+
+
+def called_operations(document: dict[str, Any], requests: Sequence[str]) -> set[str]:
+    """The operations that requests, as `GET /accounts/7`, belong to."""
+    patterns = {
+        operation: re.compile(re.sub(r"\{\w+\}", "[^/]+", operation))
+        for operation in operations(document)
+    }
+    return {
+        operation
+        for operation, pattern in patterns.items()
+        if any(pattern.fullmatch(request) for request in requests)
+    }

@@ -1,0 +1,42 @@
+"""openapi-python-client makes a client of the document: typed, and able to do all that it says."""
+
+import sys
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import HERE, called_operations, operations, run_tool
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def generated(
+    sdk_python: Path, document_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of the generated client and of the program that uses it."""
+    home = tmp_path_factory.mktemp("python") / "client"
+    tools = sdk_python.parent
+    run_tool(
+        *[tools / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "setup"],
+        *["--path", document_path, "--output-path", home],
+        cwd=home.parent,
+        PATH=f"{tools}:/usr/bin:/bin",  # it formats by the ruff beside it
+    )
+    copy(HERE / "python" / "round_trip.py", home)
+    return home
+
+
+def test_client_and_its_use_are_strictly_typed(generated: Path, sdk_python: Path) -> None:
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", sdk_python]
+    run_tool(*mypy, "satchel_client", "round_trip.py", cwd=generated)
+
+
+async def test_every_operation_works(
+    generated: Path, sdk_python: Path, server_url: str, document: dict[str, Any]
+) -> None:
+    requests = run_tool(sdk_python, "round_trip.py", server_url, cwd=generated).splitlines()
+
+    assert called_operations(document, requests) == operations(document)

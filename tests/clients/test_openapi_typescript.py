@@ -1,0 +1,34 @@
+"""openapi-typescript and openapi-fetch make a client of the document, for programs of Node."""
+
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import HERE, operations, run_tool
+from tests.conftest import find_program
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def compiled(
+    npm_tools: Path, document_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The program, found sound by `tsc --strict` and compiled."""
+    home = tmp_path_factory.mktemp("typescript") / "client"
+    copytree(HERE / "typescript", home)
+    (home / "node_modules").symlink_to(npm_tools.parent)
+    types = ["--default-non-nullable=false", "-o", home / "schema.mts"]
+    run_tool(npm_tools / "openapi-typescript", document_path, *types, cwd=home)
+    run_tool(npm_tools / "tsc", "--project", home, cwd=home)
+    return home / "out" / "round_trip.mjs"
+
+
+async def test_every_operation_works(
+    compiled: Path, server_url: str, document: dict[str, Any]
+) -> None:
+    called = run_tool(find_program("node", "nodejs"), compiled, server_url, cwd=compiled.parent)
+
+    assert set(called.splitlines()) == operations(document)

@@ -1,0 +1,80 @@
+"""The Postman collection of the docs runs through, and misses no operation."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.clients.conftest import called_operations, operations, run_tool
+
+pytestmark = pytest.mark.slow
+
+COLLECTION = Path(__file__).parents[2] / "docs" / "satchel.postman_collection.json"
+ADDRESS = "http://{{host}}:{{port}}"
+FIELDS = ["email", "username", "dob", "country", "phone_number"]
+TUTORIAL = [
+    ("POST", "/accounts", FIELDS),
+    ("GET", "/accounts", []),
+    ("GET", "/accounts/{{account_id}}", []),
+    ("PUT", "/accounts/{{account_id}}", FIELDS),
+    ("DELETE", "/accounts/{{account_id}}", []),
+]
+
+
+@pytest.fixture(scope="module")
+def collection() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(COLLECTION.read_bytes())
+    return content
+
+
+def requests_in(folder: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in folder["item"]:
+        if "item" in item:
+            yield from requests_in(item)
+        else:
+            yield item["request"]
+
+
+def path_of(request: dict[str, Any]) -> str:
+    raw: str = request["url"]["raw"]
+    assert raw.startswith(f"{ADDRESS}/")
+    return raw.removeprefix(ADDRESS).partition("?")[0]
+
+
+def form_of(request: dict[str, Any]) -> list[dict[str, str]]:
+    fields: list[dict[str, str]] = request["body"]["formdata"] if "body" in request else []
+    return fields
+
+
+def test_begins_with_the_tutorials_requests(collection: dict[str, Any]) -> None:
+    requests = requests_in(collection["item"][0])
+
+    assert [
+        (one["method"], path_of(one), [field["key"] for field in form_of(one)]) for one in requests
+    ] == TUTORIAL
+
+
+def test_misses_no_operation(collection: dict[str, Any], document: dict[str, Any]) -> None:
+    requests = [f"{request['method']} {path_of(request)}" for request in requests_in(collection)]
+
+    assert called_operations(document, requests) == operations(document)
+
+
+async def test_runs_through(
+    npm_tools: Path, server_url: str, collection: dict[str, Any], tmp_path: Path
+) -> None:
+    address, report = urlsplit(server_url), tmp_path / "report.json"
+    run_tool(
+        *[npm_tools / "newman", "run", COLLECTION, "--reporters", "cli,json", "--color", "off"],
+        *["--env-var", f"host={address.hostname}", "--env-var", f"port={address.port}"],
+        *["--reporter-json-export", report, "--timeout-request", "10000"],
+        cwd=tmp_path,
+    )
+
+    run = json.loads(report.read_bytes())["run"]
+    assert run["failures"] == []
+    assert run["stats"]["requests"]["total"] == len(list(requests_in(collection)))
+    assert run["stats"]["assertions"]["total"] > run["stats"]["requests"]["total"]
