@@ -288,6 +288,20 @@ class DatabaseUnavailable(Problem):
         super().__init__(headers={"Retry-After": "2"})
 
 
+class Overloaded(Problem):
+    status = 503
+    code = "overloaded"
+    title = "Overloaded"
+    detail = "The service has too much to do at the moment. Try again shortly."
+    explanation = (
+        "Nothing was done: a connection, a lock or the time for a statement was not to be had, or "
+        "two transactions were in each other's way. The request is safe to repeat."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
 class InternalError(Problem):
     status = 500
     code = "internal"

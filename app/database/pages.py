@@ -114,7 +114,9 @@ async def fetch_page(
         after = decode_cursor(query.cursor, binding, value_type)
         position |= {"after_key": after[0], "after_tie": after[1]}
     # One row more than asked for tells whether another page follows.
-    found: Sequence[Row[Any]] = (await session.execute(page, parameters | position)).all()
+    found: Sequence[Row[*tuple[Any, ...]]] = (
+        await session.execute(page, parameters | position)
+    ).all()
     rows = found[: query.limit]
     next_cursor = None
     if len(found) > query.limit:

@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI derives, completed with what it cannot know."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -10,6 +11,7 @@ from pydantic_core import to_json
 
 from app.errors import EmailTaken
 from app.http import headers
+from app.http.examples import REF, Schema, example_of, name_of
 from app.http.problems import ProblemRead
 from app.http.routes import FORM, JSON, MULTIPART, StrictRoute
 
@@ -26,11 +28,18 @@ TAGS = [
     {"name": "reservations", "description": "One to one: each account reserves one item."},
     {"name": "wishes", "description": "Many to many: accounts wish for items, with a note."},
 ]
-_REF = "#/components/schemas/"
+# What parameters without words of their own mean, by how their names end.
+PARAMETERS = {
+    "account_id": "The account's id",
+    "item_id": "The item's id",
+    "name": "Exactly this",
+    "_prefix": "Begins with exactly this",
+    "_gte": "From this on",
+    "_lte": "Up to this",
+    "_lt": "Before this",
+}
 # What the name of a form's schema has after that of the JSON.
 _KINDS = {FORM: "Form", MULTIPART: "Multipart"}
-
-Schema = dict[str, Any]
 
 
 class DocumentedAPI(FastAPI):
@@ -71,7 +80,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     document["components"] |= headers.components()
     document["security"] = []
-    problem = TypeAdapter(ProblemRead).json_schema(ref_template=_REF + "{model}")
+    problem = TypeAdapter(ProblemRead).json_schema(ref_template=REF + "{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
     schemas["Fault"]["examples"] = EmailTaken().errors
@@ -83,6 +92,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
         if isinstance(route, StrictRoute):
             method = min(context.methods or ()).lower()
             operation = document["paths"][context.path_format][method]
+            _describe_parameters(operation.get("parameters", ()))
             headers.add_headers(operation, route)
             _describe_success(operation["responses"], schemas)
             if route.media_types:
@@ -90,7 +100,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
                 body["required"] = True
                 body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
     for schema in schemas.values():
-        schema.setdefault("examples", [_example(schema, schemas)])
+        schema.setdefault("examples", [example_of(schema, schemas)])
     return document
 
 
@@ -100,13 +110,19 @@ def _open(code: Schema) -> None:
     code |= {"description": f"{', '.join(known)}; more may come", "examples": known}
 
 
+def _describe_parameters(parameters: Iterable[Schema]) -> None:
+    for parameter in parameters:
+        fitting = (words for end, words in PARAMETERS.items() if parameter["name"].endswith(end))
+        parameter.setdefault("description", next(fitting, ""))
+
+
 def _describe_success(responses: Schema, schemas: dict[str, Schema]) -> None:
     """The words of the schema, instead of the framework's that are the same everywhere."""
     for response in responses.values():
         if response["description"] == "Successful Response":
             content = response.get("content")
             response["description"] = (
-                schemas[_name(content[JSON]["schema"])]["description"] if content else "Deleted"
+                schemas[name_of(content[JSON]["schema"])]["description"] if content else "Deleted"
             )
 
 
@@ -120,7 +136,7 @@ def _content(
     for media_type in route.media_types:
         reference = {"$ref": schema["$ref"] + _KINDS.get(media_type, "")}
         if reference != schema:
-            schemas[_name(reference)] = _as_form(schemas[_name(schema)], _name(reference))
+            schemas[name_of(reference)] = _as_form(schemas[name_of(schema)], name_of(reference))
         content[media_type] = {"schema": reference}
     return content
 
@@ -136,23 +152,3 @@ def _as_form(schema: Schema, name: str) -> Schema:
     }
     description = f"{schema['description']} An empty value is null."
     return {**schema, "properties": fields, "title": name, "description": description}
-
-
-def _example(schema: Schema, schemas: dict[str, Schema]) -> Any:
-    """Made of the examples of a schema's parts; fields that have none are left out."""
-    if "$ref" in schema:
-        return _example(schemas[_name(schema)], schemas)
-    if "examples" in schema:
-        return schema["examples"][0]
-    if "anyOf" in schema:
-        return _example(schema["anyOf"][0], schemas)
-    if "items" in schema:
-        return [_example(schema["items"], schemas)]
-    fields = schema.get("properties", {}).items()
-    parts = ((field, _example(one, schemas)) for field, one in fields)
-    return {field: part for field, part in parts if part != {}}
-
-
-def _name(reference: Schema) -> str:
-    name: str = reference["$ref"].removeprefix(_REF)
-    return name

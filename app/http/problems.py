@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
+from app.database.failures import problem_of
 from app.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
@@ -30,6 +31,7 @@ from app.errors import (
     MalformedHeader,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PreconditionRequired,
     Problem,
     StaleVersion,
@@ -57,7 +59,7 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has the current version already"}
 }
 # The problems that operations of a kind may answer with, besides their own.
-READING = (InvalidRequest, InternalError, DatabaseUnavailable)
+READING = (InvalidRequest, InternalError, DatabaseUnavailable, Overloaded)
 PUTTING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
 CREATING = (*PUTTING, MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused)
 WRITING = (*PUTTING, MalformedHeader, StaleVersion, PreconditionRequired)
@@ -127,9 +129,10 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, DBAPIError) and not error.connection_invalidated:
+    problem = problem_of(error)
+    if problem is None:
         raise error
-    return problem_response(DatabaseUnavailable(), request.scope)
+    return problem_response(problem, request.scope)
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:

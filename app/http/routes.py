@@ -28,8 +28,8 @@ MULTIPART = "multipart/form-data"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-# Faults of the query that FastAPI does not look for.
-_query_faults: ContextVar[Sequence[Fault]] = ContextVar("query_faults", default=())
+# Faults of the query that FastAPI does not look for; set anew by each request.
+_query_faults: ContextVar[Sequence[Fault]] = ContextVar("query_faults")
 
 
 class ParsedRequest(Request):
@@ -103,13 +103,11 @@ class StrictRoute(APIRoute):
                 request = ParsedRequest(request, parsed)
             query = request.scope["query_string"]
             faults = _find_query_faults(query, parameters) if query else []
-            token = _query_faults.set(faults)
+            _query_faults.set(faults)
             try:
                 return await handle(request)
             except RequestValidationError as error:
                 raise InvalidRequest(errors=faults + faults_of(error, known=faults)) from None
-            finally:
-                _query_faults.reset(token)
 
         return handle_strictly
 
@@ -124,11 +122,10 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     """The names that an operation takes, each with whether it may be repeated."""
     names: dict[str, bool] = {}
     for field in dependant.query_params:
-        model = field.field_info.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            names |= {name: _is_list(info.annotation) for name, info in model.model_fields.items()}
-        else:
-            names[field.alias] = _is_list(model)
+        query = field.field_info.annotation
+        assert isinstance(query, type), "a query is a model, never a single parameter"
+        assert issubclass(query, BaseModel)
+        names |= {name: _is_list(info.annotation) for name, info in query.model_fields.items()}
     for inner in dependant.dependencies:
         names |= _query_parameters(inner)
     return names

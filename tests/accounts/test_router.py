@@ -84,15 +84,15 @@ class TestList:
 
     async def test_walks_in_pages_by_link(self, client: httpx2.AsyncClient) -> None:
         accounts = [await create_account(client) for _ in range(5)]
-        url, seen, pages = "/accounts?limit=2", [], 0
-        while url:
+        url, seen = "/accounts?limit=2", []
+        for _ in range(3):
+            assert url
             answer = await client.get(url)
-            pages += 1
             seen += answer.json()["data"]
             url = answer.links.get("next", {}).get("url", "")
             assert bool(url) == (answer.json()["next_cursor"] is not None)
+        assert not url
         assert seen == accounts[::-1]
-        assert pages == 3
 
     async def test_the_last_page_that_is_full_has_no_next(self, client: httpx2.AsyncClient) -> None:
         for _ in range(2):

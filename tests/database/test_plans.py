@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import URL, event, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.accounts.schemas import AccountQuery
 from app.accounts.service import list_accounts
@@ -17,7 +17,6 @@ from app.items.schemas import ItemQuery, OwnedItemQuery
 from app.items.service import list_account_items, list_items
 from app.links.schemas import LinkQuery
 from app.links.service import list_favorited_by, list_wished_by, list_wishes
-from tests.conftest import OneConnection
 
 pytestmark = pytest.mark.slow
 
@@ -77,8 +76,8 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 class Explained:
     """Fetches pages, and looks at the plan of each."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.connection = connection
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
         self.ran: list[tuple[str, Any]] = []
 
     def record(
@@ -87,19 +86,18 @@ class Explained:
         self.ran.append((statement, parameters))
 
     async def page(self, fetch: Fetch, query: PageQuery) -> Page:
-        sync = self.connection.sync_connection
-        assert sync is not None
         self.ran.clear()
-        event.listen(sync, "before_cursor_execute", self.record)
-        page = await fetch(OneConnection(self.connection), query)
-        event.remove(sync, "before_cursor_execute", self.record)
+        event.listen(self.engine.sync_engine, "before_cursor_execute", self.record)
+        page = await fetch(Statements(self.engine), query)
+        event.remove(self.engine.sync_engine, "before_cursor_execute", self.record)
         for statement, parameters in self.ran:
             await self.check(statement, parameters)
         return page
 
     async def check(self, statement: str, parameters: Any) -> None:
         explain = f"EXPLAIN (FORMAT JSON) {statement}"
-        found = (await self.connection.exec_driver_sql(explain, parameters)).scalar_one()
+        async with self.engine.connect() as connection:
+            found = (await connection.exec_driver_sql(explain, parameters)).scalar_one()
         plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
         for node in nodes(plan):
             assert node["Node Type"] != "Seq Scan", (statement, plan)
@@ -115,9 +113,8 @@ class Explained:
 
 
 @pytest.fixture
-async def explained(filled: AsyncEngine) -> AsyncIterator[Explained]:
-    async with filled.connect() as connection:
-        yield Explained(connection)
+def explained(filled: AsyncEngine) -> Explained:
+    return Explained(filled)
 
 
 def of_parent(fetch: Callable[[Statements, UUID, Any], Awaitable[Page]], number: int) -> Fetch:
@@ -226,6 +223,8 @@ ITEM_FILTERS = (
 
 async def test_no_table_has_more_than_ten_indexes(explained: Explained) -> None:
     tables = "SELECT count(*) AS n FROM pg_indexes WHERE schemaname = 'public' GROUP BY tablename"
-    most = await explained.connection.scalar(text(f"SELECT max(n) FROM ({tables}) AS counts"))
+    most = await Statements(explained.engine).scalar(
+        text(f"SELECT max(n) FROM ({tables}) AS counts")
+    )
     assert most is not None
     assert most <= 10

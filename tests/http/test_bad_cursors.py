@@ -5,10 +5,7 @@ import string
 
 import pytest
 
-from app.accounts.schemas import AccountQuery
 from app.database import cursors
-from app.database.pages import PageQuery
-from app.items.schemas import ItemQuery
 from tests.http.answers import Connection, assert_problem, exchange, head
 from tests.http.cases import SECRET
 from tests.http.conftest import Running
@@ -58,10 +55,8 @@ class TestCursors:
 
     def forge(self, payload: str, listed: str = "accounts", sort: str = "-created") -> str:
         """The query of a list with a cursor whose checksum is right."""
-        queries: dict[str, type[PageQuery]] = {"accounts": AccountQuery, "items": ItemQuery}
-        bound = queries[listed](sort=sort).model_dump(exclude={"limit", "cursor", "count"})
         content = payload.encode()
-        raw = cursors._checksum(content, [listed, None, bound]) + content
+        raw = cursors._checksum(content, [listed, None, sort, {}]) + content
         return f"/{listed}?sort={sort}&cursor={base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
 
     async def test_forged_instants(self, running: Running, cursor: str) -> None:

@@ -52,6 +52,10 @@ class TestJson:
         value = bodies.parse_json(f'{{"a": "{text}", "b": ["{text}"]}}'.encode())
         assert refusal(value["a"]) == refusal(value["b"][0]) == "invalid_format"
 
+    @pytest.mark.parametrize("source", [b"1e400", rb'"\ud800"', b"9" * 101])
+    def test_as_a_whole_body_it_is_a_value_that_is_no_object(self, source: bytes) -> None:
+        assert bodies.parse_json(source) == ""
+
     def test_a_key_that_is_no_text_is_made_one(self) -> None:
         assert bodies.parse_json(rb'{"\ud800x": 1, "\u0000": 2}') == {"?x": 1, "\0": 2}
 

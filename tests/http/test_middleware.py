@@ -118,6 +118,14 @@ class TestHead:
                 statuses.add(get.status_code)
         assert statuses == {200, 404, 422}
 
+    async def test_the_server_is_given_no_body(self, app: FastAPI) -> None:
+        for path in ("/livez", "/nowhere"):
+            sent: list[Message] = []
+            await app(scope(method="HEAD", path=path), refuse_to_read, collect(sent))
+            start, *rest = sent
+            assert int(dict(start["headers"])[b"content-length"]) > 0
+            assert b"".join(message["body"] for message in rest) == b""
+
     async def test_conditions_hold_for_it_too(self, client: httpx2.AsyncClient) -> None:
         account = await create_account(client)
         headers = {"If-None-Match": '"1"'}

@@ -249,8 +249,9 @@ class TestOperation:
         assert headers_of(name, "503") == {"Retry-After"}
 
     @each_operation
-    def test_parameters_are_never_null(self, name: str) -> None:
+    def test_parameters_are_described_and_never_null(self, name: str) -> None:
         for parameter in parameters_of(name):
+            assert parameter["description"]
             assert "anyOf" not in parameter["schema"]
             assert "null" not in json.dumps(parameter["schema"].get("type"))
 

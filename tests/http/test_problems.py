@@ -74,6 +74,14 @@ class TestMethods:
         answer = await client.post("/accounts/nobody")
         assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
 
+    async def test_a_path_without_get_has_no_head(
+        self, app: FastAPI, client: httpx2.AsyncClient
+    ) -> None:
+        app.add_api_route("/only", lambda: None, methods=["POST"])
+        for method in ("OPTIONS", "GET", "HEAD"):
+            answer = await client.request(method, "/only")
+            assert answer.headers["allow"] == "OPTIONS, POST"
+
     async def test_a_path_that_is_not_there_has_none(self, prefixed: httpx2.AsyncClient) -> None:
         for method in ("OPTIONS", *METHODS):
             answer = await prefixed.request(method, "/nowhere")

@@ -2,10 +2,14 @@
 
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import httpx2
 import pytest
 
+from app.accounts.schemas import AccountChange
+from app.database.writes import Precondition
+from app.errors import InvalidRequest
 from tests.factories import account_body, create_account, create_item, item_body
 from tests.http.answers import assert_problem
 from tests.http.cases import FORM, JSON, MERGE_PATCH, MULTIPART, PARTS_END, UNKNOWN, part
@@ -231,6 +235,13 @@ class TestId:
         for value, code in ((7, "wrong_type"), (None, "null_not_allowed")):
             answer = await client.patch(f"/accounts/{UNKNOWN}", json={"id": value})
             assert_problem(answer, 422, "invalid_request", {"/id": code})
+
+    def test_whoever_asks_the_schema_itself_is_told_too(self) -> None:
+        body = AccountChange.model_validate({"id": UNKNOWN, "version": 3})
+        assert body.precondition(UUID(UNKNOWN), Precondition()).versions == frozenset({3})
+        with pytest.raises(InvalidRequest) as refused:
+            body.precondition(UUID(int=0), Precondition())
+        assert refused.value.errors[0]["pointer"] == "/id"
 
 
 class TestPaths:

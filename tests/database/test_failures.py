@@ -1,0 +1,110 @@
+"""What is told of a failing database."""
+
+import asyncio
+import time
+
+import httpx2
+import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.database.failures import problem_of
+from tests.conftest import client_of, execute, running_app
+from tests.factories import account_body, create_account
+
+
+def failing(sqlstate: str, *, lost: bool = False) -> DBAPIError:
+    error = Exception("no")
+    error.__dict__["sqlstate"] = sqlstate
+    return DBAPIError("SELECT 1", {}, error, connection_invalidated=lost)
+
+
+class TestProblemOf:
+    @pytest.mark.parametrize("sqlstate", ["08006", "25006", "28P01", "3D000", "53300", "57P03"])
+    def test_a_database_that_is_away(self, sqlstate: str) -> None:
+        problem = problem_of(failing(sqlstate))
+        assert problem is not None
+        assert problem.code == "database_unavailable"
+        assert int(problem.headers["Retry-After"]) > 0
+
+    @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014"])
+    def test_a_database_that_is_busy(self, sqlstate: str) -> None:
+        problem = problem_of(failing(sqlstate))
+        assert problem is not None
+        assert problem.code == "overloaded"
+        assert int(problem.headers["Retry-After"]) > 0
+
+    @pytest.mark.parametrize("sqlstate", ["23505", "42601", "22P02", ""])
+    def test_a_mistake_of_ours_is_none(self, sqlstate: str) -> None:
+        assert problem_of(failing(sqlstate)) is None
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (ConnectionRefusedError(), "database_unavailable"),
+            (TimeoutError(), "database_unavailable"),
+            (PoolTimeoutError(), "overloaded"),
+            (failing("", lost=True), "database_unavailable"),
+        ],
+    )
+    def test_what_has_no_sqlstate(self, error: Exception, code: str) -> None:
+        problem = problem_of(error)
+        assert problem is not None
+        assert problem.code == code
+
+    def test_another_error_is_none(self) -> None:
+        assert problem_of(ValueError()) is None
+
+
+async def test_an_unknown_database_is_503(database: URL) -> None:
+    other = database.set(database="satchel_test_there_is_none")
+    async with running_app(other, migrate_on_start=False) as app, client_of(app) as client:
+        answer = await client.get("/accounts")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+
+
+async def test_a_read_only_database_is_503_for_writes(database: URL) -> None:
+    name = database.database
+    async with running_app(database) as app, client_of(app) as client:
+        await create_account(client)
+        await execute(
+            database.set(database="postgres"),
+            f'ALTER DATABASE "{name}" SET default_transaction_read_only = on',
+        )
+        # Sessions that are open keep their setting.
+        await app.state.statements._engine.dispose()
+        answer = await client.post("/accounts", json=account_body())
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert (await client.get("/accounts")).status_code == 200
+
+
+async def test_terminated_connections_are_replaced(database: URL) -> None:
+    async with running_app(database) as app, client_of(app) as client:
+        await create_account(client)
+        await execute(
+            database.set(database="postgres"),
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{database.database}'",
+        )
+        answers = [await client.get("/accounts") for _ in range(5)]
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert answers[-1].status_code == 200
+
+
+@pytest.mark.slow
+async def test_a_full_pool_is_503_within_its_patience(database: URL) -> None:
+    async with running_app(database, pool_size=1) as app, client_of(app) as client:
+        started = time.monotonic()
+
+        async def hold() -> None:
+            await app.state.statements.execute(text("SELECT pg_sleep(3.5)"))
+
+        holding = asyncio.create_task(hold())
+        await asyncio.sleep(0.1)
+        answer: httpx2.Response = await client.get("/accounts")
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert time.monotonic() - started < 3.4
+        await holding
+        assert (await client.get("/accounts")).status_code == 200
