@@ -8,7 +8,7 @@ import pytest
 from tests.clients.conftest import run_tool
 
 # Its own selection and all the rules that it leaves out, except for an order of tags that is not
-# that of reading, an address for mail, and a URL of the licence beside the identifier (3.1: either).
+# that of reading, a mail address, and a URL of the licence beside its identifier (3.1: either).
 RULES = """\
 extends: [[spectral:oas, all]]
 rules: {openapi-tags-alphabetical: off, contact-properties: off, license-url: off}
