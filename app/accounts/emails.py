@@ -18,7 +18,7 @@ MAX_LENGTH = 254
 def normalize(text: str) -> str | None:
     """The address as email-validator normalizes it; None where it is not valid."""
     try:
-        address = validate_email(text, check_deliverability=False).normalized
+        address = validate_email(text, check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         return None
     return address if len(address) <= MAX_LENGTH else None

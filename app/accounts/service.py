@@ -80,9 +80,13 @@ async def retrieve_account(reader: Reader, account_id: UUID) -> AccountRead:
     return cast(AccountRead, TARGET.row(row))
 
 
+async def account_exists(session: Session, account_id: UUID) -> bool:
+    return await session.scalar(select(Account.id).where(Account.id == account_id)) is not None
+
+
 async def require_account(session: Session, account_id: UUID) -> None:
     """Errors: AccountNotFound."""
-    if await session.scalar(select(Account.id).where(Account.id == account_id)) is None:
+    if not await account_exists(session, account_id):
         raise AccountNotFound
 
 

@@ -40,7 +40,7 @@ class PageQuery(BaseModel):
         Field(
             max_length=2000,
             description="`next_cursor` of the page before; opaque",
-            json_schema_extra={"pattern": "^[!-~]*$"},
+            json_schema_extra={"pattern": "^[!-~]+$"},
         ),
     ] = MISSING
     count: Annotated[

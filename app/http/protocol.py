@@ -7,7 +7,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # The parser itself would collect a request line and headers without end.
 MAX_HEAD_SIZE: Final = 65_536
-_UPGRADE_HEADERS: Final = {b"upgrade", b"http2-settings"}
 
 
 class IgnoreUpgradeProtocol(HttpToolsProtocol):
@@ -63,10 +62,5 @@ class IgnoreUpgradeProtocol(HttpToolsProtocol):
         if method == b"CONNECT":  # no offer to refuse: it asks for a tunnel
             raise httptools.HttpParserError
         lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
-        for name, value in self.headers:
-            if name == b"connection":
-                kept = [t for t in value.split(b",") if t.strip().lower() not in _UPGRADE_HEADERS]
-                lines.append(b"connection:" + b",".join(kept))
-            elif name not in _UPGRADE_HEADERS:
-                lines.append(name + b": " + value)
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Text, bindparam, insert, select
 
-from app.accounts.service import require_account
+from app.accounts.service import account_exists, require_account
 from app.database.as_json import json_row
 from app.database.constraints import conflicts
 from app.database.filters import Filter, at_least, at_most, equals, less_than, starts_with
@@ -16,7 +16,7 @@ from app.database.reader import Reader, any_id
 from app.database.schema import columns_of, table_of
 from app.database.statements import Session, Statements
 from app.database.writes import Precondition, Target, delete_row, update_row
-from app.errors import ItemNotFound, UnknownAccount
+from app.errors import ItemNotFound, PreconditionRequired, StaleVersion, UnknownAccount
 from app.items.schemas import (
     ItemChange,
     ItemCreate,
@@ -99,9 +99,15 @@ async def write_item(
 ) -> ItemRead:
     """Replace an item, or change the fields that the body names."""
     precondition = body.precondition(item_id, precondition)
-    with conflicts(_CONFLICTS):
-        values = _with_price(body.values())
-        row = await update_row(session, TARGET, item_id, values, precondition)
+    values = _with_price(body.values())
+    try:
+        with conflicts(_CONFLICTS):
+            row = await update_row(session, TARGET, item_id, values, precondition)
+    except (ItemNotFound, PreconditionRequired, StaleVersion):
+        # A fault of the body is told before one of the item.
+        if "account_id" in values and not await account_exists(session, values["account_id"]):
+            raise UnknownAccount from None
+        raise
     return cast(ItemRead, row)
 
 

@@ -37,6 +37,12 @@ def run_tool(*command: object, cwd: Path = HERE, seconds: float = 120, **environ
     return done.stdout
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that these tests start run without coverage: it would make them crawl."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.fixture(scope="session")
 def npm_tools() -> Path:
     """The programs of package-lock.json, installed where that is newer than they are."""

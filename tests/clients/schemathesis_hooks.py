@@ -6,6 +6,7 @@ Runs in its process, in a folder with the ids that the test made.
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,10 @@ DOOMED: Final = {
     "/accounts/{account_id}": iter(_ids("doomed_accounts")),
     "/items/{item_id}": iter(_ids("doomed_items")),
 }
+UUID: Final = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
+KEY: Final = re.compile("[!-~]{1,255}")
+CURSOR: Final = re.compile("[!-~]{1,2000}")
+EMAIL: Final = re.compile(r"\w+@example\.com")
 EXAMPLE_TAG: Final = '"3"'
 _numbers: Final = itertools.count()
 
@@ -66,23 +71,27 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Let a well-formed request be one of a client that knows what is there: without this most
-    would get no further than an id, a version or a cursor made by chance.
+    """Let a request be one of a client that knows what is there. Else a well-formed one would get
+    no further than an id, a version or a cursor made by chance, and one with a flaw would be
+    refused for these instead. Only values that are well-formed themselves are replaced.
     """
-    if case.meta is None or case.meta.generation.mode.is_negative:
+    if case.meta is None:
         return
-    if case.meta.phase.name is TestPhase.COVERAGE:  # it varies one value: others must be good
-        case.path_parameters.update({name: SEEDED[name] for name in case.path_parameters})
-        if key := case.headers.get("Idempotency-Key"):
-            case.headers["Idempotency-Key"] = f"{key[:200]}{next(_numbers)}"
-    if case.method == "DELETE" and case.path in DOOMED:  # and leave what others need
-        for name, drawn in case.path_parameters.items():
-            case.path_parameters[name] = next(DOOMED[case.path], drawn)
+    by_one_value = case.meta.phase.name is TestPhase.COVERAGE  # it varies one, others must be good
+    for name, value in case.path_parameters.items():
+        if UUID.fullmatch(str(value)):
+            if case.method == "DELETE" and case.path in DOOMED:  # and leave what others need
+                case.path_parameters[name] = next(DOOMED[case.path], value)
+            elif by_one_value:
+                case.path_parameters[name] = SEEDED[name]
+    key = case.headers.get("Idempotency-Key", "")
+    if KEY.fullmatch(key) and (by_one_value or case.meta.generation.mode.is_negative):
+        case.headers["Idempotency-Key"] = f"{key[:200]}{next(_numbers)}"
     if isinstance(case.body, dict):
         _fill_in(case.body, case.path_parameters)
-    if "If-Match" in case.headers:
+    if EXAMPLE_TAG in case.headers.get("If-Match", ""):
         _know_the_version(case)
-    if "cursor" in case.query:
+    if CURSOR.fullmatch(str(case.query.get("cursor", ""))):
         _go_on(case)
 
 
@@ -91,9 +100,9 @@ def _fill_in(body: dict[str, Any], path: dict[str, Any]) -> None:
     for field in SEEDED.keys() & body.keys():
         if body[field] == EXAMPLE_ID:
             body[field] = SEEDED[field]
-    if str(body.get("email")).endswith("@example.com"):
+    if EMAIL.fullmatch(str(body.get("email"))):
         body["email"] = f"ada{next(_numbers)}@example.com"
-    if "id" in body:
+    if UUID.fullmatch(str(body.get("id"))):
         (body["id"],) = path.values()
 
 
@@ -101,7 +110,7 @@ def _know_the_version(case: Case[Any]) -> None:
     """The example stands for the current version, and a body is one that was read just now."""
     version = httpx2.get(_url(case)).json().get("version", 1)
     case.headers["If-Match"] = case.headers["If-Match"].replace(EXAMPLE_TAG, f'"{version}"')
-    if isinstance(case.body, dict) and "version" in case.body:
+    if isinstance(case.body, dict) and isinstance(case.body.get("version"), int):
         case.body["version"] = version
 
 

@@ -99,7 +99,8 @@ class Connection:
         return httpx2.Response(status, headers=headers, content=self._answers.read(length))
 
     def ended(self) -> bool:
-        """Whether the server has closed the connection, and said nothing more before."""
+        """Whether the server closes the connection at once, and says nothing more before."""
+        self._socket.settimeout(2)
         return self._answers.read(1) == b""
 
 

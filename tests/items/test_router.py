@@ -419,3 +419,24 @@ class TestIfMatchRequired:
         assert code_of(answer, 404) == "item_not_found"
         answer = await TestIfMatch.write(client, method, item, headers={"If-Match": '"1"'})
         assert answer.status_code in (200, 204)
+
+
+class TestPrecedence:
+    """A fault of the body is told before one of the item or its version."""
+
+    @pytest.mark.parametrize("stale", ['"7"', None])
+    async def test_an_unknown_owner_comes_first(
+        self, client: httpx2.AsyncClient, stale: str | None
+    ) -> None:
+        item = await create_item(client)
+        unknown = "01890000-0000-7000-8000-000000000000"
+        target = f"/items/{item['id'] if stale else unknown}"
+        headers = {"If-Match": stale} if stale else {}
+        answer = await client.patch(target, json={"account_id": unknown}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "account_not_found")
+
+    async def test_a_known_owner_does_not_matter(self, client: httpx2.AsyncClient) -> None:
+        item = await create_item(client)
+        body = {"account_id": item["account_id"]}
+        answer = await client.patch(f"/items/{item['id']}", json=body, headers={"If-Match": '"7"'})
+        assert (answer.status_code, answer.json()["code"]) == (412, "stale_version")

@@ -426,31 +426,24 @@ class TestPutWish:
         made = await put(client, f"/accounts/{account['id']}/wishes/{item['id']}")
         assert made["note"] is None
 
-    @pytest.mark.parametrize(
-        ("note", "code"),
-        [("x" * 1000, None), ("", None), ("𝄞" * 1000, None), ("x" * 1001, "too_long")],
-        ids=["1000", "empty", "1000 astral", "1001"],
-    )
-    async def test_the_length_of_a_note(
-        self, client: httpx2.AsyncClient, note: str, code: str | None
-    ) -> None:
+    async def test_the_length_of_a_note(self, client: httpx2.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
-        answer = await client.put(path, json={"note": note})
-        if code is None:
-            assert answer.json()["note"] == note
-        else:
-            assert problem(answer) == (422, "invalid_request")
-            assert [(f["pointer"], f["code"]) for f in answer.json()["errors"]] == [("/note", code)]
+        for note in ("x" * 1000, "", "𝄞" * 1000):
+            assert (await put(client, path, note=note))["note"] == note
+        answer = await client.put(path, json={"note": "x" * 1001})
+        assert problem(answer) == (422, "invalid_request")
+        faults = [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]]
+        assert faults == [("/note", "too_long")]
 
-    @pytest.mark.parametrize("note", [1, True, ["x"], {"x": "y"}])
-    async def test_a_note_is_text(self, client: httpx2.AsyncClient, note: object) -> None:
+    async def test_a_note_is_text(self, client: httpx2.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
-        answer = await client.put(path, json={"note": note})
-        assert answer.json()["errors"] == [
-            {"pointer": "/note", "code": "wrong_type", "detail": "Must be text."}
-        ]
+        for note in (1, True, ["x"], {"x": "y"}):
+            answer = await client.put(path, json={"note": note})
+            assert answer.json()["errors"] == [
+                {"pointer": "/note", "code": "wrong_type", "detail": "Must be text."}
+            ]
 
     async def test_many_to_many(self, client: httpx2.AsyncClient) -> None:
         first, second = await pair(client), await pair(client)
@@ -517,25 +510,20 @@ def link_of(
 
 @pytest.mark.parametrize("relation", PUTS)
 class TestEveryLink:
-    @pytest.mark.parametrize(
-        "content_type",
-        [
+    async def test_takes_json_only(self, client: httpx2.AsyncClient, relation: str) -> None:
+        path, body = link_of(relation, *await pair(client))
+        content = json.dumps(body)
+        for content_type in (
             "application/merge-patch+json",
             "application/x-www-form-urlencoded",
             "multipart/form-data; boundary=x",
             "text/plain",
             "application/problem+json",
-        ],
-    )
-    async def test_takes_json_only(
-        self, client: httpx2.AsyncClient, relation: str, content_type: str
-    ) -> None:
-        path, body = link_of(relation, *await pair(client))
-        content = json.dumps(body)
-        headers = {"Content-Type": content_type}
-        answer = await client.put(path, content=content, headers=headers)
-        assert problem(answer) == (415, "unsupported_media_type")
-        assert answer.json()["detail"] == "This operation takes application/json."
+        ):
+            headers = {"Content-Type": content_type}
+            answer = await client.put(path, content=content, headers=headers)
+            assert problem(answer) == (415, "unsupported_media_type")
+            assert answer.json()["detail"] == "This operation takes application/json."
         headers = {"Content-Type": "Application/JSON; charset=utf-8"}
         assert (await client.put(path, content=content, headers=headers)).status_code == 201
 
@@ -559,32 +547,24 @@ class TestEveryLink:
         ) == [("/created", "read_only"), ("/price", "unknown"), ("x", "unknown")]
         assert await links_left(connection) == 0
 
-    @pytest.mark.parametrize("content", [b"", b"{", b'{"item_id": NaN}', b"\xff"])
-    async def test_malformed_json(
-        self, client: httpx2.AsyncClient, relation: str, content: bytes
-    ) -> None:
+    async def test_malformed_json(self, client: httpx2.AsyncClient, relation: str) -> None:
         path, _ = link_of(relation, *await pair(client))
         headers = {"Content-Type": "application/json"}
-        answer = await client.put(path, content=content, headers=headers)
-        assert problem(answer) == (400, "malformed_body")
+        for content in (b"", b"{", b'{"item_id": NaN}', b"\xff"):
+            answer = await client.put(path, content=content, headers=headers)
+            assert problem(answer) == (400, "malformed_body")
+        for content in (b"null", b"[]", b'"x"', b"1"):  # well-formed, but no object
+            answer = await client.put(path, content=content, headers=headers)
+            assert problem(answer) == (422, "invalid_request")
 
-    @pytest.mark.parametrize("body", [None, [], "x", 1])
-    async def test_a_body_is_an_object(
-        self, client: httpx2.AsyncClient, relation: str, body: object
-    ) -> None:
-        path, _ = link_of(relation, *await pair(client))
-        headers = {"Content-Type": "application/json"}
-        answer = await client.put(path, content=json.dumps(body), headers=headers)
-        assert problem(answer) == (422, "invalid_request")
-
-    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     async def test_a_malformed_id_in_the_path(
-        self, client: httpx2.AsyncClient, relation: str, method: str
+        self, client: httpx2.AsyncClient, relation: str
     ) -> None:
         path, body = link_of(relation, {"id": "1"}, await create_item(client))
-        answer = await client.request(method, path, json=body if method == "PUT" else None)
-        assert problem(answer) == (422, "invalid_request")
-        assert [fault["parameter"] for fault in answer.json()["errors"]] == ["account_id"]
+        for method in ("GET", "PUT", "DELETE"):
+            answer = await client.request(method, path, json=body if method == "PUT" else None)
+            assert problem(answer) == (422, "invalid_request")
+            assert [fault["parameter"] for fault in answer.json()["errors"]] == ["account_id"]
 
     async def test_has_no_etag_and_ignores_conditions(
         self, client: httpx2.AsyncClient, relation: str
@@ -681,9 +661,11 @@ async def links_left(connection: AsyncConnection) -> int:
 
 @pytest.mark.parametrize("relation", ["favorite", "reservation"])
 class TestEveryItemId:
-    @pytest.mark.parametrize(
-        ("body", "code"),
-        [
+    async def test_a_body_that_names_no_item(
+        self, client: httpx2.AsyncClient, relation: str
+    ) -> None:
+        account = await create_account(client)
+        for body, code in (
             ({}, "required"),
             ({"item_id": None}, "null_not_allowed"),
             ({"item_id": 1}, "wrong_type"),
@@ -691,17 +673,11 @@ class TestEveryItemId:
             ({"item_id": UNKNOWN.replace("-", "")}, "invalid_format"),
             ({"item_id": "g" * 36}, "invalid_format"),
             ({"item_id": "-" * 36}, "invalid_format"),
-        ],
-    )
-    async def test_a_body_that_names_no_item(
-        self, client: httpx2.AsyncClient, relation: str, body: dict[str, Any], code: str
-    ) -> None:
-        account = await create_account(client)
-        answer = await client.put(f"/accounts/{account['id']}/{relation}", json=body)
-        assert problem(answer) == (422, "invalid_request")
-        assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [
-            ("/item_id", code)
-        ]
+        ):
+            answer = await client.put(f"/accounts/{account['id']}/{relation}", json=body)
+            assert problem(answer) == (422, "invalid_request")
+            faults = [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]]
+            assert faults == [("/item_id", code)]
 
     async def test_in_any_case(self, client: httpx2.AsyncClient, relation: str) -> None:
         account, item = await pair(client)
