@@ -38,7 +38,7 @@ from app.database import migrations
 from app.database.embedded import embedded_postgres
 from app.database.migrations import migrate
 from app.database.reader import Reader
-from app.database.statements import Statements
+from app.database.statements import Statements, Turn
 from app.items import service as item_service
 from app.main import create_app
 
@@ -179,6 +179,7 @@ class OneConnection(Statements):
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._turn = Turn(1)
         self._transactions = async_sessionmaker(
             connection, join_transaction_mode="create_savepoint"
         )

@@ -23,7 +23,7 @@ from app.http.idempotency import KeyedStatementsDep
 from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
 from app.http.responses import Json, no_content, page_response
 from app.http.routes import StrictRoute
-from app.http.sessions import SessionDep, StatementsDep
+from app.http.sessions import StatementsDep
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)
@@ -122,12 +122,12 @@ async def delete_account(
     account_id: Id,
     query: Annotated[AccountDeleteQuery, Query()],
     statements: StatementsDep,
-    session: SessionDep,
     precondition: PreconditionDep,
 ) -> Response:
     """Delete an account; one that owns items only together with them (`cascade`)."""
     if query.cascade:
-        await service.delete_account_with_items(session, account_id, precondition)
+        async with statements.begin() as session:
+            await service.delete_account_with_items(session, account_id, precondition)
     else:
         await service.delete_account(statements, account_id, precondition)
     return no_content()

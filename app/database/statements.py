@@ -1,13 +1,43 @@
 """Single statements: the way to the database of most requests."""
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Executable, Result
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from app.database.engine import transactional
+from app.errors import Overloaded
+
+# Seconds to wait for a connection.
+PATIENCE = 2.0
+
+
+class Turn:
+    """Lets so many in at a time, first come, first served.
+
+    The pool gives a connection to whoever asks at the right moment, so that under load some wait
+    for many others. Errors: Overloaded, where the turn does not come in time.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = asyncio.Semaphore(places)
+
+    async def __aenter__(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
 
 
 class Statements:
@@ -21,11 +51,13 @@ class Statements:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._transactions = async_sessionmaker(transactional(engine))
+        assert isinstance(engine.pool, QueuePool)
+        self._turn = Turn(engine.pool.size())
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
-        async with self._engine.connect() as connection:
+        async with self._turn, self._engine.connect() as connection:
             return await connection.execute(statement, parameters)
 
     async def scalar(
@@ -33,9 +65,11 @@ class Statements:
     ) -> Any:
         return (await self.execute(statement, parameters)).scalar()
 
-    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction, committed where the block ends and rolled back on raise."""
-        return self._transactions.begin()
+        async with self._turn, self._transactions.begin() as session:
+            yield session
 
 
 # What services work on: a transaction, or single statements. They cannot tell which.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 from app.config import Settings
 
@@ -19,25 +20,20 @@ def configure_logs(settings: Settings) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    renderer = (
+    renderer: Any = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    last: list[Any] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.ExceptionRenderer(_format_exception),
-        renderer,
-    ]
+    last: list[Any] = [structlog.processors.ExceptionRenderer(_format_exception), renderer]
+    # Our own lines do not pass through the logging module: with it the line of a request costs as
+    # much as a third of the request.
+    structlog.configure(
+        processors=[_filter_by_level, *shared, *last],
+        logger_factory=Lines,
+        cache_logger_on_first_use=True,
+    )
+    last.insert(0, structlog.stdlib.ProcessorFormatter.remove_processors_meta)
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
@@ -54,6 +50,30 @@ def configure_logs(settings: Settings) -> None:
     logging.getLogger("alembic.runtime.migration").addFilter(_is_upgrade)
     # Ours is the one line per request; theirs would hold the query.
     logging.getLogger("uvicorn.access").disabled = True
+
+
+class Lines:
+    """A logger of this name that writes lines to standard error."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.levels = logging.getLogger(name)
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _filter_by_level(logger: Lines, method: str, event: EventDict) -> EventDict:
+    if not logger.levels.isEnabledFor(_LEVELS[method]):
+        raise structlog.DropEvent
+    return event
+
+
+_LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
+_LEVELS["exception"] = logging.ERROR
 
 
 def _is_upgrade(record: logging.LogRecord) -> bool:

@@ -121,6 +121,7 @@ def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
         ws="none",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
         callback_notify=follow_parent,

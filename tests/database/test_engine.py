@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from app.database import engine as engines
 from app.database.engine import log_statements, make_engine, transactional
+from app.ops.logs import Lines
 from tests.conftest import make_settings
 
 INSERT = text(
@@ -99,7 +100,7 @@ class TestLogStatements:
     async def test_logs_the_statement_without_its_values(
         self, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engines, "log", structlog.wrap_logger(None))
+        monkeypatch.setattr(engines, "log", structlog.wrap_logger(Lines("satchel.sql")))
         log_statements(engine)
         with capture_logs() as logs:
             async with engine.connect() as connection:

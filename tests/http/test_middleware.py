@@ -1,5 +1,6 @@
 """What every answer has, whoever gives it: an id, its headers, and a line in the log."""
 
+import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.http.middleware import RequestMiddleware
 from app.main import create_app
+from app.ops.logs import Lines
 from tests.conftest import client_of, make_settings
 from tests.factories import account_body, create_account, create_item
 from tests.http.answers import assert_headers, assert_problem
@@ -194,20 +196,18 @@ async def echo(_: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def lines(app: FastAPI) -> Iterator[list[dict[str, Any]]]:
+def lines(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """What is logged of requests."""
     seen: list[dict[str, Any]] = []
 
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            assert isinstance(record.msg, dict)
-            seen.append(record.msg)
+    def keep(_: Lines, line: str) -> None:
+        seen.append(json.loads(line))
 
-    logger, handler = logging.getLogger("satchel.request"), Keep()
-    logger.addHandler(handler)
+    for method in ("info", "warning", "error"):
+        monkeypatch.setattr(Lines, method, keep)
+    logger = logging.getLogger("satchel.request")
     logger.setLevel("INFO")
     yield seen
-    logger.removeHandler(handler)
     logger.setLevel(logging.NOTSET)
 
 
@@ -258,7 +258,7 @@ class TestFailures:
         assert "secret" not in answer.text
         failed, request = lines
         assert failed["event"] == "request failed"
-        assert failed["exc_info"]
+        assert failed["exception"]
         assert (request["status"], request["request_id"]) == (500, "r")
 
     async def test_once_it_has_begun_the_server_breaks_the_connection(
