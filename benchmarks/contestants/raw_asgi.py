@@ -39,7 +39,7 @@ async def _no_reset(_connection: Any) -> None:
 
 
 async def _open_pool() -> None:
-    global pool  # noqa: PLW0603
+    global pool
     size = int(os.environ["POOL_SIZE"])
     pool = await asyncpg.create_pool(min_size=size, max_size=size, reset=_no_reset)
 
