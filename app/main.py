@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 
 from app import __version__
@@ -61,6 +62,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.account_reader = Reader(statements, account_service.BY_ID)
         app.state.item_reader = Reader(statements, item_service.BY_ID)
         app.state.older_revisions = older_revisions()
+        # FastAPI makes these at the first request; made now, they are not that request's to wait for.
+        for _ in iter_route_contexts(app.routes):
+            pass
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
         # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
         gc.collect()
