@@ -62,7 +62,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.account_reader = Reader(statements, account_service.BY_ID)
         app.state.item_reader = Reader(statements, item_service.BY_ID)
         app.state.older_revisions = older_revisions()
-        # FastAPI makes these at the first request; made now, they are not that request's to wait for.
+        # FastAPI would make these at the first request, which would wait for them.
         for _ in iter_route_contexts(app.routes):
             pass
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
