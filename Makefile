@@ -64,9 +64,9 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never $(B
 COMPILE = $(UV_COMPILE) pyproject.toml
 lock: $(VENV)/made ## Make the hash-locked requirements anew
 	@$(BIN)/python -m pip install --quiet uv
-	@$(COMPILE) -o requirements.lock
+	@$(COMPILE) --all-extras --group dev -o requirements-dev.lock
+	@$(COMPILE) -c requirements-dev.lock -o requirements.lock
 	@$(COMPILE) --extra embedded --group build -c requirements.lock -o requirements-embedded.lock
-	@$(COMPILE) --extra embedded --group dev -c requirements-embedded.lock -o requirements-dev.lock
 	@$(COMPILE) --extra embedded --group bench -c requirements-embedded.lock -o requirements-bench.lock
 	@$(UV_COMPILE) tests/clients/requirements-sdk.in -o tests/clients/requirements-sdk.lock
 

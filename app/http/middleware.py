@@ -3,27 +3,31 @@
 import os
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLarge, InternalError
+from app.errors import BodyTooLarge, InternalError, Problem
 from app.http.problems import problem_response
 
 log = structlog.get_logger("satchel.request")
 
 _OWN_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
+# Looks at a request before it is routed, and lets it pass or raises a Problem.
+Guard = Callable[[Scope], Awaitable[None]]
+
 
 class RequestMiddleware:
     """Pure ASGI, and one instead of a stack: each layer costs every request."""
 
-    def __init__(self, app: ASGIApp, max_body_size: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_size: int, guards: Sequence[Guard] = ()) -> None:
         self.app = app
         self.max_body_size = max_body_size
+        self.guards = guards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +43,11 @@ class RequestMiddleware:
         sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
         limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
         try:
+            for guard in self.guards:
+                await guard(scope)
             await self.app(scope, limited, sender)
+        except Problem as problem:  # a guard's: those of the application have become answers
+            await problem_response(problem, scope)(scope, receive, sender)
         except ClientDisconnect:
             log.info("client went away", method=method, path=scope["path"])
         except Exception:

@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from app.errors import NotFound
 from app.http.middleware import RequestMiddleware
 from app.main import create_app
 from app.ops.logs import Lines
@@ -242,6 +243,24 @@ class TestLog:
         assert sent == []
         assert [line["event"] for line in lines] == ["client went away", "request"]
         assert "error" not in {line.get("level") for line in lines}
+
+
+class TestGuards:
+    async def test_one_lets_pass_or_refuses_before_anything_is_read(
+        self, lines: list[dict[str, Any]]
+    ) -> None:
+        async def guard(scope: Scope) -> None:
+            if scope["path"] != "/open":
+                raise NotFound
+
+        application = RequestMiddleware(echo, max_body_size=LIMIT, guards=[guard])
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+            assert (await client.post("/open", content=b"body")).content == b"body"
+            answer = await client.post("/shut", content=b"body", headers={"X-Request-ID": "r"})
+        assert_problem(answer, 404, "not_found")
+        assert_headers(answer)
+        assert (lines[-1]["status"], lines[-1]["request_id"]) == (404, "r")
 
 
 class TestFailures:
