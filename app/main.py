@@ -73,6 +73,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with sweeping(statements):
                 yield
         finally:
+            await statements.release()
             await engine.dispose()
 
 
