@@ -73,8 +73,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with sweeping(statements):
                 yield
         finally:
-            await statements.release()
-            await engine.dispose()
+            await statements.close()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -51,6 +51,7 @@ class Statements:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        """On an engine in AUTOCOMMIT, of which nobody else takes connections."""
         self._engine = engine
         self._transactions = async_sessionmaker(transactional(engine))
         assert isinstance(engine.pool, QueuePool)
@@ -68,7 +69,7 @@ class Statements:
                 # The pool knows which of its connections are still good.
                 await asyncio.shield(connection.close())
                 if isinstance(error, DBAPIError) and error.connection_invalidated:
-                    await self.release()
+                    await self._release()
                 raise
             self._idle.append(connection)
             return result
@@ -87,8 +88,12 @@ class Statements:
             async with self._transactions.begin() as session:
                 yield session
 
-    async def release(self) -> None:
-        """Give the connections that wait for a statement back to the pool."""
+    async def close(self) -> None:
+        """Close all connections; the next statement would open others."""
+        await self._release()
+        await self._engine.dispose()
+
+    async def _release(self) -> None:
         while self._idle:
             await self._idle.pop().close()
 
