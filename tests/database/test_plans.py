@@ -110,7 +110,7 @@ class Explained:
         page = await self.page(fetch, query)
         if page.next_cursor is not None:
             await self.page(fetch, query.model_copy(update={"cursor": page.next_cursor}))
-        return list(page.rows)
+        return [json.dumps(row) for row in json.loads(f"[{page.rows}]")]
 
 
 @pytest.fixture
