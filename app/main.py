@@ -28,6 +28,9 @@ from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
+from app.ops.meter import Meter
+from app.ops.metrics import router as metrics
+from app.ops.metrics import sampling
 from app.ops.server import database_url, migrate_database
 from app.ops.sweeper import sweeping
 
@@ -59,8 +62,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.debug:
             log_statements(engine)
         statements = app.state.statements = Statements(engine)
-        app.state.account_reader = Reader(statements, account_service.BY_ID)
-        app.state.item_reader = Reader(statements, item_service.BY_ID)
+        on_batch = app.state.meter.batch_size.observe
+        app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
+        app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
         app.state.older_revisions = older_revisions()
         # FastAPI would make these at the first request, which would wait for them.
         for _ in iter_route_contexts(app.routes):
@@ -70,7 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements):
+            async with sweeping(statements), sampling(app.state.meter, statements):
                 yield
         finally:
             await engine.dispose()
@@ -89,13 +93,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.meter = Meter()
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
     )
     add_problems(app)
-    for router in (root, accounts, items, owned_items, favorites, reservations, wishes, health):
+    for router in (
+        root,
+        accounts,
+        items,
+        owned_items,
+        favorites,
+        reservations,
+        wishes,
+        health,
+        metrics,
+    ):
         app.include_router(router)
     if settings.docs_enabled:
         add_docs(app)
-    app.add_middleware(RequestMiddleware, max_body_size=settings.max_body_size)
+    app.add_middleware(
+        RequestMiddleware, max_body_size=settings.max_body_size, meter=app.state.meter
+    )
     return app

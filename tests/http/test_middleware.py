@@ -94,6 +94,7 @@ class TestHead:
             context.path_format or ""
             for context in iter_route_contexts(app.routes)
             if "GET" in (context.methods or ())
+            and context.path_format != "/metrics"  # each request changes what it answers
         ]
         assert len(templates) > 12
         targets = {template.format(**ids) for template in templates for ids in (found, missing)}

@@ -151,6 +151,7 @@ class TestRequests:
             "method": "GET",
             "route": "/accounts",
             "status": 200,
+            "statements": 1,
             "request_id": "mine",
         }
 
