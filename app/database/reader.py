@@ -9,6 +9,7 @@ each reads what was written before.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -42,12 +43,16 @@ class Reader:
         # Callers have a future each, so that one that goes away takes no other along.
         self._waiting: defaultdict[UUID, list[asyncio.Future[Row[Any] | None]]] = defaultdict(list)
         self._in_flight: set[asyncio.Task[None]] = set()
+        # Of the first caller that waits: a statement belongs to the trace of one of its callers.
+        self._context: Context | None = None
 
     async def get(self, row_id: UUID) -> Row[Any] | None:
         """The row with this id; None: there is none. Errors: those of its statement."""
         future: asyncio.Future[Row[Any] | None] = asyncio.get_running_loop().create_future()
         self._waiting[row_id].append(future)
         count_statement()
+        if self._context is None:
+            self._context = copy_context()
         self._start()
         return await future
 
@@ -57,7 +62,8 @@ class Reader:
         ids = list(islice(self._waiting, MAX_BATCH))
         self._on_batch(len(ids))
         batch = {row_id: self._waiting.pop(row_id) for row_id in ids}
-        task = asyncio.create_task(self._run(batch))
+        task = asyncio.create_task(self._run(batch), context=self._context)
+        self._context = None
         self._in_flight.add(task)
         task.add_done_callback(self._finish)
 

@@ -19,6 +19,7 @@ from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
 from app.http.protocol import IgnoreUpgradeProtocol
 from app.ops.metrics import shared_folder
+from app.ops.tracing import make_tracing
 from app.ops.workers import follow_parent, run_workers
 
 # Seconds that requests under way have left once we are told to leave.
@@ -69,6 +70,7 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
         # uvicorn raises the signal again when it is done: the default would end us before
         # PostgreSQL, or with a traceback.
         signal.signal(number, lambda *_: sys.exit())
+    make_tracing(settings)  # refused here rather than by each worker
     with (
         _listen(settings) as listener,
         shared_folder(settings.workers),

@@ -1,7 +1,7 @@
 """What clients send stays out of logs and problems, whatever they send and whatever fails."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests.canaries import ACCOUNT, HEADERS, ITEM, NAME, PATH, WORD, Canaries, found_in
+from tests.collector import Collector, running_collector
 from tests.conftest import Server, execute, server_environment
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,11 @@ def drive(server: Server) -> Canaries:
     return canaries
 
 
-def assert_unseen(server: Server, canaries: Canaries) -> None:
+def assert_unseen(server: Server, canaries: Canaries, collector: Collector) -> None:
+    assert server.stop() == 0
+    assert len(collector.spans()) > len(canaries.answers) / 2  # some had to be dropped: too many
+    sent = b"".join(collector.bodies).decode("latin-1")
+    assert not found_in(sent, NAME, PATH, *canaries.cursors)
     log = server.log.read_text()
     assert log.count('"event":"request"') >= len(canaries.answers)
     for line in log.splitlines():
@@ -40,17 +45,29 @@ def assert_unseen(server: Server, canaries: Canaries) -> None:
         assert not found_in(text, *canaries.cursors), text
 
 
-async def test_of_all_operations(database: URL, start_server: Start) -> None:
-    server = await asyncio.to_thread(start_server, {**server_environment(database), **LOUD})
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with running_collector() as collector:
+        yield collector
+
+
+@pytest.fixture
+async def server(database: URL, start_server: Start, collector: Collector) -> Server:
+    """One that logs and traces all that it can."""
+    own = {**server_environment(database), **LOUD, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    found: Server = await asyncio.to_thread(start_server, own)
+    return found
+
+
+async def test_of_all_operations(server: Server, collector: Collector) -> None:
     canaries = await asyncio.to_thread(drive, server)
     statuses = {answer.status_code for answer in canaries.answers}
     assert statuses >= {200, 201, 204, 400, 404, 409, 412, 415, 422}
     assert canaries.cursors
-    assert_unseen(server, canaries)
+    await asyncio.to_thread(assert_unseen, server, canaries, collector)
 
 
-async def test_of_requests_that_fail(database: URL, start_server: Start) -> None:
-    server = await asyncio.to_thread(start_server, {**server_environment(database), **LOUD})
+async def test_of_requests_that_fail(database: URL, server: Server, collector: Collector) -> None:
     with httpx2.Client(base_url=server.url) as client:
         canaries = Canaries(client)
         await asyncio.to_thread(canaries.visit_all)
@@ -67,7 +84,7 @@ async def test_of_requests_that_fail(database: URL, start_server: Start) -> None
         )
         await asyncio.to_thread(writes, canaries)
     assert [answer.status_code for answer in canaries.answers].count(500) > 5
-    assert_unseen(server, canaries)
+    await asyncio.to_thread(assert_unseen, server, canaries, collector)
     assert "Traceback" in server.log.read_text()
 
 
