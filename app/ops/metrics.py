@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, 
 from prometheus_client.registry import Collector
 
 from app import __version__
+from app.config import ConfigurationError
 from app.database.statements import Statements
 from app.ops.health import Health, examine
 from app.ops.meter import FOLDER, Meter
@@ -86,11 +87,21 @@ async def _sample(meter: Meter, statements: Statements) -> None:
 @contextmanager
 def shared_folder(workers: int) -> Iterator[None]:
     """A folder for what workers count, as long as this lasts; for the parent, before it starts
-    them, since the library looks for it when it is imported.
+    them, since the library looks for it when it is imported. Errors: ConfigurationError.
     """
     if workers == 1:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="satchel-metrics-") as folder:
-        os.environ[FOLDER] = folder
-        yield
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="satchel-metrics-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"TMPDIR: workers need a folder for their metrics ({error.strerror})."
+            " Name one that can be written to."
+        ) from None
+    with folder as path:
+        os.environ[FOLDER] = path
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]

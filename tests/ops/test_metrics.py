@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import __version__
 from app.accounts import service as account_service
+from app.config import ConfigurationError
 from app.database.migrations import older_revisions
 from app.errors import problem_types
 from app.ops import metrics
@@ -341,6 +343,29 @@ class TestShared:
         assert size() == 0
         async with running_app(database, pool_size=7):
             await until(lambda: size() == 7)
+
+
+class TestFolder:
+    def test_is_there_as_long_as_there_are_workers(self) -> None:
+        with metrics.shared_folder(2):
+            folder = Path(os.environ[FOLDER])
+            assert folder.is_dir()
+        assert not folder.exists()
+        assert FOLDER not in os.environ
+
+    def test_one_process_needs_none(self) -> None:
+        with metrics.shared_folder(1):
+            assert FOLDER not in os.environ
+
+    def test_without_a_place_for_it_workers_are_refused_with_the_mend(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+        with (
+            pytest.raises(ConfigurationError, match="TMPDIR: workers need a folder"),
+            metrics.shared_folder(2),
+        ):
+            raise AssertionError("there is none")
 
 
 @pytest.mark.slow
