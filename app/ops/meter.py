@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from typing import Final
 
 from prometheus_client import (
@@ -115,7 +116,18 @@ class Meter:
         return MultiProcessCollector(None) if self.shared else self._registry
 
 
-def _count_in_files() -> None:
+def drop_files() -> None:
+    """For workers whose parent was killed: what it made for them, it cannot remove any more."""
+    if _worker() is not None:
+        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
+
+
+def _worker() -> str | None:
+    """This worker's place; None: it is no worker of ours."""
     name = multiprocessing.current_process().name
-    place = name.removeprefix(WORKER) if name.startswith(WORKER) else str(os.getpid())
+    return name.removeprefix(WORKER) if name.startswith(WORKER) else None
+
+
+def _count_in_files() -> None:
+    place = _worker() or str(os.getpid())
     values.ValueClass = values.MultiProcessValue(lambda: place)

@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 
-from app.ops.meter import WORKER
+from app.ops.meter import WORKER, drop_files
 
 # Seconds for workers to leave: longer than the requests under way have.
 PATIENCE = 20.0
@@ -67,4 +67,5 @@ async def follow_parent() -> None:
     """Leave when the parent is no more: killed, it could not tell its workers to."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
+        drop_files()
         signal.raise_signal(signal.SIGTERM)

@@ -27,7 +27,7 @@ from app.config import ConfigurationError
 from app.database.migrations import older_revisions
 from app.errors import problem_types
 from app.ops import metrics
-from app.ops.meter import FOLDER, Meter
+from app.ops.meter import FOLDER, Meter, drop_files
 from app.ops.process_metrics import ProcessMeter
 from tests.conftest import Server, client_of, running_app, server_environment
 from tests.factories import create_account
@@ -325,6 +325,17 @@ class TestShared:
         self.worker(monkeypatch, "MainProcess")
         assert (folder / f"counter_{os.getpid()}.db").exists()
 
+    def test_only_workers_of_ours_drop_them(
+        self, monkeypatch: pytest.MonkeyPatch, folder: Path
+    ) -> None:
+        drop_files()
+        assert folder.exists()
+        meter = self.worker(monkeypatch, "worker-0")
+        drop_files()
+        assert not folder.exists()
+        drop_files()
+        meter.observe("GET", "/", 200, 0.1, None)  # until it has left
+
     async def test_states_are_told_to_the_others_now_and_then(
         self, monkeypatch: pytest.MonkeyPatch, database: URL
     ) -> None:
@@ -413,3 +424,16 @@ class TestWorkers:
         assert list(tmp_path.glob("satchel-metrics-*"))
         await asyncio.to_thread(drive)
         assert not list(tmp_path.glob("satchel-metrics-*"))
+
+    async def test_whose_parent_was_killed_leave_no_files(
+        self, database: URL, start_server: Callable[..., Server], tmp_path: Path
+    ) -> None:
+        environment = {**server_environment(database), "TMPDIR": str(tmp_path)}
+        server = await asyncio.to_thread(start_server, environment, "--workers", "2")
+        (folder,) = tmp_path.glob("satchel-metrics-*")
+        server.process.kill()
+        for _ in range(200):
+            if not folder.exists():
+                break
+            await asyncio.sleep(0.05)
+        assert not folder.exists()
