@@ -195,6 +195,17 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["console", "json"], Field(description="console or json")]
     debug: Annotated[bool, Field(description="Log each SQL statement, without its values")]
 
+    otel_exporter_otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^/]", description="Collector of traces (OTLP); unset: no traces"
+        ),
+    ] = None
+    otel_exporter_otlp_protocol: Annotated[
+        Literal["http/protobuf"], Field(description="How to speak to the collector: http/protobuf")
+    ] = "http/protobuf"
+    otel_sdk_disabled: Annotated[bool, Field(description="No traces, whatever else is set")] = False
+
     @model_validator(mode="before")
     @classmethod
     def _fill_mode_defaults(cls, values: Any) -> Any:
@@ -232,6 +243,13 @@ class Settings(BaseSettings):
         if secret is None and self.mode in (Mode.staging, Mode.production):
             secret = self.database_url
         return None if secret is None else parse_database_url(secret.get_secret_value())
+
+    @property
+    def traces_endpoint(self) -> str | None:
+        """Where traces go; None: nowhere."""
+        if self.otel_sdk_disabled or self.otel_exporter_otlp_endpoint is None:
+            return None
+        return f"{self.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
 
 
 def load_settings(**overrides: Any) -> Settings:

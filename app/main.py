@@ -21,14 +21,19 @@ from app.http.docs import add_docs
 from app.http.middleware import RequestMiddleware
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
+from app.http.trace_ids import own_trace_id, sent_trace_id
 from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
+from app.ops.meter import Meter
+from app.ops.metrics import router as metrics
+from app.ops.metrics import sampling
 from app.ops.server import database_url, migrate_database
 from app.ops.sweeper import sweeping
+from app.ops.tracing import Tracing, make_tracing, telemetry_of
 
 root = APIRouter(include_in_schema=False)
 
@@ -57,41 +62,65 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_engine(url, settings, autocommit=True)
         if settings.debug:
             log_statements(engine)
+        tracing: Tracing | None = app.state.tracing
+        if tracing is not None:
+            tracing.start(engine)
         statements = app.state.statements = Statements(engine)
-        app.state.account_reader = Reader(statements, account_service.BY_ID)
-        app.state.item_reader = Reader(statements, item_service.BY_ID)
+        on_batch = app.state.meter.batch_size.observe
+        app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
+        app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
         app.state.older_revisions = older_revisions()
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
         # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements):
+            async with sweeping(statements), sampling(app.state.meter, statements):
                 yield
         finally:
             await statements.close()
+            if tracing is not None:
+                await tracing.stop()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A new application; without settings, with those of the environment."""
     settings = settings or load_settings()
     configure_logs(settings)
+    tracing = make_tracing(settings)
     app = DocumentedAPI(
         title="Satchel",
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=telemetry_of(tracing),
     )
     app.state.settings = settings
+    app.state.meter = Meter()
+    app.state.tracing = tracing
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
     )
     add_problems(app)
-    for router in (root, accounts, items, owned_items, favorites, reservations, wishes, health):
+    for router in (
+        root,
+        accounts,
+        items,
+        owned_items,
+        favorites,
+        reservations,
+        wishes,
+        health,
+        metrics,
+    ):
         # Included, a router looks for the route twice for each request.
         app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
-    app.add_middleware(RequestMiddleware, max_body_size=settings.max_body_size)
+    app.add_middleware(
+        RequestMiddleware,
+        max_body_size=settings.max_body_size,
+        meter=app.state.meter,
+        find_trace_id=own_trace_id if tracing else sent_trace_id,
+    )
     return app

@@ -72,6 +72,7 @@ def slug(code: str) -> str:
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
     """The answer to a request. Its query is left out of `instance`: it may hold personal data."""
+    scope["state"]["problem"] = problem.code  # for the log and the metrics
     body: ProblemRead = {
         "type": f"/problems/{slug(problem.code)}",
         "title": problem.title,
