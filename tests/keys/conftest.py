@@ -1,0 +1,13 @@
+"""A transaction to make keys in, and keys made in it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+
+@pytest.fixture
+async def session(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
+    mode = "create_savepoint"
+    async with AsyncSession(connection, join_transaction_mode=mode) as session:
+        yield session
