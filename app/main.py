@@ -18,13 +18,16 @@ from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
+from app.http.credentials import Credentials, TokenVerifier
 from app.http.docs import add_docs
-from app.http.middleware import RequestMiddleware
+from app.http.middleware import Guard, RequestMiddleware
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
 from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
+from app.keys.lookup import KeyLookup
+from app.keys.uses import writing_uses
 from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
@@ -70,10 +73,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements):
+            async with sweeping(statements), writing_uses(app.state.key_lookup, statements):
                 yield
         finally:
             await engine.dispose()
+
+
+def _make_verifier(settings: Settings) -> TokenVerifier | None:
+    """What takes JWTs, where they are set up. Its libraries are imported there alone."""
+    if settings.jwt_issuer is None:
+        return None
+    from app.tokens.verifier import make_verifier
+
+    return make_verifier(settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -97,5 +109,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     if settings.docs_enabled:
         add_docs(app)
-    app.add_middleware(RequestMiddleware, max_body_size=settings.max_body_size)
+    app.state.key_lookup = KeyLookup()
+    guards: list[Guard] = []
+    if settings.auth_mode == "on":
+        guards.append(Credentials(app.state, settings.mode, _make_verifier(settings)))
+    app.add_middleware(RequestMiddleware, max_body_size=settings.max_body_size, guards=guards)
     return app
