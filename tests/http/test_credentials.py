@@ -216,6 +216,19 @@ class TestMatrix:
             assert (await client.get("/items", headers=headers)).status_code == 200
 
 
+class TestWithoutJWT:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return make_settings(auth_mode="on")
+
+    async def test_tokens_are_garbage(
+        self, client: httpx2.AsyncClient, session: AsyncSession
+    ) -> None:
+        assert (await client.get("/items", headers=bearer(signed(claims())))).status_code == 401
+        key = await make(session, "ci")
+        assert (await client.get("/items", headers=bearer(key))).status_code == 200
+
+
 class TestOrder:
     @pytest.mark.parametrize(("token", "status"), [(None, 401), ("read", 403)])
     async def test_comes_before_all_else(
