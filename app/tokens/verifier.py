@@ -22,7 +22,7 @@ SKEW: Final = 30  # seconds by which clocks may differ
 MAX_LENGTH: Final = 16_384
 SIZE: Final = 10_000
 # OpenID Connect: at most 255 ASCII characters. It goes into logs, so they must be printable.
-_SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class Keys(Protocol):
