@@ -30,7 +30,10 @@ def parse_expiry(said: str, now: datetime) -> datetime:
         raise ValueError(
             f"{said!r} is no time like 90d, 2030-01-31 or 2030-01-31T12:00:00Z."
         ) from None
-    return instant.replace(tzinfo=instant.tzinfo or UTC)
+    instant = instant.replace(tzinfo=instant.tzinfo or UTC)
+    if instant - now > LONGEST:
+        raise ValueError(f"{said!r} is more than a hundred years from now.")
+    return instant
 
 
 def shown(instant: datetime | None) -> str:

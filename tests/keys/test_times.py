@@ -54,3 +54,8 @@ def test_are_shown_in_utc() -> None:
     assert shown(None) == "-"
     east = timezone(timedelta(hours=2))
     assert shown(datetime(2030, 1, 31, 1, 30, 59, tzinfo=east)) == "2030-01-30 23:30Z"
+
+
+def test_an_instant_in_another_age_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than a hundred years"):
+        parse_expiry("9999-12-31", NOW)
