@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
-from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 
 from app import __version__
@@ -65,9 +64,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.account_reader = Reader(statements, account_service.BY_ID)
         app.state.item_reader = Reader(statements, item_service.BY_ID)
         app.state.older_revisions = older_revisions()
-        # FastAPI would make these at the first request, which would wait for them.
-        for _ in iter_route_contexts(app.routes):
-            pass
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
         # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
         gc.collect()
@@ -76,7 +72,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with sweeping(statements), writing_uses(app.state.key_lookup, statements):
                 yield
         finally:
-            await engine.dispose()
+            await statements.close()
 
 
 def _make_verifier(settings: Settings) -> TokenVerifier | None:
@@ -98,7 +94,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
     app.state.email_resolver = (
@@ -106,7 +101,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_problems(app)
     for router in (root, accounts, items, owned_items, favorites, reservations, wishes, health):
-        app.include_router(router)
+        # Included, a router looks for the route twice for each request.
+        app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
     app.state.key_lookup = KeyLookup()

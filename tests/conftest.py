@@ -180,6 +180,7 @@ class OneConnection(Statements):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._turn = Turn(1)
+        self._idle = []
         self._transactions = async_sessionmaker(
             connection, join_transaction_mode="create_savepoint"
         )
