@@ -17,14 +17,17 @@ from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
+from app.http.credentials import Credentials, TokenVerifier
 from app.http.docs import add_docs
-from app.http.middleware import RequestMiddleware
+from app.http.middleware import Guard, RequestMiddleware
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
 from app.http.trace_ids import own_trace_id, sent_trace_id
 from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
+from app.keys.lookup import KeyLookup
+from app.keys.uses import writing_uses
 from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
@@ -75,12 +78,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements), sampling(app.state.meter, statements):
+            async with (
+                sweeping(statements),
+                sampling(app.state.meter, statements),
+                writing_uses(app.state.key_lookup, statements),
+            ):
                 yield
         finally:
             await statements.close()
             if tracing is not None:
                 await tracing.stop()
+
+
+def _make_verifier(settings: Settings) -> TokenVerifier | None:
+    """What takes JWTs, where they are set up. Its libraries are imported there alone."""
+    if settings.jwt_issuer is None:
+        return None
+    from app.tokens.verifier import make_verifier
+
+    return make_verifier(settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -117,9 +133,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
+    app.state.key_lookup = KeyLookup()
+    guards: list[Guard] = []
+    if settings.auth_mode == "on":
+        guards.append(Credentials(app.state, settings.mode, _make_verifier(settings)))
     app.add_middleware(
         RequestMiddleware,
         max_body_size=settings.max_body_size,
+        guards=guards,
         meter=app.state.meter,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )
