@@ -31,6 +31,7 @@ _DEPLOYED: dict[str, Any] = {
     "docs_enabled": False,
     "migrate_on_start": False,
     "email_deliverability": True,
+    "shutdown_delay": 5.0,
 }
 MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
     Mode.development: {
@@ -40,6 +41,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "docs_enabled": True,
         "migrate_on_start": True,
         "email_deliverability": False,
+        "shutdown_delay": 0.0,
     },
     Mode.testing: {
         "log_format": "json",
@@ -48,6 +50,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "docs_enabled": True,
         "migrate_on_start": True,
         "email_deliverability": False,
+        "shutdown_delay": 0.0,
     },
     Mode.staging: {**_DEPLOYED, "docs_enabled": True},
     Mode.production: _DEPLOYED,
@@ -180,6 +183,14 @@ class Settings(BaseSettings):
     require_if_match: Annotated[bool, Field(description="Refuse writes without If-Match (428)")] = (
         False
     )
+    shutdown_delay: Annotated[
+        float,
+        Field(ge=0, le=300, description="Seconds to serve on, not ready, once told to leave"),
+    ]
+    shutdown_grace: Annotated[
+        int,
+        Field(ge=1, le=300, description="Seconds that requests under way then have to be answered"),
+    ] = 10
     docs_enabled: Annotated[bool, Field(description="Serve /docs and /redoc")]
 
     email_deliverability: Annotated[

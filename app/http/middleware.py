@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLarge, InternalError, Problem
+from app.errors import BodyTooLarge, DatabaseUnavailable, InternalError, Problem
 from app.http.problems import problem_response
 
 log = structlog.get_logger("satchel.request")
@@ -50,6 +51,10 @@ class RequestMiddleware:
             await problem_response(problem, scope)(scope, receive, sender)
         except ClientDisconnect:
             log.info("client went away", method=method, path=scope["path"])
+        except CancelledError:  # the server leaves, and how far this came is unknown
+            if sender.status:
+                raise
+            await problem_response(DatabaseUnavailable(), scope)(scope, receive, sender)
         except Exception:
             log.exception("request failed", method=method, route=_route(scope))
             if sender.status:

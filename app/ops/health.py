@@ -7,6 +7,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
+from app.ops.draining import is_draining
+
 router = APIRouter(include_in_schema=False)
 
 # Seconds for the database to answer; one that hangs is as good as one that is away.
@@ -23,7 +25,9 @@ async def livez() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether the database answers and has the schema that this build needs."""
+    """Whether the database answers, has the schema that this build needs, and we are to stay."""
+    if is_draining(request.scope):
+        return _health({"status": "fail", "checks": {"draining": "fail"}}, status_code=503)
     checks = {"database": "pass", "schema": "fail"}
     try:
         async with asyncio.timeout(PATIENCE):

@@ -18,10 +18,8 @@ from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
 from app.http.protocol import IgnoreUpgradeProtocol
+from app.ops.draining import DrainingServer
 from app.ops.workers import follow_parent, run_workers
-
-# Seconds that requests under way have left once we are told to leave.
-GRACE = 10
 
 
 @contextmanager
@@ -123,13 +121,14 @@ def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=1,  # the server has waited by then
         callback_notify=follow_parent,
         timeout_notify=1,  # seconds
     )
+    server = DrainingServer(config, settings.shutdown_delay, settings.shutdown_grace)
     if reload:
-        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        ChangeReload(config, target=server.run, sockets=[listener]).run()
     elif settings.workers > 1:
-        run_workers(config, listener)
+        run_workers(server, listener)
     else:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
