@@ -164,6 +164,22 @@ class Settings(BaseSettings):
     pool_size: Annotated[
         int, Field(ge=1, le=1000, description="Database connections per worker")
     ] = 10
+    statement_timeout: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Seconds for a statement; 0: as the database has it"),
+    ] = 5.0
+    lock_timeout: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Seconds to wait for a lock; 0: as the database has it"),
+    ] = 2.0
+    idle_in_transaction_timeout: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="Seconds between a transaction's statements; 0: as the database has it",
+        ),
+    ] = 10.0
     migrate_on_start: Annotated[bool, Field(description="Migrate the schema before serving")]
     embedded_data_dir: Annotated[
         Path, Field(description="Where the embedded PostgreSQL keeps its data")

@@ -18,6 +18,7 @@ from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
+from app.database.watch import watching
 from app.http.docs import add_docs
 from app.http.middleware import RequestMiddleware
 from app.http.openapi import DocumentedAPI
@@ -56,6 +57,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
         engine = make_engine(url, settings, autocommit=True)
+        probe = make_engine(url, settings.model_copy(update={"pool_size": 1}), autocommit=True)
         if settings.debug:
             log_statements(engine)
         statements = app.state.statements = Statements(engine)
@@ -70,7 +72,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements):
+            async with watching(engine, probe), sweeping(statements):
                 yield
         finally:
             await engine.dispose()

@@ -13,9 +13,9 @@ _AWAY: Final = (
     "25006",  # read only: a standby, or a primary that has been demoted
     "28",  # it does not let us in
     "3D000",  # no such database
-    "53100",  # disk full
-    "53300",  # too many connections
+    "53",  # out of connections, disk or memory
     "57P",  # shutting down, crashed, starting up
+    "58030",  # its disk fails
 )
 _BUSY: Final = (
     "40001",  # serialization failure

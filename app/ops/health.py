@@ -7,6 +7,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
+from app.errors import Overloaded
 from app.ops.draining import is_draining
 
 router = APIRouter(include_in_schema=False)
@@ -35,7 +36,7 @@ async def readyz(request: Request) -> Response:
             applied = set(found.scalars())
     except ProgrammingError:  # there is no such table, or it is not ours to read
         pass
-    except (SQLAlchemyError, OSError):
+    except (SQLAlchemyError, OSError, Overloaded):
         checks["database"] = "fail"
     else:
         if applied and not applied & request.app.state.older_revisions:

@@ -34,7 +34,7 @@ def database_url(settings: Settings) -> Iterator[URL]:
 
 async def migrate_database(url: URL, settings: Settings) -> None:
     """Bring a database to the revision of this build. Errors: those of the database."""
-    engine = make_engine(url, settings)
+    engine = make_engine(url, settings, patient=True)
     try:
         await migrate(engine)
     finally:
@@ -46,7 +46,7 @@ def write_revision(settings: Settings, message: str) -> None:
 
     async def write(url: URL) -> None:
         await migrate_database(url, settings)
-        engine = make_engine(url, settings)
+        engine = make_engine(url, settings, patient=True)
         try:
             async with engine.connect() as connection:
                 await connection.run_sync(autogenerate, message)
