@@ -13,8 +13,9 @@ from weakref import WeakSet
 
 import structlog
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database.failures import FAILURES
 
 log = structlog.get_logger("satchel.database")
 
@@ -54,11 +55,15 @@ class _Watch:
     async def run(self) -> None:
         while True:
             asked = asyncio.create_task(self._ask())
-            # In two steps: if it was us who stood still, the answer is there for the second one.
-            for _ in range(2):
-                await asyncio.wait({asked}, timeout=PATIENCE / 2)
-            self._conclude(silent=not asked.done() or not asked.result())
-            await asked
+            try:
+                # In two steps: if it was us who stood still, the answer is there for the second.
+                for _ in range(2):
+                    await asyncio.wait({asked}, timeout=PATIENCE / 2)
+                self._conclude(silent=not asked.done() or not asked.result())
+                await asked
+            finally:
+                asked.cancel()
+                await asyncio.wait({asked})
             await asyncio.sleep(INTERVAL)
 
     async def _ask(self) -> bool:
@@ -68,7 +73,7 @@ class _Watch:
                 await connection.exec_driver_sql("SELECT 1")
         except TimeoutError:
             return False
-        except (SQLAlchemyError, OSError):
+        except FAILURES:
             pass
         return True
 

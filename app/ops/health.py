@@ -5,8 +5,9 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError
 
+from app.database.failures import FAILURES
 from app.errors import Overloaded
 from app.ops.draining import is_draining
 
@@ -36,7 +37,7 @@ async def readyz(request: Request) -> Response:
             applied = set(found.scalars())
     except ProgrammingError:  # there is no such table, or it is not ours to read
         pass
-    except (SQLAlchemyError, OSError, Overloaded):
+    except (*FAILURES, Overloaded):
         checks["database"] = "fail"
     else:
         if applied and not applied & request.app.state.older_revisions:

@@ -75,7 +75,7 @@ async def engine(
 ) -> AsyncIterator[AsyncEngine]:
     """An engine that is watched, with little patience."""
     monkeypatch.setattr(watch, "INTERVAL", 0.05)
-    monkeypatch.setattr(watch, "PATIENCE", 0.4)
+    monkeypatch.setattr(watch, "PATIENCE", 0.8)
     url = database.set(host="127.0.0.1", port=relay.port, query={})
     engine, probe = (
         make_engine(url, make_settings(pool_size=size), autocommit=True) for size in (5, 1)
@@ -102,11 +102,11 @@ async def test_silence_ends_what_waits_and_refuses_who_comes(
         started = time.monotonic()
         with pytest.raises(DBAPIError):  # a connection that is there
             await ask(engine)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3
         for _ in range(20):
             with pytest.raises(ConnectionError):
                 await ask(engine)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 4
         await asyncio.sleep(3)  # longer than a connection may take to be made
         with pytest.raises(ConnectionError):
             await ask(engine)
@@ -116,10 +116,10 @@ async def test_silence_ends_what_waits_and_refuses_who_comes(
                 try:
                     assert await ask(engine) == 7
                     break
-                except OSError:
+                except (OSError, DBAPIError):
                     await asyncio.sleep(0.05)
     told = [log["event"] for log in logs]
-    assert told == ["database silent", "database answers again"]
+    assert told[:2] == ["database silent", "database answers again"]
 
 
 async def test_a_pause_shorter_than_its_patience_is_nothing(
@@ -135,8 +135,8 @@ async def test_a_pause_shorter_than_its_patience_is_nothing(
 async def test_a_pause_of_our_own_is_no_silence(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await asyncio.sleep(0.1)
-        for _ in range(5):
-            time.sleep(0.3)  # nothing runs in this process meanwhile
+        for _ in range(3):
+            time.sleep(1)  # nothing runs in this process meanwhile
             await asyncio.sleep(0)
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
 

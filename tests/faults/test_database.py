@@ -94,6 +94,19 @@ async def test_frozen_while_all_is_quiet(client: httpx2.AsyncClient, cluster: Cl
     await assert_serves(client)
 
 
+async def test_frozen_it_keeps_nobody_from_leaving(
+    service: Server, client: httpx2.AsyncClient, cluster: Cluster
+) -> None:
+    await assert_serves(client)
+    with cluster.frozen():
+        asked = asyncio.create_task(client.get("/accounts"))
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        assert await asyncio.to_thread(service.stop) == 0
+        assert time.monotonic() - started < 8
+        assert (await asked).status_code == 503
+
+
 async def test_read_only_for_a_while(client: httpx2.AsyncClient, database: URL) -> None:
     account = await create_account(client)
     alter = f'ALTER DATABASE "{database.database}"'

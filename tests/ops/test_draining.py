@@ -150,3 +150,20 @@ async def test_a_second_signal_ends_the_wait_for_answers(
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGTERM)
         assert await wait_for_leaving(server, 5) == 0
+
+
+async def test_a_request_that_is_on_its_way_is_answered(database: URL, start_server: Start) -> None:
+    server = await asyncio.to_thread(start_server, server_environment(database))
+    fresh = await asyncio.open_connection("127.0.0.1", server.port)
+    kept = await asyncio.open_connection("127.0.0.1", server.port)
+    kept[1].write(get("/livez"))
+    assert b"connection: close" not in await kept[0].readuntil(b"}")
+    server.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.3)
+    for reader, writer in (fresh, kept):
+        writer.write(get("/livez"))
+        answer = await reader.read()  # to the end: the connection is closed
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        writer.close()
+    assert await wait_for_leaving(server, 5) == 0
