@@ -6,8 +6,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from limits import RateLimitItem, parse_many
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -118,6 +126,50 @@ def _check_url(value: SecretStr) -> SecretStr:
 DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
 
 
+def parse_rate_limit(text: str) -> RateLimitItem:
+    """The one limit of a text such as 100/minute. Errors: ValueError."""
+    try:
+        (limit,) = parse_many(text)
+    except ValueError:
+        limit = None
+    if limit is None or limit.amount < 1:
+        raise ValueError("must be a number of requests per time, such as 100/minute or 20/10second")
+    return limit
+
+
+def _check_rate_limit(text: str) -> str:
+    parse_rate_limit(text)
+    return text
+
+
+def _split(value: object) -> object:
+    """The members of a list that is written with commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+# As a browser writes one: no path, no default port, no capital letters.
+_ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)https?://[a-z0-9.\-_\[\]:]+")
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("is either * or a list of origins")
+    if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("must be origins as browsers send them, such as https://app.example.com")
+    return origins
+
+
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for network in networks:
+            ipaddress.ip_network(network)
+    except ValueError:
+        raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from None
+    return networks
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to this host."""
     try:
@@ -181,6 +233,33 @@ class Settings(BaseSettings):
         False
     )
     docs_enabled: Annotated[bool, Field(description="Serve /docs and /redoc")]
+
+    rate_limit: Annotated[
+        Annotated[str, AfterValidator(_check_rate_limit)] | None,
+        Field(description="Requests per client and worker, such as 100/minute; unset: no limit"),
+    ] = None
+    max_concurrent_requests: Annotated[
+        int,
+        Field(ge=1, description="Requests under way per worker; more get 503 at once"),
+    ] = 500
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_check_networks),
+        Field(description="Addresses or networks, with commas, whose X-Forwarded-* is believed"),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_check_origins),
+        Field(description="Origins, with commas, whose pages may call; or * for all"),
+    ] = ()
+    hsts_max_age: Annotated[
+        int,
+        Field(ge=0, description="Seconds of Strict-Transport-Security where it is https; 0: never"),
+    ] = 0
 
     email_deliverability: Annotated[
         bool, Field(description="Ask the DNS whether an email's domain takes mail")

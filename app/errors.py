@@ -302,6 +302,20 @@ class Overloaded(Problem):
         super().__init__(headers={"Retry-After": "1"})
 
 
+class RateLimited(Problem):
+    status = 429
+    code = "rate_limited"
+    title = "Rate limited"
+    detail = "Too many requests in a short time. Wait for the seconds of Retry-After."
+    explanation = (
+        "Each client has so many requests in a window of time: `RateLimit-Policy` tells how many "
+        "in how many seconds, `RateLimit` how many are left until when. Nothing was done."
+    )
+
+    def __init__(self, seconds: int, headers: Mapping[str, str]) -> None:
+        super().__init__(headers={"Retry-After": str(seconds), **headers})
+
+
 class InternalError(Problem):
     status = 500
     code = "internal"

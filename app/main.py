@@ -19,7 +19,7 @@ from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
 from app.http.docs import add_docs
-from app.http.middleware import RequestMiddleware
+from app.http.edge import add_edge
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
 from app.items import service as item_service
@@ -97,5 +97,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     if settings.docs_enabled:
         add_docs(app)
-    app.add_middleware(RequestMiddleware, max_body_size=settings.max_body_size)
+    add_edge(app, settings)
     return app

@@ -15,10 +15,13 @@ from app.http.problems import problem_response
 
 log = structlog.get_logger("satchel.request")
 
+NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 _OWN_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
-# Looks at a request before it is routed, and lets it pass or raises a Problem.
-Guard = Callable[[Scope], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+# Looks at a request before it is routed, and raises a Problem or lets it pass, perhaps with headers
+# for its answer.
+Guard = Callable[[Scope], Awaitable[Headers | None]]
 
 
 class RequestMiddleware:
@@ -35,7 +38,7 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers.get(b"x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
         method = scope["method"]
         if method == "HEAD":
@@ -44,7 +47,8 @@ class RequestMiddleware:
         limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
         try:
             for guard in self.guards:
-                await guard(scope)
+                if added := await guard(scope):
+                    sender.headers += added
             await self.app(scope, limited, sender)
         except Problem as problem:  # a guard's: those of the application have become answers
             await problem_response(problem, scope)(scope, receive, sender)
@@ -65,7 +69,8 @@ class RequestMiddleware:
         )
 
 
-def _request_id(own: bytes | None) -> str:
+def request_id_of(own: bytes | None) -> str:
+    """The client's own, where it is usable, or a new one."""
     if own is not None and _OWN_REQUEST_ID.fullmatch(own):
         return own.decode()
     return os.urandom(8).hex()
@@ -82,13 +87,13 @@ class _Sender:
     def __init__(self, send: Send, request_id: bytes, *, without_body: bool) -> None:
         self.send = send
         self.status = 0
-        self._own = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
+        self.headers = [(b"x-request-id", request_id), NO_SNIFF]
         self._without_body = without_body
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self._own]
+            message["headers"] = [*message["headers"], *self.headers]
         elif self._without_body:
             message["body"] = b""
         await self.send(message)

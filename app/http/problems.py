@@ -34,6 +34,7 @@ from app.errors import (
     Overloaded,
     PreconditionRequired,
     Problem,
+    RateLimited,
     StaleVersion,
     UnsupportedMediaType,
     problem_types,
@@ -59,7 +60,7 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has the current version already"}
 }
 # The problems that operations of a kind may answer with, besides their own.
-READING = (InvalidRequest, InternalError, DatabaseUnavailable, Overloaded)
+READING = (InvalidRequest, RateLimited, InternalError, DatabaseUnavailable, Overloaded)
 PUTTING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
 CREATING = (*PUTTING, MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused)
 WRITING = (*PUTTING, MalformedHeader, StaleVersion, PreconditionRequired)
@@ -153,7 +154,12 @@ _STYLE = (
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _PAGE_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
     "Cache-Control": "public, max-age=3600",
 }
 _TYPES = {slug(code): cls for code, cls in problem_types().items()}
