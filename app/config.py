@@ -242,6 +242,18 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, description="Requests under way per worker; more get 503 at once"),
     ] = 500
+    max_connections: Annotated[
+        int, Field(ge=1, description="Connections per worker; below its limit of open files")
+    ] = 900
+    head_timeout: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds for the head of a request to arrive")
+    ] = 10.0
+    body_timeout: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds for a body to arrive, or to be taken")
+    ] = 30.0
+    keep_alive_timeout: Annotated[
+        int, Field(ge=1, le=3600, description="Seconds of an idle connection; a proxy's plus some")
+    ] = 5
     trusted_proxies: Annotated[
         tuple[str, ...],
         NoDecode,

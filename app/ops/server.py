@@ -17,7 +17,7 @@ from app.config import ConfigurationError, Settings
 from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
-from app.http.protocol import IgnoreUpgradeProtocol
+from app.http.protocol import Limits, ServerConfig
 from app.ops.workers import follow_parent, run_workers
 
 # Seconds that requests under way have left once we are told to leave.
@@ -110,14 +110,15 @@ def _announce(settings: Settings, port: int) -> None:
 
 def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
     package = Path(__file__).parent.parent
-    config = uvicorn.Config(
+    config = ServerConfig(
         "app.main:create_app",
         factory=True,
         lifespan="on",
         workers=settings.workers,
         reload=reload,
         reload_dirs=[str(package), str(package.with_name("alembic"))] if reload else None,
-        http=IgnoreUpgradeProtocol,
+        limits=Limits(settings.head_timeout, settings.body_timeout, settings.max_connections),
+        timeout_keep_alive=settings.keep_alive_timeout,
         ws="none",
         log_config=None,
         access_log=False,
