@@ -15,9 +15,17 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from app.secret_files import SecretFileError, SecretFiles
 
 
 class ConfigurationError(Exception):
@@ -179,7 +187,10 @@ def is_loopback(host: str) -> bool:
 
 
 class Settings(BaseSettings):
-    """All settings, from the environment and a `.env` file; the environment wins."""
+    """All settings, from the environment and a `.env` file; the environment wins.
+
+    Of each secret X, X_FILE may name a file that holds it.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -286,6 +297,21 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["console", "json"], Field(description="console or json")]
     debug: Annotated[bool, Field(description="Log each SQL statement, without its values")]
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)
+            sources += [source, SecretFiles(settings_cls, source)]
+        return (*sources, file_secret_settings)
+
     @model_validator(mode="before")
     @classmethod
     def _fill_mode_defaults(cls, values: Any) -> Any:
@@ -332,6 +358,8 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except SecretFileError as error:
+        raise ConfigurationError(str(error)) from None
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f".env cannot be read: {error}") from None
     except ValidationError as error:

@@ -94,6 +94,7 @@ def _hand_down(settings: Settings, url: URL, *, reload: bool) -> None:
     """What the parent has settled, for the processes that uvicorn starts."""
     os.environ["CONFIG_MODE"] = settings.mode
     os.environ[settings.url_variable] = url.render_as_string(hide_password=False)
+    os.environ.pop(f"{settings.url_variable}_FILE", None)  # both would be refused
     # Migrations may be among the code that changes.
     os.environ["MIGRATE_ON_START"] = str(reload and settings.migrate_on_start)
     os.environ["HOST"] = settings.host
