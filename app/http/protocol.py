@@ -114,6 +114,11 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._keep_alive()
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._close()
+
     def data_received(self, data: bytes) -> None:
         try:
             while data:

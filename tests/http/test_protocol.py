@@ -259,16 +259,18 @@ class TestSizeOfHeads:
         assert b"/first" in transport.written
 
 
-async def test_what_a_closed_connection_does_not_take_is_given_up() -> None:
-    for unread in (0, 1):
-        protocol, transport = serving(answer_path, body=0.01)
-        transport.unread = unread
-        protocol.data_received(head("GET", "/"))
-        await asyncio.sleep(0.01)
+@pytest.mark.parametrize("unread", [0, 1])
+@pytest.mark.parametrize("last", [True, False])
+async def test_what_a_closed_connection_does_not_take_is_given_up(unread: int, last: bool) -> None:
+    protocol, transport = serving(answer_path, body=0.05)
+    transport.unread = unread
+    protocol.data_received(head("GET", "/", [("Connection", "close")] if last else []))
+    await asyncio.sleep(0.01)
+    if not last:
         protocol.timeout_keep_alive_handler()
-        assert (transport.closed, transport.aborted) == (True, False)
-        await asyncio.sleep(0.05)
-        assert transport.aborted == bool(unread)
+    assert (transport.closed, transport.aborted) == (True, False)
+    await asyncio.sleep(0.1)
+    assert transport.aborted == bool(unread)
 
 
 def test_the_http_client_of_java_posts_with_its_defaults(running: Running) -> None:
