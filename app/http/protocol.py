@@ -124,7 +124,7 @@ class EdgeProtocol(HttpToolsProtocol):
             while data:
                 data = self._parse(data)
         except (httptools.HttpParserError, Problem) as error:
-            self._refuse(_problem_of(error))
+            self._refuse(_problem_of(error, data))
             return
         if self._arriving and self._late is None:
             seconds = self.limits.head if self._arriving == _HEAD else self.limits.body
@@ -240,8 +240,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self.transport.write(b"".join([*lines, b"\r\n", bytes(response.body)]))
 
 
-def _problem_of(error: Exception) -> Problem:
-    if isinstance(error, httptools.HttpParserInvalidMethodError):
+def _problem_of(error: Exception, piece: bytes) -> Problem:
+    # What does not begin with a word is another protocol, such as TLS.
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and piece[:1].isalpha():
         return UnknownMethod()
     # The parser wraps what is raised by those it calls.
     cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error

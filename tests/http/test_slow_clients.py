@@ -312,6 +312,7 @@ class TestWhatIsNoRequest:
             (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed_request"),
             (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
              "malformed_request"),
+            (b"\x16\x03\x01\x02\x00\x01\x00", 400, "malformed_request"),
             (b"GET / HTTP/9.9\r\n\r\n", 400, "malformed_request"),
         ],
     )  # fmt: skip
