@@ -221,7 +221,7 @@ class TestBody:
             assert await client.answer() == b"body"
             await client.send(head("POST", "/early", [("Content-Length", "10")]))
             assert await client.answer() == b""
-            await client.send(b"x" * 10)
+            await client.send(b"x" * 10, every=0.05)
             assert await client.rest() == b""  # idle, it ends
             await assert_nothing_left(here)
 
