@@ -5,6 +5,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse_many
 from pydantic import (
@@ -25,6 +26,7 @@ from pydantic_settings import (
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.public_keys import ALGORITHMS, read_key_file
 from app.secret_files import SecretFileError, SecretFiles
 
 
@@ -47,6 +49,7 @@ _DEPLOYED: dict[str, Any] = {
     "docs_enabled": False,
     "migrate_on_start": False,
     "email_deliverability": True,
+    "auth_mode": "on",
 }
 MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
     Mode.development: {
@@ -56,6 +59,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "docs_enabled": True,
         "migrate_on_start": True,
         "email_deliverability": False,
+        "auth_mode": "off",
     },
     Mode.testing: {
         "log_format": "json",
@@ -64,6 +68,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "docs_enabled": True,
         "migrate_on_start": True,
         "email_deliverability": False,
+        "auth_mode": "off",
     },
     Mode.staging: {**_DEPLOYED, "docs_enabled": True},
     Mode.production: _DEPLOYED,
@@ -178,12 +183,32 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
+def _check_algorithms(value: str) -> str:
+    names = value.split(",")
+    if not set(names) <= ALGORITHMS:
+        raise ValueError(f"must be some of {','.join(sorted(ALGORITHMS))}, separated by commas")
+    return value
+
+
+def _check_jwks_url(value: str) -> str:
+    url = urlsplit(value)
+    plain = url.scheme == "http" and is_loopback(url.hostname or "")
+    if not url.hostname or not (url.scheme == "https" or plain):
+        raise ValueError("must be an https:// URL: who can alter the keys can sign tokens")
+    if url.username is not None or url.fragment:
+        raise ValueError("must hold no user, password or fragment")
+    return value
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+JWKSURL = Annotated[str, AfterValidator(_check_jwks_url)]
 
 
 class Settings(BaseSettings):
@@ -284,6 +309,27 @@ class Settings(BaseSettings):
         Field(ge=0, description="Seconds of Strict-Transport-Security where it is https; 0: never"),
     ] = 0
 
+    auth_mode: Annotated[
+        Literal["off", "on"], Field(description="Whether requests need credentials: off or on")
+    ]
+    jwt_issuer: Annotated[
+        str | None, Field(description="Issuer (iss) whose JWTs are taken; unset: API keys alone")
+    ] = None
+    jwt_audience: Annotated[
+        str | None, Field(description="Audience (aud) that JWTs must be meant for")
+    ] = None
+    jwt_jwks_url: Annotated[
+        JWKSURL | None, Field(description="Where the issuer publishes its keys, as a JWK Set")
+    ] = None
+    jwt_key_file: Annotated[
+        Path | None, Field(description="The issuer's public keys, as PEM or JWK Set, instead")
+    ] = None
+    jwt_algorithms: Annotated[
+        str,
+        AfterValidator(_check_algorithms),
+        Field(description="Algorithms that JWTs may be signed with, separated by commas"),
+    ] = "RS256"
+
     email_deliverability: Annotated[
         bool, Field(description="Ask the DNS whether an email's domain takes mail")
     ]
@@ -296,6 +342,17 @@ class Settings(BaseSettings):
     ]
     log_format: Annotated[Literal["console", "json"], Field(description="console or json")]
     debug: Annotated[bool, Field(description="Log each SQL statement, without its values")]
+
+    otel_exporter_otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^/]", description="Collector of traces (OTLP); unset: no traces"
+        ),
+    ] = None
+    otel_exporter_otlp_protocol: Annotated[
+        Literal["http/protobuf"], Field(description="How to speak to the collector: http/protobuf")
+    ] = "http/protobuf"
+    otel_sdk_disabled: Annotated[bool, Field(description="No traces, whatever else is set")] = False
 
     @classmethod
     def settings_customise_sources(
@@ -333,6 +390,30 @@ class Settings(BaseSettings):
             raise ValueError(f"{self.url_variable} (or DATABASE_URL) must name the database")
         return self
 
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if self.auth_mode == "off" and self.mode in (Mode.staging, Mode.production):
+            raise ValueError(
+                f"AUTH_MODE is off, which {self.mode} does not allow: remove it, or say on"
+            )
+        named = {
+            name.upper(): getattr(self, name) is not None
+            for name in ("jwt_issuer", "jwt_audience", "jwt_jwks_url", "jwt_key_file")
+        }
+        if not any(named.values()):
+            return self
+        if self.auth_mode == "off":
+            first = next(name for name, is_set in named.items() if is_set)
+            raise ValueError(f"{first} is set, but AUTH_MODE is off: say AUTH_MODE=on")
+        if named["JWT_JWKS_URL"] == named["JWT_KEY_FILE"]:
+            raise ValueError("JWTs need JWT_JWKS_URL or JWT_KEY_FILE: say one of them")
+        for name in ("JWT_ISSUER", "JWT_AUDIENCE"):
+            if not named[name]:
+                raise ValueError(f"JWTs need {name} too")
+        if self.jwt_key_file is not None:
+            read_key_file(self.jwt_key_file, self.jwt_algorithms.split(","))
+        return self
+
     @property
     def mode(self) -> Mode:
         return self.config_mode or Mode.development
@@ -349,6 +430,13 @@ class Settings(BaseSettings):
         if secret is None and self.mode in (Mode.staging, Mode.production):
             secret = self.database_url
         return None if secret is None else parse_database_url(secret.get_secret_value())
+
+    @property
+    def traces_endpoint(self) -> str | None:
+        """Where traces go; None: nowhere."""
+        if self.otel_sdk_disabled or self.otel_exporter_otlp_endpoint is None:
+            return None
+        return f"{self.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
-from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 
 from app import __version__
@@ -18,18 +17,27 @@ from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
+from app.http.credentials import Credentials, TokenVerifier
 from app.http.docs import add_docs
 from app.http.edge import add_edge
+from app.http.middleware import Guard
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
+from app.http.trace_ids import own_trace_id, sent_trace_id
 from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
+from app.keys.lookup import KeyLookup
+from app.keys.uses import writing_uses
 from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
+from app.ops.meter import Meter
+from app.ops.metrics import router as metrics
+from app.ops.metrics import sampling
 from app.ops.server import database_url, migrate_database
 from app.ops.sweeper import sweeping
+from app.ops.tracing import Tracing, make_tracing, telemetry_of
 
 root = APIRouter(include_in_schema=False)
 
@@ -58,44 +66,83 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_engine(url, settings, autocommit=True)
         if settings.debug:
             log_statements(engine)
+        tracing: Tracing | None = app.state.tracing
+        if tracing is not None:
+            tracing.start(engine)
         statements = app.state.statements = Statements(engine)
-        app.state.account_reader = Reader(statements, account_service.BY_ID)
-        app.state.item_reader = Reader(statements, item_service.BY_ID)
+        on_batch = app.state.meter.batch_size.observe
+        app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
+        app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
         app.state.older_revisions = older_revisions()
-        # FastAPI would make these at the first request, which would wait for them.
-        for _ in iter_route_contexts(app.routes):
-            pass
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
         # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements):
+            async with (
+                sweeping(statements),
+                sampling(app.state.meter, statements),
+                writing_uses(app.state.key_lookup, statements),
+            ):
                 yield
         finally:
-            await engine.dispose()
+            await statements.close()
+            if tracing is not None:
+                await tracing.stop()
+
+
+def _make_verifier(settings: Settings) -> TokenVerifier | None:
+    """What takes JWTs, where they are set up. Its libraries are imported there alone."""
+    if settings.jwt_issuer is None:
+        return None
+    from app.tokens.verifier import make_verifier
+
+    return make_verifier(settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A new application; without settings, with those of the environment."""
     settings = settings or load_settings()
     configure_logs(settings)
+    tracing = make_tracing(settings)
     app = DocumentedAPI(
         title="Satchel",
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-        generate_unique_id_function=lambda route: route.name,
+        telemetry=telemetry_of(tracing),
     )
     app.state.settings = settings
+    app.state.meter = Meter()
+    app.state.tracing = tracing
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
     )
     add_problems(app)
-    for router in (root, accounts, items, owned_items, favorites, reservations, wishes, health):
-        app.include_router(router)
+    for router in (
+        root,
+        accounts,
+        items,
+        owned_items,
+        favorites,
+        reservations,
+        wishes,
+        health,
+        metrics,
+    ):
+        # Included, a router looks for the route twice for each request.
+        app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
-    add_edge(app, settings)
+    app.state.key_lookup = KeyLookup()
+    guards: list[Guard] = []
+    if settings.auth_mode == "on":
+        guards.append(Credentials(app.state, settings.mode, _make_verifier(settings)))
+    add_edge(
+        app,
+        settings,
+        credentials=guards,
+        meter=app.state.meter,
+        find_trace_id=own_trace_id if tracing else sent_trace_id,
+    )
     return app

@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from app.accounts import service as account_service
 from app.config import Mode, Settings, parse_database_url
@@ -39,6 +39,7 @@ from app.database.embedded import embedded_postgres
 from app.database.migrations import migrate
 from app.database.reader import Reader
 from app.database.statements import Statements, Turn
+from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
 
@@ -180,7 +181,10 @@ class OneConnection(Statements):
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        assert isinstance(connection.engine.pool, QueuePool)
+        self._pool = connection.engine.pool
         self._turn = Turn(1)
+        self._idle = []
         self._transactions = async_sessionmaker(
             connection, join_transaction_mode="create_savepoint"
         )
@@ -188,6 +192,7 @@ class OneConnection(Statements):
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
+        count_statement()
         async with self._connection.begin_nested():
             return await self._connection.execute(statement, parameters)
 

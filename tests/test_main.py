@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("logs_restored")
 # Imports app.main and tells all that this did beyond reading code.
 OBSERVED_IMPORT = """
 import json, logging, os, sys, threading
+import wsgiref.handlers  # copies the whole environment, whoever imports it
 done = []
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 

@@ -1,6 +1,7 @@
 """The edge: what stands between clients and routes, put together as the settings say."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import Scope
@@ -13,8 +14,11 @@ from app.http.middleware import Guard, Headers, RequestMiddleware
 from app.http.proxies import TrustedProxies
 
 
-def add_edge(app: FastAPI, settings: Settings, credentials: Sequence[Guard] = ()) -> None:
-    """Add what the settings ask for; `credentials` are the guards that find the principal.
+def add_edge(
+    app: FastAPI, settings: Settings, *, credentials: Sequence[Guard] = (), **told: Any
+) -> None:
+    """Add what the settings ask for; `credentials` are the guards that find the principal, and
+    `told` is for what the RequestMiddleware tells of requests.
 
     `app.state.load` has the counts. What is added last stands outermost.
     """
@@ -25,7 +29,7 @@ def add_edge(app: FastAPI, settings: Settings, credentials: Sequence[Guard] = ()
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(
-        RequestMiddleware, max_body_size=settings.max_body_size, guards=tuple(guards)
+        RequestMiddleware, max_body_size=settings.max_body_size, guards=tuple(guards), **told
     )
     app.add_middleware(CountInFlight, load=load)
     if settings.cors_origins:

@@ -94,6 +94,12 @@ HEADERS: Final[dict[str, Declared]] = {
         "schema": {"type": "string"},
         "example": '"default";r=42;t=17',
     },
+    "WWW-Authenticate": {
+        "description": "What is wrong with the credentials, as RFC 6750 says it",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": 'Bearer error="insufficient_scope", scope="write"',
+    },
     "Accept-Patch": {
         "description": "The media types that PATCH takes",
         "required": True,
@@ -107,6 +113,8 @@ _RATE: Final = ["RateLimit-Policy", "RateLimit"]
 _OF_ALL: Final = {
     **dict.fromkeys(("200", "201", "204"), _RATE),
     "429": [*_RATE, "Retry-After"],
+    "401": ["WWW-Authenticate"],
+    "403": ["WWW-Authenticate"],
     "503": ["Retry-After"],
 }
 _OF_LISTS: Final = {"200": ["Link"]}

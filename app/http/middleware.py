@@ -3,15 +3,17 @@
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final, Protocol
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.database.tally import begin_tally
 from app.errors import BodyTooLarge, InternalError, Problem
 from app.http.problems import problem_response
+from app.http.trace_ids import FindTraceId, sent_trace_id
 
 log = structlog.get_logger("satchel.request")
 
@@ -24,13 +26,32 @@ Headers = Sequence[tuple[bytes, bytes]]
 Guard = Callable[[Scope], Awaitable[Headers | None]]
 
 
+class Meter(Protocol):
+    """Counts requests."""
+
+    in_flight: int
+
+    def observe(
+        self, method: str, route: str | None, status: int, seconds: float, problem: str | None
+    ) -> None: ...
+
+
 class RequestMiddleware:
     """Pure ASGI, and one instead of a stack: each layer costs every request."""
 
-    def __init__(self, app: ASGIApp, max_body_size: int, guards: Sequence[Guard] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body_size: int,
+        guards: Sequence[Guard] = (),
+        meter: Meter | None = None,
+        find_trace_id: FindTraceId = sent_trace_id,
+    ) -> None:
         self.app = app
         self.max_body_size = max_body_size
         self.guards = guards
+        self.meter = meter or _NoMeter()
+        self.find_trace_id = find_trace_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,12 +60,15 @@ class RequestMiddleware:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers.get(b"x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        tally = begin_tally()
         method = scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
         limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
+        self.meter.in_flight += 1
         try:
             for guard in self.guards:
                 if added := await guard(scope):
@@ -53,20 +77,48 @@ class RequestMiddleware:
         except Problem as problem:  # a guard's: those of the application have become answers
             await problem_response(problem, scope)(scope, receive, sender)
         except ClientDisconnect:
-            log.info("client went away", method=method, path=scope["path"])
+            log.info("client went away", method=method, route=_route(scope), request_id=request_id)
         except Exception:
-            log.exception("request failed", method=method, route=_route(scope))
+            log.exception(
+                "request failed", method=method, route=_route(scope), request_id=request_id
+            )
             if sender.status:
                 raise  # the answer is under way: the server breaks the connection
             await problem_response(InternalError(), scope)(scope, receive, sender)
-        log.info(
-            "request",
-            method=method,
-            route=_route(scope),
-            status=sender.status,
-            ms=round((time.perf_counter() - started) * 1000, 2),
-            request_id=request_id,
-        )
+        finally:
+            seconds = time.perf_counter() - started
+            self.meter.in_flight -= 1
+            route = _route(scope)
+            self.meter.observe(method, route, sender.status, seconds, state.get("problem"))
+            _log_request(
+                state,
+                method=method,
+                route=route,
+                status=sender.status,
+                ms=round(seconds * 1000, 2),
+                statements=tally.statements,
+                request_id=request_id,
+                trace_id=self.find_trace_id(headers),
+            )
+
+
+class _NoMeter:
+    in_flight = 0
+
+    def observe(self, *_: object) -> None:
+        """Where nobody counts."""
+
+
+def _log_request(
+    state: Mapping[str, Any], *, trace_id: str | None, **told: str | float | None
+) -> None:
+    """The one line of a request: names and figures, never what a client sent."""
+    for name in ("problem", "principal"):
+        if name in state:
+            told[name] = state[name]
+    if trace_id is not None:
+        told["trace_id"] = trace_id
+    log.info("request", **told)
 
 
 def request_id_of(own: bytes | None) -> str:

@@ -23,6 +23,7 @@ from app.errors import (
     DatabaseUnavailable,
     EmailTaken,
     Fault,
+    Forbidden,
     IdempotencyInFlight,
     IdempotencyKeyReused,
     InternalError,
@@ -36,6 +37,7 @@ from app.errors import (
     Problem,
     RateLimited,
     StaleVersion,
+    Unauthenticated,
     UnsupportedMediaType,
     problem_types,
 )
@@ -60,7 +62,15 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has the current version already"}
 }
 # The problems that operations of a kind may answer with, besides their own.
-READING = (InvalidRequest, RateLimited, InternalError, DatabaseUnavailable, Overloaded)
+READING = (
+    Unauthenticated,
+    Forbidden,
+    RateLimited,
+    InvalidRequest,
+    InternalError,
+    DatabaseUnavailable,
+    Overloaded,
+)
 PUTTING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
 CREATING = (*PUTTING, MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused)
 WRITING = (*PUTTING, MalformedHeader, StaleVersion, PreconditionRequired)
@@ -73,6 +83,7 @@ def slug(code: str) -> str:
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
     """The answer to a request. Its query is left out of `instance`: it may hold personal data."""
+    scope["state"]["problem"] = problem.code  # for the log and the metrics
     body: ProblemRead = {
         "type": f"/problems/{slug(problem.code)}",
         "title": problem.title,

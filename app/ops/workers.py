@@ -10,6 +10,9 @@ from multiprocessing import resource_tracker
 
 import structlog
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
+
+from app.ops.meter import WORKER, drop_files
 
 # Seconds for workers to leave: longer than the requests under way have.
 PATIENCE = 20.0
@@ -26,7 +29,7 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     application within seconds, as happens on a busy machine, and listens to no signal meanwhile.
     Errors: SystemExit, with the status of a worker that ended by itself: its successors would too.
     """
-    processes = [_start(config, listener) for _ in range(config.workers)]
+    processes = [_start(config, listener, index) for index in range(config.workers)]
     try:
         while True:
             multiprocessing.connection.wait([process.sentinel for process in processes])
@@ -36,7 +39,8 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
                 log.warning("worker ended", pid=process.pid, status=process.exitcode)
                 if process.exitcode >= 0:
                     sys.exit(process.exitcode)
-                processes[index] = _start(config, listener)
+                mark_process_dead(index)  # what it was doing when it died, it does no more
+                processes[index] = _start(config, listener, index)
     finally:
         for process in processes:
             process.terminate()
@@ -46,8 +50,11 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
             process.kill()  # one that still has not left
 
 
-def _start(config: uvicorn.Config, listener: socket.socket) -> multiprocessing.context.SpawnProcess:
-    process = _spawn.Process(target=uvicorn.Server(config).run, args=([listener],), daemon=True)
+def _start(
+    config: uvicorn.Config, listener: socket.socket, index: int
+) -> multiprocessing.context.SpawnProcess:
+    run = uvicorn.Server(config).run
+    process = _spawn.Process(target=run, args=([listener],), name=f"{WORKER}{index}", daemon=True)
     # Ctrl-C in a terminal reaches all processes, but workers leave when the parent tells them to.
     resource_tracker.ensure_running()  # or its start, as a part of the first worker's, would unmask
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -60,4 +67,5 @@ async def follow_parent() -> None:
     """Leave when the parent is no more: killed, it could not tell its workers to."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
+        drop_files()
         signal.raise_signal(signal.SIGTERM)

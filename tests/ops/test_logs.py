@@ -48,6 +48,17 @@ class TestForms:
             "text": "ü\ud800",
         }
 
+    def test_json_is_plain_whatever_it_tells(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_format="json"))
+        log = structlog.get_logger("satchel.test")
+        log.warning("plain", error=LookupError("a"), number=1.5)
+        log.warning("ü", error=LookupError("a"))
+        written = capsys.readouterr().err
+        assert written.isascii()
+        plain, other = map(json.loads, written.splitlines())
+        assert (plain["error"], plain["number"]) == (other["error"], 1.5)
+        assert other["event"] == "ü"
+
     def test_console_is_for_people(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_format="console"))
         structlog.get_logger("satchel.test").warning("it happened", number=1)
@@ -151,6 +162,7 @@ class TestRequests:
             "method": "GET",
             "route": "/accounts",
             "status": 200,
+            "statements": 1,
             "request_id": "mine",
         }
 
