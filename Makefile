@@ -68,6 +68,7 @@ lock: $(VENV)/made ## Make the hash-locked requirements anew
 	@$(COMPILE) -c requirements-dev.lock -o requirements.lock
 	@$(COMPILE) --extra embedded --group build -c requirements.lock -o requirements-embedded.lock
 	@$(COMPILE) --extra embedded --group bench -c requirements-embedded.lock -o requirements-bench.lock
+	@$(UV_COMPILE) --group audit -o requirements-audit.lock
 	@$(UV_COMPILE) tests/clients/requirements-sdk.in -o tests/clients/requirements-sdk.lock
 
 migrate: $(VENV)/run ## Bring the database to the newest revision
@@ -97,3 +98,20 @@ bench-quick: $(VENV)/bench ## The marks alone, in three minutes
 
 vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for another version)
 	@scripts/vendor_docs.sh
+
+.PHONY: audit sbom
+$(VENV)/audit/made: $(VENV)/made requirements-audit.lock
+	@echo "Installing the tools that look at the locks ..." >&2
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
+	@touch $@
+
+audit: $(VENV)/audit/made ## Look for known vulnerabilities of all that is locked
+	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock \
+		|| { echo "Vulnerable packages, or none was looked at: the advisories come from pypi.org, which must be reachable itself (a mirror of its packages has none)" >&2; exit 1; }
+
+SBOM ?= dist/sbom.cdx.json
+sbom: $(VENV)/audit/made ## Write what a production image holds as CycloneDX (SBOM=file)
+	@mkdir -p $(dir $(SBOM))
+	@$(VENV)/audit/bin/python -W ignore -m cyclonedx_py requirements --output-reproducible --short-PURLs \
+		--pyproject pyproject.toml -o $(SBOM) requirements.lock

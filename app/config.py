@@ -7,12 +7,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from limits import RateLimitItem, parse_many
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.public_keys import ALGORITHMS, read_key_file
+from app.secret_files import SecretFileError, SecretFiles
 
 
 class ConfigurationError(Exception):
@@ -127,6 +142,50 @@ def _check_url(value: SecretStr) -> SecretStr:
 DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
 
 
+def parse_rate_limit(text: str) -> RateLimitItem:
+    """The one limit of a text such as 100/minute. Errors: ValueError."""
+    try:
+        (limit,) = parse_many(text)
+    except ValueError:
+        limit = None
+    if limit is None or limit.amount < 1:
+        raise ValueError("must be a number of requests per time, such as 100/minute or 20/10second")
+    return limit
+
+
+def _check_rate_limit(text: str) -> str:
+    parse_rate_limit(text)
+    return text
+
+
+def _split(value: object) -> object:
+    """The members of a list that is written with commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+# As a browser writes one: no path, no default port, no capital letters.
+_ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)https?://[a-z0-9.\-_\[\]:]+")
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("is either * or a list of origins")
+    if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("must be origins as browsers send them, such as https://app.example.com")
+    return origins
+
+
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for network in networks:
+            ipaddress.ip_network(network)
+    except ValueError:
+        raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from None
+    return networks
+
+
 def _check_algorithms(value: str) -> str:
     names = value.split(",")
     if not set(names) <= ALGORITHMS:
@@ -156,7 +215,10 @@ JWKSURL = Annotated[str, AfterValidator(_check_jwks_url)]
 
 
 class Settings(BaseSettings):
-    """All settings, from the environment and a `.env` file; the environment wins."""
+    """All settings, from the environment and a `.env` file; the environment wins.
+
+    Of each secret X, X_FILE may name a file that holds it.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -235,6 +297,45 @@ class Settings(BaseSettings):
     ] = 10
     docs_enabled: Annotated[bool, Field(description="Serve /docs and /redoc")]
 
+    rate_limit: Annotated[
+        Annotated[str, AfterValidator(_check_rate_limit)] | None,
+        Field(description="Requests per client and worker, such as 100/minute; unset: no limit"),
+    ] = None
+    max_concurrent_requests: Annotated[
+        int,
+        Field(ge=1, description="Requests under way per worker; more get 503 at once"),
+    ] = 500
+    max_connections: Annotated[
+        int, Field(ge=1, description="Connections per worker; below its limit of open files")
+    ] = 900
+    head_timeout: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds for the head of a request to arrive")
+    ] = 10.0
+    body_timeout: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds for a body to arrive, or to be taken")
+    ] = 30.0
+    keep_alive_timeout: Annotated[
+        int, Field(ge=1, le=3600, description="Seconds of an idle connection; a proxy's plus some")
+    ] = 5
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_check_networks),
+        Field(description="Addresses or networks, with commas, whose X-Forwarded-* is believed"),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_check_origins),
+        Field(description="Origins, with commas, whose pages may call; or * for all"),
+    ] = ()
+    hsts_max_age: Annotated[
+        int,
+        Field(ge=0, description="Seconds of Strict-Transport-Security where it is https; 0: never"),
+    ] = 0
+
     auth_mode: Annotated[
         Literal["off", "on"], Field(description="Whether requests need credentials: off or on")
     ]
@@ -279,6 +380,21 @@ class Settings(BaseSettings):
         Literal["http/protobuf"], Field(description="How to speak to the collector: http/protobuf")
     ] = "http/protobuf"
     otel_sdk_disabled: Annotated[bool, Field(description="No traces, whatever else is set")] = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)
+            sources += [source, SecretFiles(settings_cls, source)]
+        return (*sources, file_secret_settings)
 
     @model_validator(mode="before")
     @classmethod
@@ -357,6 +473,8 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except SecretFileError as error:
+        raise ConfigurationError(str(error)) from None
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f".env cannot be read: {error}") from None
     except ValidationError as error:

@@ -75,6 +75,51 @@ class MalformedHeader(Problem):
     explanation = "The `errors` list names the header. Send it in the documented form."
 
 
+class MalformedRequest(Problem):
+    status = 400
+    code = "malformed_request"
+    title = "Malformed request"
+    detail = "This is no HTTP request."
+    explanation = (
+        "The bytes that came are no request by the rules of HTTP/1.1. The connection is closed."
+    )
+
+
+class RequestTimeout(Problem):
+    status = 408
+    code = "request_timeout"
+    title = "Request timeout"
+    detail = "The request did not come to its end in time."
+    explanation = (
+        "Its head and its body have some seconds each to arrive. The connection is closed; nothing "
+        "was done."
+    )
+
+
+class TargetTooLong(Problem):
+    status = 414
+    code = "target_too_long"
+    title = "Target too long"
+    detail = "The address of this request is longer than this server takes."
+    explanation = "Path, query and headers may have 64 KiB together. The connection is closed."
+
+
+class HeadTooLarge(Problem):
+    status = 431
+    code = "head_too_large"
+    title = "Head too large"
+    detail = "The headers of this request are larger than this server takes."
+    explanation = "Path, query and headers may have 64 KiB together. The connection is closed."
+
+
+class UnknownMethod(Problem):
+    status = 501
+    code = "unknown_method"
+    title = "Unknown method"
+    detail = "This server does not know the method of this request."
+    explanation = "Methods are written in capital letters. The connection is closed."
+
+
 class Unauthenticated(Problem):
     """`given`: with credentials that are no good, rather than with none."""
 
@@ -335,6 +380,20 @@ class Overloaded(Problem):
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
+
+
+class RateLimited(Problem):
+    status = 429
+    code = "rate_limited"
+    title = "Rate limited"
+    detail = "Too many requests in a short time. Wait for the seconds of Retry-After."
+    explanation = (
+        "Each client has so many requests in a window of time: `RateLimit-Policy` tells how many "
+        "in how many seconds, `RateLimit` how many are left until when. Nothing was done."
+    )
+
+    def __init__(self, seconds: int, headers: Mapping[str, str]) -> None:
+        super().__init__(headers={"Retry-After": str(seconds), **headers})
 
 
 class IdentityProviderUnavailable(Overloaded):

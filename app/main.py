@@ -20,7 +20,8 @@ from app.database.statements import Statements
 from app.database.watch import watching
 from app.http.credentials import Credentials, TokenVerifier
 from app.http.docs import add_docs
-from app.http.middleware import Guard, RequestMiddleware
+from app.http.edge import add_edge
+from app.http.middleware import Guard
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
 from app.http.trace_ids import own_trace_id, sent_trace_id
@@ -140,10 +141,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     guards: list[Guard] = []
     if settings.auth_mode == "on":
         guards.append(Credentials(app.state, settings.mode, _make_verifier(settings)))
-    app.add_middleware(
-        RequestMiddleware,
-        max_body_size=settings.max_body_size,
-        guards=guards,
+    add_edge(
+        app,
+        settings,
+        credentials=guards,
         meter=app.state.meter,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )

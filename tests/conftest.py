@@ -48,6 +48,7 @@ from app.main import create_app
 TEST_SERVER = os.environ.get("TEST_DATABASE_URL")
 for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
+    os.environ.pop(f"{_name.upper()}_FILE", None)
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

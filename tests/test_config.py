@@ -18,6 +18,7 @@ from app.config import (
     is_loopback,
     load_settings,
     parse_database_url,
+    parse_rate_limit,
 )
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
@@ -280,6 +281,47 @@ class TestValues:
             setattr(load_settings(), field, 1)
 
 
+class TestEdge:
+    def test_is_open_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch)
+        assert (settings.rate_limit, settings.cors_origins, settings.trusted_proxies) == (
+            None, (), (),
+        )  # fmt: skip
+
+    def test_lists_are_written_with_commas(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(
+            monkeypatch,
+            RATE_LIMIT="20 per 10 second",
+            CORS_ORIGINS="https://a.example.com, http://localhost:3000,",
+            TRUSTED_PROXIES="10.0.0.0/8,::1, 192.0.2.1",
+        )
+        assert settings.cors_origins == ("https://a.example.com", "http://localhost:3000")
+        assert settings.trusted_proxies == ("10.0.0.0/8", "::1", "192.0.2.1")
+        assert settings.rate_limit is not None
+        limit = parse_rate_limit(settings.rate_limit)
+        assert (limit.amount, limit.get_expiry()) == (20, 10)
+        assert load(monkeypatch, CORS_ORIGINS="*").cors_origins == ("*",)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("RATE_LIMIT", value) for value in
+              ("100", "100/fortnight", "0/minute", "1/minute;2/hour", "-1/minute")),
+            *(("CORS_ORIGINS", value) for value in
+              ("*,https://a.example.com", "https://a.example.com/", "a.example.com", "null",
+               "https://A.example.com", "https://*.example.com", "https://a.example.com:443",
+               "http://a.example.com:80", "ftp://a.example.com")),
+            *(("TRUSTED_PROXIES", value) for value in ("*", "proxy", "10.0.0.1/8", "10.0.0.256")),
+        ],
+    )  # fmt: skip
+    def test_a_wrong_one_is_refused_without_showing_it(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        message = refusal(monkeypatch, **{name: value})
+        assert message.startswith((f"{name}: must be ", f"{name}: is either * or "))
+        assert "\n" not in message
+
+
 class TestDatabaseURL:
     @pytest.mark.parametrize(
         "scheme",
@@ -417,7 +459,7 @@ def shown(value: Any) -> str:
     """A default as the example writes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else str(value)
+    return "" if value in (None, ()) else str(value)
 
 
 def by_mode(name: str) -> str:

@@ -85,6 +85,7 @@ def _page(
         "Cache-Control": "no-cache",
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
+        "X-Frame-Options": "DENY",
     }
 
     async def get_page(_: Request) -> Response:

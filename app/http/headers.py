@@ -83,6 +83,17 @@ HEADERS: Final[dict[str, Declared]] = {
         "schema": {"type": "integer", "minimum": 0},
         "example": 2,
     },
+    "RateLimit-Policy": {
+        "description": "Where there is a rate limit: how many requests (q) in how many seconds (w)",
+        "schema": {"type": "string"},
+        "example": '"default";q=100;w=60',
+    },
+    "RateLimit": {
+        "description": "Where there is a rate limit: how many requests are left (r) for how many "
+        "seconds (t)",
+        "schema": {"type": "string"},
+        "example": '"default";r=42;t=17',
+    },
     "WWW-Authenticate": {
         "description": "What is wrong with the credentials, as RFC 6750 says it",
         "required": True,
@@ -98,7 +109,10 @@ HEADERS: Final[dict[str, Declared]] = {
 }
 
 # The headers of answers, by status: of all operations, and of those that depend on something.
+_RATE: Final = ["RateLimit-Policy", "RateLimit"]
 _OF_ALL: Final = {
+    **dict.fromkeys(("200", "201", "204"), _RATE),
+    "429": [*_RATE, "Retry-After"],
     "401": ["WWW-Authenticate"],
     "403": ["WWW-Authenticate"],
     "503": ["Retry-After"],

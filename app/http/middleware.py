@@ -18,10 +18,13 @@ from app.http.trace_ids import FindTraceId, sent_trace_id
 
 log = structlog.get_logger("satchel.request")
 
+NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 _OWN_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
-# Looks at a request before it is routed, and lets it pass or raises a Problem.
-Guard = Callable[[Scope], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+# Looks at a request before it is routed, and raises a Problem or lets it pass, perhaps with headers
+# for its answer.
+Guard = Callable[[Scope], Awaitable[Headers | None]]
 
 
 class Meter(Protocol):
@@ -57,7 +60,7 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers.get(b"x-request-id"))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         tally = begin_tally()
@@ -68,24 +71,7 @@ class RequestMiddleware:
         limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
         self.meter.in_flight += 1
         try:
-            for guard in self.guards:
-                await guard(scope)
-            await self.app(scope, limited, sender)
-        except Problem as problem:  # a guard's: those of the application have become answers
-            await problem_response(problem, scope)(scope, receive, sender)
-        except ClientDisconnect:
-            log.info("client went away", method=method, route=_route(scope), request_id=request_id)
-        except CancelledError:  # the server leaves, and how far this came is unknown
-            if sender.status:
-                raise
-            await problem_response(DatabaseUnavailable(), scope)(scope, receive, sender)
-        except Exception:
-            log.exception(
-                "request failed", method=method, route=_route(scope), request_id=request_id
-            )
-            if sender.status:
-                raise  # the answer is under way: the server breaks the connection
-            await problem_response(InternalError(), scope)(scope, receive, sender)
+            await self._answer(scope, limited, sender)
         finally:
             seconds = time.perf_counter() - started
             self.meter.in_flight -= 1
@@ -101,6 +87,26 @@ class RequestMiddleware:
                 request_id=request_id,
                 trace_id=self.find_trace_id(headers),
             )
+
+    async def _answer(self, scope: Scope, receive: "_Receiver", sender: "_Sender") -> None:
+        try:
+            for guard in self.guards:
+                if added := await guard(scope):
+                    sender.headers += added
+            await self.app(scope, receive, sender)
+        except Problem as problem:  # a guard's: those of the application have become answers
+            await problem_response(problem, scope)(scope, receive, sender)
+        except ClientDisconnect:
+            log.info("client went away", **_known(scope))
+        except CancelledError:  # the server leaves, and how far this came is unknown
+            if sender.status:
+                raise
+            await problem_response(DatabaseUnavailable(), scope)(scope, receive, sender)
+        except Exception:
+            log.exception("request failed", **_known(scope))
+            if sender.status:
+                raise  # the answer is under way: the server breaks the connection
+            await problem_response(InternalError(), scope)(scope, receive, sender)
 
 
 class _NoMeter:
@@ -122,7 +128,13 @@ def _log_request(
     log.info("request", **told)
 
 
-def _request_id(own: bytes | None) -> str:
+def _known(scope: Scope) -> dict[str, Any]:
+    request_id = scope["state"]["request_id"]
+    return {"method": scope["method"], "route": _route(scope), "request_id": request_id}
+
+
+def request_id_of(own: bytes | None) -> str:
+    """The client's own, where it is usable, or a new one."""
     if own is not None and _OWN_REQUEST_ID.fullmatch(own):
         return own.decode()
     return os.urandom(8).hex()
@@ -139,13 +151,13 @@ class _Sender:
     def __init__(self, send: Send, request_id: bytes, *, without_body: bool) -> None:
         self.send = send
         self.status = 0
-        self._own = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
+        self.headers = [(b"x-request-id", request_id), NO_SNIFF]
         self._without_body = without_body
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self._own]
+            message["headers"] = [*message["headers"], *self.headers]
         elif self._without_body:
             message["body"] = b""
         await self.send(message)

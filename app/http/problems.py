@@ -33,6 +33,7 @@ from app.errors import (
     Overloaded,
     PreconditionRequired,
     Problem,
+    RateLimited,
     StaleVersion,
     Unauthenticated,
     UnsupportedMediaType,
@@ -62,6 +63,7 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 READING = (
     Unauthenticated,
     Forbidden,
+    RateLimited,
     InvalidRequest,
     InternalError,
     DatabaseUnavailable,
@@ -160,7 +162,12 @@ _STYLE = (
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _PAGE_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
     "Cache-Control": "public, max-age=3600",
 }
 _TYPES = {slug(code): cls for code, cls in problem_types().items()}

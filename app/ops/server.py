@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from sqlalchemy import URL, make_url
 from uvicorn.supervisors import ChangeReload
 
@@ -17,7 +16,7 @@ from app.config import ConfigurationError, Settings
 from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
-from app.http.protocol import IgnoreUpgradeProtocol
+from app.http.protocol import Limits, ServerConfig
 from app.ops.draining import DrainingServer
 from app.ops.metrics import shared_folder
 from app.ops.tracing import make_tracing
@@ -99,6 +98,7 @@ def _hand_down(settings: Settings, url: URL, *, reload: bool) -> None:
     """What the parent has settled, for the processes that uvicorn starts."""
     os.environ["CONFIG_MODE"] = settings.mode
     os.environ[settings.url_variable] = url.render_as_string(hide_password=False)
+    os.environ.pop(f"{settings.url_variable}_FILE", None)  # both would be refused
     # Migrations may be among the code that changes.
     os.environ["MIGRATE_ON_START"] = str(reload and settings.migrate_on_start)
     os.environ["HOST"] = settings.host
@@ -115,14 +115,15 @@ def _announce(settings: Settings, port: int) -> None:
 
 def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
     package = Path(__file__).parent.parent
-    config = uvicorn.Config(
+    config = ServerConfig(
         "app.main:create_app",
         factory=True,
         lifespan="on",
         workers=settings.workers,
         reload=reload,
         reload_dirs=[str(package), str(package.with_name("alembic"))] if reload else None,
-        http=IgnoreUpgradeProtocol,
+        limits=Limits(settings.head_timeout, settings.body_timeout, settings.max_connections),
+        timeout_keep_alive=settings.keep_alive_timeout,
         ws="none",
         log_config=None,
         access_log=False,

@@ -184,7 +184,7 @@ class TestBreakingChanges:
             "schemas['ItemRead']['properties']['colour'] = {'type': 'string'}",
             "paths['/items']['get']['parameters'][3]['schema']['enum'].append('owner')",
             "schemas['ItemCreate']['properties']['name']['maxLength'] = 60",
-            "paths['/items']['get']['responses']['429'] = {}",
+            "paths['/items']['get']['responses']['418'] = {}",
         ],
     )
     def test_additions_are_none(self, change: str) -> None:
@@ -280,7 +280,15 @@ class TestOperation:
             for status in OPERATIONS[name]["responses"]
             if headers_of(name, status)
         }
-        del given["401"], given["403"], given["503"]
+        del given["401"], given["403"]
+        assert given.pop("503") == {"Retry-After"}
+        rate = {"RateLimit", "RateLimit-Policy"}
+        assert given.pop("429") == {*rate, "Retry-After"}
+        for status in ("200", "201", "204"):
+            if status in given:
+                assert rate <= given[status]
+                given[status] -= rate
+        given = {status: headers for status, headers in given.items() if headers}
         if name in CREATES:
             headers = {"201": {"ETag", "Location", "Idempotency-Replayed"}, "409": {"Retry-After"}}
         elif name in RETRIEVES:

@@ -6,16 +6,16 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.http.protocol import MAX_HEAD_SIZE, IgnoreUpgradeProtocol
+from app.http.protocol import MAX_HEAD_SIZE, EdgeProtocol, Limits, ServerConfig
 from tests.conftest import find_program
 from tests.factories import account_body
-from tests.http.answers import Connection, head
+from tests.http.answers import Connection, assert_problem, head
 from tests.http.conftest import Running
 
 pytestmark = pytest.mark.slow
@@ -59,12 +59,23 @@ class Written(asyncio.Transport):
     """Keeps what is written."""
 
     written = b""
+    closed = aborted = False
+    unread = 0
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
 
     def is_closing(self) -> bool:
-        return False
+        return self.closed
 
     def pause_reading(self) -> None:
         pass
@@ -78,10 +89,10 @@ async def answer_path(scope: Scope, _: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
-def serving(app: ASGIApp) -> tuple[IgnoreUpgradeProtocol, Written]:
+def serving(app: ASGIApp, **limits: Any) -> tuple[EdgeProtocol, Written]:
     """A connection of this process, whose pieces are those that the test gives it."""
-    config = uvicorn.Config(app, log_config=None, lifespan="off")
-    protocol, transport = IgnoreUpgradeProtocol(config, ServerState(), {}), Written()
+    config = ServerConfig(app, limits=Limits(**limits), log_config=None, lifespan="off")
+    protocol, transport = EdgeProtocol(config, ServerState(), {}), Written()
     protocol.connection_made(transport)
     return protocol, transport
 
@@ -200,8 +211,33 @@ class TestSizeOfHeads:
             connection.send(head("GET", "/livez")[:-2] + b"X: ")
             time.sleep(0.1)
             connection.send(b"x" * (MAX_HEAD_SIZE + 1))
-            assert connection.receive().status_code == 400
+            assert_problem(connection.receive(), 431, "head_too_large", {})
             assert connection.ended()
+
+    def test_an_address_without_end_is_refused(self, running: Running) -> None:
+        with Connection(running.port) as connection:
+            connection.send(b"GET /livez?")
+            time.sleep(0.1)
+            connection.send(b"x" * (MAX_HEAD_SIZE + 1))
+            assert_problem(connection.receive(), 414, "target_too_long", {})
+            assert connection.ended()
+
+    @pytest.mark.parametrize(
+        ("target", "value", "status", "code"),
+        [
+            ("/" + "x" * MAX_HEAD_SIZE, "", 414, "target_too_long"),
+            ("/", "x" * MAX_HEAD_SIZE, 431, "head_too_large"),
+        ],
+    )
+    async def test_one_that_comes_whole_is_refused(
+        self, target: str, value: str, status: int, code: str
+    ) -> None:
+        protocol, transport = serving(answer_path)
+        protocol.data_received(head("GET", target, [("X", value)]))
+        await asyncio.sleep(0)
+        assert transport.written.startswith(b"HTTP/1.1 %d " % status)
+        assert f'"code":"{code}"'.encode() in transport.written
+        assert transport.closed
 
     def test_a_large_one_is_read(self, connection: Connection) -> None:
         value = "x" * (MAX_HEAD_SIZE * 3 // 4)
@@ -221,6 +257,20 @@ class TestSizeOfHeads:
         await asyncio.sleep(0.01)
         assert b"/second" in transport.written
         assert b"/first" in transport.written
+
+
+@pytest.mark.parametrize("unread", [0, 1])
+@pytest.mark.parametrize("last", [True, False])
+async def test_what_a_closed_connection_does_not_take_is_given_up(unread: int, last: bool) -> None:
+    protocol, transport = serving(answer_path, body=0.05)
+    transport.unread = unread
+    protocol.data_received(head("GET", "/", [("Connection", "close")] if last else []))
+    await asyncio.sleep(0.01)
+    if not last:
+        protocol.timeout_keep_alive_handler()
+    assert (transport.closed, transport.aborted) == (True, False)
+    await asyncio.sleep(0.1)
+    assert transport.aborted == bool(unread)
 
 
 def test_the_http_client_of_java_posts_with_its_defaults(running: Running) -> None:

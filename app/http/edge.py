@@ -1,0 +1,51 @@
+"""The edge: what stands between clients and routes, put together as the settings say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Scope
+
+from app.config import Settings, parse_rate_limit
+from app.http.cors import CrossOrigin
+from app.http.limits import RateLimit
+from app.http.load import CountInFlight, Load
+from app.http.middleware import Guard, Headers, RequestMiddleware
+from app.http.proxies import TrustedProxies
+
+
+def add_edge(
+    app: FastAPI, settings: Settings, *, credentials: Sequence[Guard] = (), **told: Any
+) -> None:
+    """Add what the settings ask for; `credentials` are the guards that find the principal, and
+    `told` is for what the RequestMiddleware tells of requests.
+
+    `app.state.load` has the counts. What is added last stands outermost.
+    """
+    load = app.state.load = Load(settings.max_concurrent_requests)
+    guards: list[Guard] = [load, *credentials]
+    if settings.rate_limit is not None:
+        guards.append(RateLimit(parse_rate_limit(settings.rate_limit), load))
+    if settings.hsts_max_age:
+        guards.insert(0, StrictTransport(settings.hsts_max_age))
+    app.add_middleware(
+        RequestMiddleware, max_body_size=settings.max_body_size, guards=tuple(guards), **told
+    )
+    app.add_middleware(CountInFlight, load=load)
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+    if settings.trusted_proxies:
+        app.add_middleware(TrustedProxies, proxies=settings.trusted_proxies)
+
+
+class StrictTransport:
+    """The guard that refuses nothing, and has browsers come by https for so many seconds.
+
+    Of the scheme, a proxy alone can know: it must be a trusted one.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self._headers = ((b"strict-transport-security", f"max-age={seconds}".encode()),)
+
+    async def __call__(self, scope: Scope) -> Headers | None:
+        return self._headers if scope["scheme"] == "https" else None
