@@ -185,6 +185,8 @@ class OneConnection(Statements):
         self._pool = connection.engine.pool
         self._turn = Turn(1)
         self._idle = []
+        self.gathered = {}
+        self.on_batch = int
         self._transactions = async_sessionmaker(
             connection, join_transaction_mode="create_savepoint"
         )

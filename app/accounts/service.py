@@ -5,7 +5,7 @@ from uuid import UUID
 
 from dns.asyncresolver import Resolver
 from pydantic import MISSING
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts import emails
@@ -19,6 +19,7 @@ from app.accounts.schemas import (
 from app.database.as_json import json_row
 from app.database.constraints import conflicts
 from app.database.filters import any_of, at_least, at_most, equals, less_than, starts_with
+from app.database.inserts import insert_row, make_insertion
 from app.database.pages import Listing, Page, fetch_page
 from app.database.reader import Reader, any_id
 from app.database.schema import columns_of, table_of
@@ -53,7 +54,12 @@ LISTING = Listing(
         "updated_lt": less_than(_C.updated),
     },
 )
-_INSERT = insert(table_of(Account)).returning(*TARGET.columns)
+INSERTION = make_insertion(
+    TARGET,
+    ("email", "email_key", "username", "dob", "country", "phone_number"),
+    EmailTaken,
+    unique="email_key",
+)
 # What the reader of accounts runs.
 BY_ID = select(*TARGET.columns).where(any_id(_C.id))
 _CONFLICTS = {"uq_accounts_email_key": EmailTaken}
@@ -68,9 +74,7 @@ async def create_account(
 ) -> AccountRead:
     await emails.require_deliverable(body.email, resolver)
     values = _with_email_key(body.model_dump())
-    with conflicts(_CONFLICTS):
-        result = await session.execute(_INSERT, values)
-    return cast(AccountRead, TARGET.row(result.one()))
+    return cast(AccountRead, await insert_row(session, INSERTION, values))
 
 
 async def retrieve_account(reader: Reader, account_id: UUID) -> AccountRead:

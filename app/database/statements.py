@@ -1,7 +1,7 @@
 """Single statements: the way to the database of most requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from app.database.batches import Batches
 from app.database.engine import transactional
 from app.database.tally import count_statement, count_statements
 from app.errors import Overloaded
@@ -70,8 +71,11 @@ class Statements:
     of the pool between statements: taking one out and putting it back costs as much as a statement.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """On an engine in AUTOCOMMIT, of which nobody else takes connections."""
+    def __init__(self, engine: AsyncEngine, on_batch: Callable[[int], object] = int) -> None:
+        """On an engine in AUTOCOMMIT, of which nobody else takes connections.
+
+        `on_batch` is told how many rows each statement inserts that serves several requests.
+        """
         self._engine = engine
         inside = transactional(engine)
         count_statements(inside)
@@ -79,6 +83,9 @@ class Statements:
         assert isinstance(engine.pool, QueuePool)
         self._turn = Turn(engine.pool.size())
         self._idle: list[tuple[AsyncConnection, Any]] = []
+        self.on_batch = on_batch
+        # By what they do; who has one makes it.
+        self.gathered: dict[object, Batches[Any, Any]] = {}
 
     def load(self) -> Load:
         return Load(self._turn.places, self._turn.taken, self._turn.waiting)

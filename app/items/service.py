@@ -5,12 +5,13 @@ from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, insert, select
+from sqlalchemy import Text, bindparam, exists, select
 
 from app.accounts.service import account_exists, require_account
 from app.database.as_json import json_row
 from app.database.constraints import conflicts
 from app.database.filters import Filter, at_least, at_most, equals, less_than, starts_with
+from app.database.inserts import insert_row, make_insertion
 from app.database.pages import PARENT_ID, Listing, Page, fetch_page
 from app.database.reader import Reader, any_id
 from app.database.schema import columns_of, table_of
@@ -53,7 +54,12 @@ LISTING = replace(
     statement=select(JSON).select_from(table_of(Item)),
     filters={**OWNED_LISTING.filters, "account_id": equals(_C.account_id)},
 )
-_INSERT = insert(table_of(Item)).returning(*TARGET.columns)
+INSERTION = make_insertion(
+    TARGET,
+    ("account_id", "name", "price", "description", "image_link"),
+    UnknownAccount,
+    where=lambda new: exists().where(table_of(Account).c.id == new.account_id),
+)
 # What the reader of items runs.
 BY_ID = select(*TARGET.columns).where(any_id(_C.id))
 DEFAULT_PRICE = Decimal("0.00")
@@ -73,9 +79,8 @@ async def list_account_items(session: Statements, account_id: UUID, query: Owned
 
 async def create_item(session: Session, body: ItemCreate) -> ItemRead:
     values = _with_price(body.model_dump())
-    with conflicts(_CONFLICTS):
-        result = await session.execute(_INSERT, values)
-    return cast(ItemRead, TARGET.row(result.one()))
+    with conflicts(_CONFLICTS):  # an account may go away while the statement runs
+        return cast(ItemRead, await insert_row(session, INSERTION, values))
 
 
 async def retrieve_item(reader: Reader, item_id: UUID) -> ItemRead:

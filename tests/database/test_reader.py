@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Executable, Result, Select, text
 
-from app.database import reader as reader_module
+from app.database import batches
 from app.database.reader import Reader
 from app.database.statements import Statements
 
@@ -95,10 +95,10 @@ async def test_a_statement_starts_after_its_callers_came(reader: Reader, gate: G
 async def test_batches_and_statements_under_way_are_bounded(
     reader: Reader, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader_module, "MAX_BATCH", 3)
+    monkeypatch.setattr(batches, "MAX_BATCH", 3)
     tasks = ask(reader, *range(2, 18, 2))
     await settle()
-    assert len(gate.answers) == reader_module.MAX_IN_FLIGHT == 2
+    assert len(gate.answers) == batches.MAX_IN_FLIGHT == 2
     for turn in range(4):
         await settle()
         gate.answers[turn].set_result(None)
