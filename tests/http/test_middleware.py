@@ -1,5 +1,6 @@
 """What every answer has, whoever gives it: an id, its headers, and a line in the log."""
 
+import asyncio
 import json
 import logging
 import re
@@ -356,3 +357,41 @@ async def test_the_limit_is_the_operators() -> None:
         assert_problem(answer, 413, "body_too_large", {})
         answer = await client.post("/accounts", content=b" " * 1024, headers=headers)
         assert_problem(answer, 400, "malformed_body", {})
+
+
+class TestCancelled:
+    """By a server that leaves."""
+
+    @pytest.mark.parametrize("under_way", [True, False])
+    async def test_a_request_is_told_unless_its_answer_is_under_way(
+        self, *, under_way: bool
+    ) -> None:
+        sent: list[Message] = []
+        waits = asyncio.Event()
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if under_way:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+            waits.set()
+            await asyncio.Event().wait()
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/accounts", "headers": []}
+        middleware = RequestMiddleware(application, max_body_size=1024)
+        task = asyncio.create_task(middleware(scope, receive, send))
+        await waits.wait()
+        task.cancel()
+        if under_way:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(sent) == 1
+        else:
+            await task
+            assert sent[0]["status"] == 503
+            assert json.loads(sent[1]["body"])["code"] == "database_unavailable"
+            assert b"retry-after" in dict(sent[0]["headers"])

@@ -184,6 +184,15 @@ class TestEmbedded:
         assert_gone(processes, 10)
 
 
+def code_tree(path: Path) -> Path:
+    """Our code to start from, with migrations of its own."""
+    tree = path / "tree"
+    shutil.copytree(ROOT / "alembic", tree / "alembic")
+    shutil.copy(ROOT / "alembic.ini", tree)
+    (tree / "app").symlink_to(ROOT / "app")
+    return tree
+
+
 def workers_of(server: Server) -> set[Process]:
     return named(descendants(server.process.pid), "spawn_main")
 
@@ -249,13 +258,14 @@ class TestWorkers:
     def test_that_cannot_start_end_it_with_a_failure(
         self, launch: Launch, tmp_path: Path, workers: str
     ) -> None:
-        # Only workers need the driver here, since the parent has nothing to migrate.
-        (tmp_path / "asyncpg.py").write_text("raise ImportError('broken')\n")
+        # Only workers look at the migrations here, since the parent has nothing to migrate.
+        tree = code_tree(tmp_path)
+        (tree / "alembic" / "versions" / "broken.py").write_text("raise ImportError('broken')\n")
         environment = {
             "CONFIG_MODE": "testing",
             "TEST_DATABASE_URL": "postgresql://h/d",
             "MIGRATE_ON_START": "false",
-            "PYTHONPATH": f"{tmp_path}:{ROOT}",
+            "PYTHONPATH": str(tree),
         }
         server = launch(environment, "--workers", workers)
         assert server.process.wait(20) == 3
@@ -266,10 +276,7 @@ class TestReload:
     def test_serves_and_migrates_to_the_changed_code(
         self, launch: Launch, database: URL, tmp_path: Path
     ) -> None:
-        tree = tmp_path / "tree"
-        shutil.copytree(ROOT / "alembic", tree / "alembic")
-        shutil.copy(ROOT / "alembic.ini", tree)
-        (tree / "app").symlink_to(ROOT / "app")
+        tree = code_tree(tmp_path)
         environment = {
             **server_environment(database),
             "LOG_LEVEL": "info",
