@@ -5,11 +5,14 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from app.public_keys import ALGORITHMS, read_key_file
 
 
 class ConfigurationError(Exception):
@@ -31,6 +34,7 @@ _DEPLOYED: dict[str, Any] = {
     "docs_enabled": False,
     "migrate_on_start": False,
     "email_deliverability": True,
+    "auth_mode": "on",
 }
 MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
     Mode.development: {
@@ -40,6 +44,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "docs_enabled": True,
         "migrate_on_start": True,
         "email_deliverability": False,
+        "auth_mode": "off",
     },
     Mode.testing: {
         "log_format": "json",
@@ -48,6 +53,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "docs_enabled": True,
         "migrate_on_start": True,
         "email_deliverability": False,
+        "auth_mode": "off",
     },
     Mode.staging: {**_DEPLOYED, "docs_enabled": True},
     Mode.production: _DEPLOYED,
@@ -118,12 +124,32 @@ def _check_url(value: SecretStr) -> SecretStr:
 DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
 
 
+def _check_algorithms(value: str) -> str:
+    names = value.split(",")
+    if not set(names) <= ALGORITHMS:
+        raise ValueError(f"must be some of {','.join(sorted(ALGORITHMS))}, separated by commas")
+    return value
+
+
+def _check_jwks_url(value: str) -> str:
+    url = urlsplit(value)
+    plain = url.scheme == "http" and is_loopback(url.hostname or "")
+    if not url.hostname or not (url.scheme == "https" or plain):
+        raise ValueError("must be an https:// URL: who can alter the keys can sign tokens")
+    if url.username is not None or url.fragment:
+        raise ValueError("must hold no user, password or fragment")
+    return value
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+JWKSURL = Annotated[str, AfterValidator(_check_jwks_url)]
 
 
 class Settings(BaseSettings):
@@ -182,6 +208,27 @@ class Settings(BaseSettings):
     )
     docs_enabled: Annotated[bool, Field(description="Serve /docs and /redoc")]
 
+    auth_mode: Annotated[
+        Literal["off", "on"], Field(description="Whether requests need credentials: off or on")
+    ]
+    jwt_issuer: Annotated[
+        str | None, Field(description="Issuer (iss) whose JWTs are taken; unset: API keys alone")
+    ] = None
+    jwt_audience: Annotated[
+        str | None, Field(description="Audience (aud) that JWTs must be meant for")
+    ] = None
+    jwt_jwks_url: Annotated[
+        JWKSURL | None, Field(description="Where the issuer publishes its keys, as a JWK Set")
+    ] = None
+    jwt_key_file: Annotated[
+        Path | None, Field(description="The issuer's public keys, as PEM or JWK Set, instead")
+    ] = None
+    jwt_algorithms: Annotated[
+        str,
+        AfterValidator(_check_algorithms),
+        Field(description="Algorithms that JWTs may be signed with, separated by commas"),
+    ] = "RS256"
+
     email_deliverability: Annotated[
         bool, Field(description="Ask the DNS whether an email's domain takes mail")
     ]
@@ -225,6 +272,30 @@ class Settings(BaseSettings):
                 raise ValueError("HOST is not a loopback address, so CONFIG_MODE must be said too")
         if self.mode in (Mode.staging, Mode.production) and self.url is None:
             raise ValueError(f"{self.url_variable} (or DATABASE_URL) must name the database")
+        return self
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if self.auth_mode == "off" and self.mode in (Mode.staging, Mode.production):
+            raise ValueError(
+                f"AUTH_MODE is off, which {self.mode} does not allow: remove it, or say on"
+            )
+        named = {
+            name.upper(): getattr(self, name) is not None
+            for name in ("jwt_issuer", "jwt_audience", "jwt_jwks_url", "jwt_key_file")
+        }
+        if not any(named.values()):
+            return self
+        if self.auth_mode == "off":
+            first = next(name for name, is_set in named.items() if is_set)
+            raise ValueError(f"{first} is set, but AUTH_MODE is off: say AUTH_MODE=on")
+        if named["JWT_JWKS_URL"] == named["JWT_KEY_FILE"]:
+            raise ValueError("JWTs need JWT_JWKS_URL or JWT_KEY_FILE: say one of them")
+        for name in ("JWT_ISSUER", "JWT_AUDIENCE"):
+            if not named[name]:
+                raise ValueError(f"JWTs need {name} too")
+        if self.jwt_key_file is not None:
+            read_key_file(self.jwt_key_file, self.jwt_algorithms.split(","))
         return self
 
     @property

@@ -75,6 +75,41 @@ class MalformedHeader(Problem):
     explanation = "The `errors` list names the header. Send it in the documented form."
 
 
+class Unauthenticated(Problem):
+    """`given`: with credentials that are no good, rather than with none."""
+
+    status = 401
+    code = "unauthenticated"
+    title = "Not authenticated"
+    detail = "Send credentials: Authorization: Bearer, with an API key or a JWT."
+    explanation = (
+        "The request has no credentials, or none that are good: malformed, unknown, expired, "
+        "revoked, or of another mode. Ask the operator for an API key."
+    )
+
+    def __init__(self, *, given: bool = False) -> None:
+        detail = "The credentials are not good: malformed, unknown, expired or revoked."
+        challenge = 'Bearer error="invalid_token"' if given else "Bearer"
+        super().__init__(detail if given else None, headers={"WWW-Authenticate": challenge})
+
+
+class Forbidden(Problem):
+    status = 403
+    code = "forbidden"
+    title = "Forbidden"
+    detail = "The credentials do not allow this."
+    explanation = (
+        "The credentials are good, but lack a scope: GET and HEAD need `read`, other methods "
+        "`write`. `write` includes `read`, and `admin` both."
+    )
+
+    def __init__(self, scope: str) -> None:
+        challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+        super().__init__(
+            f"The credentials lack the scope {scope}.", headers={"WWW-Authenticate": challenge}
+        )
+
+
 class NotFound(Problem):
     status = 404
     code = "not_found"
@@ -300,6 +335,16 @@ class Overloaded(Problem):
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
+
+
+class IdentityProviderUnavailable(Overloaded):
+    """Nothing was done, and the request is safe to repeat: what `overloaded` tells clients."""
+
+    detail = "The keys of the identity provider are not to be had. Try again shortly."
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.headers["Retry-After"] = str(seconds)
 
 
 class InternalError(Problem):

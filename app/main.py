@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
-from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 
 from app import __version__
@@ -18,14 +17,17 @@ from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
+from app.http.credentials import Credentials, TokenVerifier
 from app.http.docs import add_docs
-from app.http.middleware import RequestMiddleware
+from app.http.middleware import Guard, RequestMiddleware
 from app.http.openapi import DocumentedAPI
 from app.http.problems import add_problems
 from app.http.trace_ids import own_trace_id, sent_trace_id
 from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
+from app.keys.lookup import KeyLookup
+from app.keys.uses import writing_uses
 from app.links.router import favorites, reservations, wishes
 from app.ops.health import router as health
 from app.ops.logs import configure_logs
@@ -71,20 +73,30 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
         app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
         app.state.older_revisions = older_revisions()
-        # FastAPI would make these at the first request, which would wait for them.
-        for _ in iter_route_contexts(app.routes):
-            pass
         # What start-up made stays: without it the garbage collector walks through all of FastAPI,
         # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
         gc.collect()
         gc.freeze()
         try:
-            async with sweeping(statements), sampling(app.state.meter, statements):
+            async with (
+                sweeping(statements),
+                sampling(app.state.meter, statements),
+                writing_uses(app.state.key_lookup, statements),
+            ):
                 yield
         finally:
-            await engine.dispose()
+            await statements.close()
             if tracing is not None:
                 await tracing.stop()
+
+
+def _make_verifier(settings: Settings) -> TokenVerifier | None:
+    """What takes JWTs, where they are set up. Its libraries are imported there alone."""
+    if settings.jwt_issuer is None:
+        return None
+    from app.tokens.verifier import make_verifier
+
+    return make_verifier(settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -98,7 +110,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         telemetry=telemetry_of(tracing),
-        generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
     app.state.meter = Meter()
@@ -118,12 +129,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health,
         metrics,
     ):
-        app.include_router(router)
+        # Included, a router looks for the route twice for each request.
+        app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
+    app.state.key_lookup = KeyLookup()
+    guards: list[Guard] = []
+    if settings.auth_mode == "on":
+        guards.append(Credentials(app.state, settings.mode, _make_verifier(settings)))
     app.add_middleware(
         RequestMiddleware,
         max_body_size=settings.max_body_size,
+        guards=guards,
         meter=app.state.meter,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )

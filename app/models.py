@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column, relationship
+from uuid_utils.compat import uuid7
 
 from app.database.schema import Base, Created, Resource
 
@@ -184,3 +185,34 @@ class IdempotencyKey(Base):
     status: Mapped[int | None]
     headers: Mapped[dict[str, str] | None] = mapped_column(JSONB)
     body: Mapped[bytes | None]
+
+
+class ApiKey(Base):
+    """A key of the API, without its secret: who finds this table cannot use what it holds."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    name: Mapped[str] = mapped_column(CText)
+    # How the key begins, to tell it from others.
+    prefix: Mapped[str] = mapped_column(CText)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    scope: Mapped[str] = mapped_column(CText)
+    created: Mapped[Created]
+    expires: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+    # When another took its place, and its name.
+    rotated: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+    revoked: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+    last_used: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+
+    __table_args__ = (
+        CheckConstraint("name ~ '^[a-z0-9][a-z0-9.-]{0,63}$'", name="name_format"),
+        CheckConstraint("octet_length(digest) = 32", name="digest_length"),
+        CheckConstraint("scope IN ('read', 'write', 'admin')", name="scope_known"),
+        Index(
+            "uq_api_keys_name",
+            "name",
+            unique=True,
+            postgresql_where=text("revoked IS NULL AND rotated IS NULL"),
+        ),
+    )

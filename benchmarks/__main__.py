@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import measure, results, tables, wrk
+from benchmarks import growth, measure, results, tables, wrk
 from benchmarks.contestants.registry import CONTESTANTS
 from benchmarks.harness import Harness, tell
 from benchmarks.plan import FULL, QUICK, TINY
@@ -41,14 +41,21 @@ def main() -> int:
         harness.run(contestants)
         left_out |= harness.left_out
         measured = harness.medians()
+        findings = list(growth.compare_loads(measured))
+        if options.plan.growth and not options.only:
+            findings += growth.measure_growth(postgres, options.plan, Path(folder))
+            findings += growth.measure_start(postgres, Path(folder))
         text = results.document(
-            measured, options.plan, postgres, left_out, options.command, load_before
+            measured, findings, options.plan, postgres, left_out, options.command, load_before
         )
     if options.results:
         options.results.write_text(text)
     print(tables.tables(measured))
     print("\nPostgreSQL with fsync off and autovacuum off; CPU and statements are per request.\n")
     print(tables.marks_table(measured))
+    if findings:
+        print("\nMarks: growth and start-up")
+        print("\n".join(finding.line for finding in findings))
     for cell, figures in measured.items():
         if figures.broken:
             print(f"Broken connections: {figures.broken:.0f} in {cell}")

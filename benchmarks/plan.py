@@ -34,6 +34,8 @@ class Plan:
     rounds: int
     seconds: float
     warm_up: float
+    # The rows of the databases that show how Satchel grows; empty: that is not measured.
+    growth: tuple[Amount, ...] = ()
 
     @property
     def loads(self) -> list[tuple[str, int]]:
@@ -44,7 +46,14 @@ class Plan:
 _LOADED = Amount(100_000, 300_000)
 
 FULL = Plan(
-    _LOADED, OPERATIONS, connections=(1, 32, 256), workers=(1, 2), rounds=5, seconds=1, warm_up=1
+    _LOADED,
+    OPERATIONS,
+    connections=(1, 32, 256),
+    workers=(1, 2),
+    rounds=3,
+    seconds=1,
+    warm_up=1,
+    growth=(Amount(1_000, 0), Amount(1_000_000, 0)),
 )
 QUICK = Plan(
     _LOADED,
@@ -63,4 +72,5 @@ TINY = Plan(
     rounds=1,
     seconds=0.1,
     warm_up=0.02,
+    growth=(Amount(100, 0), Amount(2_000, 0)),
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.contestants.registry import (
     CONTESTANTS,
     FASTIFY,
-    SATCHEL,
     Contestant,
+    Satchel,
     Start,
 )
 from benchmarks.data import PEER_TABLES, Amount
@@ -46,7 +46,7 @@ def make_databases(
     template: dict[str, str] = {}
     for contestant in contestants:
         name = contestant.name
-        if contestant is SATCHEL:
+        if isinstance(contestant, Satchel):
             postgres.create(name)
             _migrate(contestant, postgres, folder)
             postgres.load(name, amount, "email_key")

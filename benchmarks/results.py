@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.contestants.registry import CONTESTANTS, FASTIFY, POOL_SIZE
+from benchmarks.growth import Finding
 from benchmarks.marks import MARKS, Measured
 from benchmarks.plan import Plan
 from benchmarks.postgres import SETTINGS, Postgres
@@ -22,6 +23,7 @@ _PACKAGES = (
 
 def document(
     measured: Measured,
+    findings: list[Finding],
     plan: Plan,
     postgres: Postgres,
     left_out: dict[str, str],
@@ -50,6 +52,7 @@ def document(
             for operation, wanted in mark.wanted.items()
             for ratio in [mark.reached(measured, operation)]
         ],
+        "growth": [asdict(one) | {"reached": round(one.reached, 3)} for one in findings],
         "cells": [
             asdict(cell) | {name: round(value, 2) for name, value in asdict(figures).items()}
             for cell, figures in measured.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.client import Client
-from benchmarks.contestants.registry import SATCHEL, Contestant
+from benchmarks.contestants.registry import Contestant, Satchel
 from benchmarks.data import COUNTRIES, Amount, account, account_id, created
 
 PAGE_SIZE = 50
@@ -42,7 +42,7 @@ def make_targets(contestant: Contestant, client: Client, amount: Amount) -> Targ
     """
     chance = random.Random(3)
     people = chance.sample(range(1, amount.accounts + 1), min(_IDS, amount.accounts))
-    if contestant is SATCHEL:
+    if isinstance(contestant, Satchel):
         pages = _walk(client)
     else:
         last = range(PAGE_SIZE + 1, amount.accounts + 1)

@@ -183,6 +183,7 @@ class OneConnection(Statements):
         assert isinstance(connection.engine.pool, QueuePool)
         self._pool = connection.engine.pool
         self._turn = Turn(1)
+        self._idle = []
         self._transactions = async_sessionmaker(
             connection, join_transaction_mode="create_savepoint"
         )

@@ -4,6 +4,13 @@ import itertools
 from typing import Any
 
 import httpx2
+from pydantic import SecretStr
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.config import Mode, Settings
+from app.keys.commands import in_transaction
+from app.keys.service import NewKey, create_key
 
 _numbers = itertools.count(1)
 
@@ -38,3 +45,14 @@ async def create_item(
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+async def make_key(database: URL, scope: str) -> str:
+    """An API key for a server of the mode testing."""
+    url = database.render_as_string(hide_password=False)
+    settings = Settings(_env_file=None, config_mode=Mode.testing, test_database_url=SecretStr(url))
+
+    async def make(session: AsyncSession) -> NewKey:
+        return await create_key(session, "testing", f"key{next(_numbers)}", scope, None)
+
+    return (await in_transaction(database, settings, make)).secret

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
 from app import cli
+from app.keys.form import is_well_formed, prefix_of
 from tests.conftest import execute, free_port, server_environment
 
 pytestmark = pytest.mark.usefixtures("logs_restored")
@@ -56,7 +58,7 @@ class TestHelp:
     def test_lists_the_commands_and_not_the_hidden_one(self) -> None:
         result = run("--help")
         assert result.exit_code == 0
-        for command in ("serve", "migrate", "check", "sweep", "openapi"):
+        for command in ("serve", "migrate", "check", "sweep", "openapi", "keys"):
             assert command in result.stdout
         assert "Write a migration" not in result.stdout
 
@@ -290,3 +292,84 @@ class TestEmbedded:
         title, *lines = result.stderr.splitlines()
         assert title == "The embedded PostgreSQL does not start:"
         assert "PG_BINDIR" in lines[0]
+
+
+@pytest.mark.usefixtures("named_database")
+class TestKeys:
+    def test_are_made_shown_rotated_and_revoked(self) -> None:
+        made = run("keys", "create", "--name", "ci", "--scope", "write", "--expires", "90d")
+        assert made.exit_code == 0
+        key = made.stdout.removesuffix("\n")
+        assert is_well_formed(key.encode(), "testing")  # alone, for scripts
+        assert re.fullmatch(
+            "The key ci may write, until [0-9-]+ [0-9:]+Z. It is shown this once:\n", made.stderr
+        )
+        rotated = run("keys", "rotate", "ci", "--overlap", "1h")
+        assert rotated.exit_code == 0
+        assert is_well_formed(rotated.stdout.strip().encode(), "testing")
+        assert rotated.stderr.startswith("The old key ends at ")
+        listed = run("keys", "list")
+        assert [line.split()[1:4] for line in listed.stdout.splitlines()[1:]] == [
+            ["ci", "write", "good"],
+            ["ci", "write", "rotated"],
+        ]
+        assert prefix_of(key) in listed.stdout
+        assert key not in listed.stdout
+        revoked = run("keys", "revoke", prefix_of(key))
+        assert (
+            revoked.stdout == f"Revoked: {prefix_of(key)}; servers refuse it within 30 seconds.\n"
+        )
+        assert run("keys", "revoke", "ci").exit_code == 0
+
+    def test_may_live_for_ever(self) -> None:
+        made = run("keys", "create", "--name", "ci", "--scope", "read")
+        assert made.stderr == "The key ci may read, for ever. It is shown this once:\n"
+
+    def test_none_are_told_so(self) -> None:
+        assert run("keys", "list").stdout == "There are no keys yet.\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ("create --name ci --scope read", "There is a key ci already: choose another name"),
+            ("create --name x --scope read --expires 2020-01-01", "is past: choose a time to come"),
+            ("rotate x", "There is no key x, or it is revoked"),
+            ("revoke x", "There is no key x: `satchel keys list` shows those there are."),
+        ],
+    )
+    def test_what_cannot_be_is_told_with_its_mend(self, arguments: str, said: str) -> None:
+        run("keys", "create", "--name", "ci", "--scope", "read")
+        before = run("keys", "list").stdout
+        result = run("keys", *arguments.split())
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Nothing was changed:\n  ")
+        assert said in result.stderr
+        assert run("keys", "list").stdout == before
+
+    @pytest.mark.parametrize(
+        ("arguments", "option"),
+        [
+            ("create --scope read", "--name"),
+            ("create --name ci", "--scope"),
+            ("create --name Ci --scope read", "--name"),
+            ("create --name ci --scope all", "--scope"),
+            ("create --name ci --scope read --expires soon", "--expires"),
+            ("rotate ci --overlap soon", "--overlap"),
+            ("rotate ci --expires soon", "--expires"),
+        ],
+    )
+    def test_a_wrong_option_is_named(self, arguments: str, option: str) -> None:
+        result = run("keys", *arguments.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert option in result.stderr
+
+    def test_without_a_schema_tells_so(
+        self, named_database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MIGRATE_ON_START", "false")
+        asyncio.run(execute(named_database, "DROP TABLE api_keys"))
+        result = run("keys", "list")
+        assert result.exit_code == 1
+        assert "satchel check" in result.stderr
+        assert "api_keys" in result.stderr
+        assert "Traceback" not in result.stderr

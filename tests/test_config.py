@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import RSAKey
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import URL
 
@@ -139,6 +140,72 @@ class TestModes:
         monkeypatch.setenv(URL_VARIABLES[mode], URL_TEXT)
         settings = load(monkeypatch, CONFIG_MODE=mode, **{k: str(v) for k, v in changed.items()})
         assert settings.model_dump(include=set(changed)) == changed
+
+
+@pytest.mark.parametrize("mode", DEPLOYED)
+class TestCredentialsWhereDeployed:
+    def test_are_on(self, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+        monkeypatch.setenv("DATABASE_URL", URL_TEXT)
+        assert load(monkeypatch, CONFIG_MODE=mode).auth_mode == "on"
+        assert load(monkeypatch, CONFIG_MODE=mode, AUTH_MODE="on").auth_mode == "on"
+
+    def test_cannot_be_off(self, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+        message = refusal(monkeypatch, CONFIG_MODE=mode, DATABASE_URL=URL_TEXT, AUTH_MODE="off")
+        assert message == f"AUTH_MODE is off, which {mode} does not allow: remove it, or say on"
+
+
+@pytest.mark.parametrize("mode", LOCAL)
+class TestCredentialsElsewhere:
+    def test_are_off_until_switched_on(self, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+        assert load(monkeypatch, CONFIG_MODE=mode).auth_mode == "off"
+        assert load(monkeypatch, CONFIG_MODE=mode, AUTH_MODE="on").auth_mode == "on"
+
+
+JWT = {"AUTH_MODE": "on", "JWT_ISSUER": "https://id.example.com", "JWT_AUDIENCE": "satchel"}
+JWKS_URL = "https://id.example.com/jwks"
+
+
+class TestJWT:
+    @pytest.mark.parametrize("url", [JWKS_URL, "http://127.0.0.1:8001/x", "http://localhost/x"])
+    def test_keys_come_from_a_url(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        settings = load(monkeypatch, **JWT, JWT_JWKS_URL=url, JWT_ALGORITHMS="ES256,Ed25519")
+        assert settings.jwt_jwks_url == url
+        assert settings.jwt_algorithms == "ES256,Ed25519"
+
+    def test_keys_come_from_a_file(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+        (directory / "key.pem").write_bytes(RSAKey.generate_key().as_pem(private=False))
+        assert load(monkeypatch, **JWT, JWT_KEY_FILE="key.pem").jwt_key_file == Path("key.pem")
+
+    @pytest.mark.parametrize(
+        ("environment", "said"),
+        [
+            ({}, "JWTs need JWT_JWKS_URL or JWT_KEY_FILE: say one of them"),
+            (
+                {"JWT_JWKS_URL": JWKS_URL, "JWT_KEY_FILE": "key.pem"},
+                "JWTs need JWT_JWKS_URL or JWT_KEY_FILE: say one of them",
+            ),
+            ({"JWT_JWKS_URL": JWKS_URL, "JWT_ISSUER": ""}, "JWTs need JWT_ISSUER too"),
+            ({"JWT_JWKS_URL": JWKS_URL, "JWT_AUDIENCE": ""}, "JWTs need JWT_AUDIENCE too"),
+            (
+                {"JWT_JWKS_URL": JWKS_URL, "AUTH_MODE": ""},
+                "JWT_ISSUER is set, but AUTH_MODE is off: say AUTH_MODE=on",
+            ),
+            ({"JWT_KEY_FILE": "absent.pem"}, "JWT_KEY_FILE cannot be read: name a file of public"),
+            ({"JWT_JWKS_URL": "http://id.example.com/"}, "JWT_JWKS_URL: must be an https:// URL"),
+            ({"JWT_JWKS_URL": "https://"}, "JWT_JWKS_URL: must be an https:// URL"),
+            ({"JWT_JWKS_URL": "https://a:hunter2@h/"}, "JWT_JWKS_URL: must hold no user"),
+            *(
+                ({"JWT_JWKS_URL": JWKS_URL, "JWT_ALGORITHMS": names}, "JWT_ALGORITHMS: must be")
+                for names in ("none", "HS256", "RS256,HS256", "RS256, ES256", "rs256", "EdDSA")
+            ),
+        ],
+    )
+    def test_what_contradicts_itself_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+    ) -> None:
+        message = refusal(monkeypatch, **(JWT | environment))
+        assert message.startswith(said)
+        assert SECRET not in message
 
 
 class TestUnsaidMode:

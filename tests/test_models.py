@@ -35,7 +35,15 @@ ITEM = {
     "image_link": "https://example.com/cup.jpg",
     "version": 1,
 }
+DIGEST = "\\x" + "0b" * 32  # of the key that is stored
 KEY = {"principal": "p", "path": "/items", "key": "k", "fingerprint": "\\x00", "expires": "now"}
+API_KEY = {
+    "id": NOBODY,
+    "name": "new",
+    "prefix": "satchel_testing_x",
+    "digest": "\\x" + "0a" * 32,
+    "scope": "read",
+}
 ROWS: dict[str, dict[str, Any]] = {
     "accounts": ACCOUNT,
     "items": ITEM,
@@ -43,6 +51,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "reservations": {"account_id": B, "item_id": VASE},
     "wishes": {"account_id": B, "item_id": VASE, "note": "blue"},
     "idempotency_keys": KEY,
+    "api_keys": API_KEY,
 }
 # What each constraint refuses: a row of its table with these values.
 REFUSED: dict[str, list[dict[str, Any]]] = {
@@ -81,6 +90,13 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
     "fk_wishes_item_id": [{"item_id": NOBODY}],
     "ck_wishes_note_length": [{"note": "é" * 1001}],
     "pk_idempotency_keys": [{"key": "taken"}],
+    "pk_api_keys": [{"id": A}],
+    "uq_api_keys_digest": [{"digest": DIGEST}],
+    "ck_api_keys_digest_length": [{"digest": "\\x0a"}],
+    "ck_api_keys_scope_known": [{"scope": ""}, {"scope": "read write"}],
+    "ck_api_keys_name_format": [
+        *({"name": name} for name in ("", "-a", "Ci", "a b", "a_b", "a\n", "a" * 65))
+    ],
 }
 # What is stored to begin with: both accounts, items of A, and a link of each kind from A to LAMP.
 STORED: list[tuple[str, dict[str, Any]]] = [
@@ -92,6 +108,7 @@ STORED: list[tuple[str, dict[str, Any]]] = [
     ("reservations", {"account_id": A, "item_id": LAMP}),
     ("wishes", {"account_id": A, "item_id": LAMP}),
     ("idempotency_keys", {"key": "taken"}),
+    ("api_keys", {"id": A, "name": "taken", "digest": DIGEST}),
 ]
 
 
@@ -147,6 +164,10 @@ class TestConstraints:
             ("items", {"description": None, "image_link": "https://" + "a" * 992}),
             ("wishes", {"note": None}),
             ("wishes", {"note": "é" * 1000}),
+            # A name is free again once its key is revoked or another has taken its place.
+            ("api_keys", {"name": "taken", "revoked": "now"}),
+            ("api_keys", {"name": "taken", "rotated": "now"}),
+            ("api_keys", {"name": "a" * 64, "scope": "admin"}),
             # Favorites may meet in one item, reservations may not.
             ("favorites", {"item_id": LAMP}),
             ("reservations", {}),
@@ -163,6 +184,7 @@ class TestConstraints:
             "items": {"description"},
             "wishes": {"note"},
             "idempotency_keys": {"status", "headers", "body"},
+            "api_keys": {"expires", "rotated", "revoked", "last_used"},
         }
         for name, table in Base.metadata.tables.items():
             nullable = {column.name for column in table.columns if column.nullable}

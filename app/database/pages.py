@@ -5,7 +5,7 @@ so page 10,000 costs what page 1 costs and rows that come and go meanwhile shift
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -13,10 +13,22 @@ from uuid import UUID
 
 from pydantic import MISSING, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Column, Integer, Numeric, Row, Select, Uuid, bindparam, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Integer,
+    Numeric,
+    Row,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
 
 from app.database.counts import count_rows
-from app.database.cursors import decode_cursor, encode_cursor
+from app.database.cursors import binding_of, decode_cursor, encode_cursor
 from app.database.filters import Filter
 from app.database.statements import Statements
 
@@ -65,9 +77,12 @@ RowCount = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows as JSON text in the form of the list's read schema, and the cursor to what follows."""
+    """Rows as JSON text in the form of the list's read schema, and the cursor to what follows.
 
-    rows: Sequence[str]
+    rows: with commas between them.
+    """
+
+    rows: str
     next_cursor: str | None
     count: int | None
 
@@ -99,30 +114,26 @@ async def fetch_page(
 
     Errors: InvalidCursor.
     """
-    given = query.model_dump(exclude={"limit", "cursor", "count", "sort"})
-    filtered = _filtered(listing, tuple(given))
+    given = {name: getattr(query, name) for name in listing.filters.keys() & query.model_fields_set}
+    filtered = _filtered(listing, frozenset(given))
     parameters = {} if parent_id is None else {"parent_id": parent_id}
     for name, value in given.items():
         parameters |= listing.filters[name].parameters(name, value)
 
     # A cursor is good for this list, with these filters, in this order.
-    binding = [listing.name, parent_id, query.sort, given]
+    binding = binding_of(listing.name, parent_id, query.sort, given)
     page = _page(listing, filtered, query.sort, query.cursor is not MISSING)
-    position: dict[str, Any] = {"row_limit": query.limit + 1}
+    # One row more than asked for tells whether another page follows.
+    position: dict[str, Any] = {"row_limit": query.limit, "row_limit_and_one": query.limit + 1}
     if query.cursor is not MISSING:
         value_type = _sorted_by(listing, query.sort).type.python_type
         after = decode_cursor(query.cursor, binding, value_type)
         position |= {"after_key": after[0], "after_tie": after[1]}
-    # One row more than asked for tells whether another page follows.
-    found: Sequence[Row[*tuple[Any, ...]]] = (
-        await session.execute(page, parameters | position)
-    ).all()
-    rows = found[: query.limit]
-    next_cursor = None
-    if len(found) > query.limit:
-        next_cursor = encode_cursor(rows[-1][1], rows[-1][2], binding)
+    result: Row[*tuple[Any, ...]] = (await session.execute(page, parameters | position)).one()
+    found, rows, key, tie = result
+    next_cursor = encode_cursor(key, tie, binding) if found > query.limit else None
     count = await count_rows(session, filtered, parameters, query.count)
-    return Page([text for text, *_ in rows], next_cursor, count)
+    return Page(rows or "", next_cursor, count)
 
 
 # Making a statement costs more than running it, so each form is made once. There are as many forms
@@ -130,16 +141,22 @@ async def fetch_page(
 
 
 @lru_cache(maxsize=1000)
-def _filtered(listing: Listing, names: tuple[str, ...]) -> Select[Any]:
-    return listing.statement.where(*(listing.filters[name].condition(name) for name in names))
+def _filtered(listing: Listing, names: frozenset[str]) -> Select[Any]:
+    conditions = (listing.filters[name].condition(name) for name in sorted(names))
+    return listing.statement.where(*conditions)
 
 
 @lru_cache(maxsize=1000)
 def _page(listing: Listing, filtered: Select[Any], sort: str, after_cursor: bool) -> Select[Any]:
+    """The number of rows up to one more than the limit, the text of those up to the limit, and the
+    key and tie of the last of them. In one row: apart, each would cost as much to decode as all.
+    """
     column, tie = _sorted_by(listing, sort), listing.tie
     descending = sort.startswith("-")
-    page = filtered.add_columns(column, tie).limit(bindparam("row_limit", type_=Integer))
+    (row,) = filtered.selected_columns
+    page = filtered.with_only_columns(row.label("row"), column.label("key"), tie.label("tie"))
     page = page.order_by(*(key.desc() if descending else key.asc() for key in (column, tie)))
+    page = page.limit(bindparam("row_limit_and_one", type_=Integer))
     if after_cursor:
         keys = tuple_(column, tie)
         # Without precision: a forged number need not fit the column.
@@ -148,7 +165,11 @@ def _page(listing: Listing, filtered: Select[Any], sort: str, after_cursor: bool
             bindparam("after_key", type_=key_type), bindparam("after_tie", type_=tie.type)
         )
         page = page.where(keys < after if descending else keys > after)
-    return page
+    ordered = page.subquery()  # aggregates take the rows in the order that they come in
+    limit = bindparam("row_limit", type_=Integer)
+    rows, positions, ties = (func.array_agg(each, type_=ARRAY(each.type)) for each in ordered.c)
+    text = func.array_to_string(rows[1:limit], ",")
+    return select(func.count(), text, positions[limit], ties[limit]).select_from(ordered)
 
 
 def _sorted_by(listing: Listing, sort: str) -> Column[Any]:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, Result
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from app.database.engine import transactional
@@ -33,52 +34,71 @@ class Turn:
     """
 
     def __init__(self, places: int) -> None:
-        self._places = asyncio.Semaphore(places)
+        self._free = asyncio.Semaphore(places)
+        self.places = places
+        self.taken = 0
         self.waiting = 0
 
     async def __aenter__(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()
-            return
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()
+        self.taken += 1
+
+    async def _wait(self) -> None:
         self.waiting += 1
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._places.acquire()
+                await self._free.acquire()
         except TimeoutError:
             raise Overloaded from None
         finally:
             self.waiting -= 1
 
     async def __aexit__(self, *_: object) -> None:
-        self._places.release()
+        self.taken -= 1
+        self._free.release()
 
 
 class Statements:
-    """Runs statements one by one, each on a connection of its own and in its own transaction.
+    """Runs statements one by one, each in its own transaction.
 
     To services it is a session: `execute` and `scalar` are those of AsyncSession. A request of one
     statement needs nothing else of it, and making an AsyncSession for it, with its identity map and
-    its state, would cost a third of the statement again.
+    its state, would cost a third of the statement again. For the same reason connections stay out
+    of the pool between statements: taking one out and putting it back costs as much as a statement.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        """On an engine in AUTOCOMMIT, of which nobody else takes connections."""
         self._engine = engine
         inside = transactional(engine)
         count_statements(inside)
         self._transactions = async_sessionmaker(inside)
         assert isinstance(engine.pool, QueuePool)
-        self._pool = engine.pool
-        self._turn = Turn(self._pool.size())
+        self._turn = Turn(engine.pool.size())
+        self._idle: list[tuple[AsyncConnection, Any]] = []
 
     def load(self) -> Load:
-        return Load(self._pool.size(), self._pool.checkedout(), self._turn.waiting)
+        return Load(self._turn.places, self._turn.taken, self._turn.waiting)
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
         count_statement()
-        async with self._turn, self._engine.connect() as connection:
-            return await connection.execute(statement, parameters)
+        async with self._turn:
+            connection, driver = await self._take()
+            try:
+                result = await connection.execute(statement, parameters)
+            except BaseException as error:
+                # The pool knows which of its connections are still good.
+                await asyncio.shield(connection.close())
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    await self._release()
+                raise
+            self._idle.append((connection, driver))
+            return result
 
     async def scalar(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
@@ -88,8 +108,29 @@ class Statements:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction, committed where the block ends and rolled back on raise."""
-        async with self._turn, self._transactions.begin() as session:
-            yield session
+        async with self._turn:
+            if self._idle:  # there are as many turns as connections: one must be in the pool
+                await self._idle.pop()[0].close()
+            async with self._transactions.begin() as session:
+                yield session
+
+    async def close(self) -> None:
+        """Close all connections; the next statement would open others."""
+        await self._release()
+        await self._engine.dispose()
+
+    async def _take(self) -> tuple[AsyncConnection, Any]:
+        while self._idle:
+            connection, driver = self._idle.pop()
+            if not driver.is_closed():  # as all are after a restart of the database
+                return connection, driver
+            await connection.close()
+        connection = await self._engine.connect()
+        return connection, (await connection.get_raw_connection()).driver_connection
+
+    async def _release(self) -> None:
+        while self._idle:
+            await self._idle.pop()[0].close()
 
 
 # What services work on: a transaction, or single statements. They cannot tell which.

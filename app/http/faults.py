@@ -1,9 +1,7 @@
 """From Pydantic's validation errors to the faults of the contract: codes, pointers, no values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast, get_args
-
-from fastapi.exceptions import RequestValidationError
 
 from app.errors import Fault, FaultCode
 from app.http.bodies import Refused
@@ -27,10 +25,13 @@ _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
 }
 
 
-def faults_of(error: RequestValidationError, known: Sequence[Fault]) -> list[Fault]:
-    """The faults of a request that FastAPI refused, without those of parameters already `known`."""
+def faults_of(errors: Iterable[Mapping[str, Any]], known: Sequence[Fault]) -> list[Fault]:
+    """The faults in Pydantic's errors, without those of parameters already `known`.
+
+    The place of an error begins with `path`, `query` or `body`.
+    """
     faults: dict[tuple[str, str], Fault] = {}
-    for raw in error.errors():
+    for raw in errors:
         place, name = _place(raw["loc"])
         code, detail = _explain(raw, name)
         faults.setdefault((place, name), cast(Fault, {place: name, "code": code, "detail": detail}))

@@ -83,6 +83,12 @@ HEADERS: Final[dict[str, Declared]] = {
         "schema": {"type": "integer", "minimum": 0},
         "example": 2,
     },
+    "WWW-Authenticate": {
+        "description": "What is wrong with the credentials, as RFC 6750 says it",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": 'Bearer error="insufficient_scope", scope="write"',
+    },
     "Accept-Patch": {
         "description": "The media types that PATCH takes",
         "required": True,
@@ -92,7 +98,11 @@ HEADERS: Final[dict[str, Declared]] = {
 }
 
 # The headers of answers, by status: of all operations, and of those that depend on something.
-_OF_ALL: Final = {"503": ["Retry-After"]}
+_OF_ALL: Final = {
+    "401": ["WWW-Authenticate"],
+    "403": ["WWW-Authenticate"],
+    "503": ["Retry-After"],
+}
 _OF_LISTS: Final = {"200": ["Link"]}
 _OF_PATCHES: Final = {"415": ["Accept-Patch"]}
 _BY_DEPENDENCY: Final[dict[Dependency, dict[str, list[str]]]] = {

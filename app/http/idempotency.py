@@ -72,7 +72,8 @@ def _attempt_of(request: Request) -> Attempt | None:
         detail = "Must be given once, as 1 to 255 printable ASCII characters."
         fault = Fault(header="Idempotency-Key", code="invalid_format", detail=detail)
         raise MalformedHeader(errors=[fault])
-    return Attempt(ANONYMOUS, request.scope["path"], keys[0], _fingerprint(request))
+    principal = request.scope["state"].get("principal", ANONYMOUS)
+    return Attempt(principal, request.scope["path"], keys[0], _fingerprint(request))
 
 
 def _fingerprint(request: Request) -> bytes:

@@ -28,6 +28,15 @@ TAGS = [
     {"name": "reservations", "description": "One to one: each account reserves one item."},
     {"name": "wishes", "description": "Many to many: accounts wish for items, with a note."},
 ]
+SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key (`satchel_...`), or a JWT of the identity provider. Needed "
+        "where the operator has switched credentials on, as in production. GET and HEAD need the "
+        "scope `read`, other methods `write`, which includes it.",
+    }
+}
 # What parameters without words of their own mean, by how their names end.
 PARAMETERS = {
     "account_id": "The account's id",
@@ -79,7 +88,9 @@ def _derive(app: FastAPI) -> dict[str, Any]:
 def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     document["components"] |= headers.components()
-    document["security"] = []
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
+    # The document is the same everywhere, and where AUTH_MODE is off nobody needs credentials.
+    document["security"] = [{"bearer": []}, {}]
     problem = TypeAdapter(ProblemRead).json_schema(ref_template=REF + "{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}

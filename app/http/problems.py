@@ -23,6 +23,7 @@ from app.errors import (
     DatabaseUnavailable,
     EmailTaken,
     Fault,
+    Forbidden,
     IdempotencyInFlight,
     IdempotencyKeyReused,
     InternalError,
@@ -35,6 +36,7 @@ from app.errors import (
     PreconditionRequired,
     Problem,
     StaleVersion,
+    Unauthenticated,
     UnsupportedMediaType,
     problem_types,
 )
@@ -59,7 +61,14 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has the current version already"}
 }
 # The problems that operations of a kind may answer with, besides their own.
-READING = (InvalidRequest, InternalError, DatabaseUnavailable, Overloaded)
+READING = (
+    Unauthenticated,
+    Forbidden,
+    InvalidRequest,
+    InternalError,
+    DatabaseUnavailable,
+    Overloaded,
+)
 PUTTING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
 CREATING = (*PUTTING, MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused)
 WRITING = (*PUTTING, MalformedHeader, StaleVersion, PreconditionRequired)

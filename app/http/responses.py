@@ -1,7 +1,7 @@
 """Responses of resources: serialized once, from rows as the database gave them."""
 
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote_plus
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
@@ -9,6 +9,8 @@ from pydantic import TypeAdapter
 from app.database.pages import Page
 
 _CACHE = "private, no-cache"
+# What may stand in a query as it is (RFC 3986, 3.4), of which `%` begins what is escaped already.
+_QUERY_CHARACTERS = "%!$&'()*+,;=:@/?"
 
 
 class Json:
@@ -51,13 +53,23 @@ def page_response(page: Page, request: Request) -> Response:
     """A page of a list, with the address of the next one as a Link header."""
     headers = {"Cache-Control": _CACHE}
     if page.next_cursor is not None:
-        query = [(k, v) for k, v in request.query_params.multi_items() if k != "cursor"]
-        query.append(("cursor", page.next_cursor))
-        headers["Link"] = f'<{quote(request.scope["path"])}?{urlencode(query)}>; rel="next"'
+        query = _without_cursor(request.scope["query_string"].decode("latin-1"))
+        target = f"{quote(request.scope['path'])}?{query}cursor={page.next_cursor}"
+        headers["Link"] = f'<{target}>; rel="next"'
     cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'
     count = "null" if page.count is None else page.count
-    body = f'{{"data":[{",".join(page.rows)}],"next_cursor":{cursor},"count":{count}}}'
+    body = f'{{"data":[{page.rows}],"next_cursor":{cursor},"count":{count}}}'
     return Response(body, 200, headers, "application/json")
+
+
+def _without_cursor(query: str) -> str:
+    """The parameters of a query, as they were written, each with an `&` behind it."""
+    kept = (
+        part
+        for part in query.split("&")
+        if part and unquote_plus(part.partition("=")[0]) != "cursor"
+    )
+    return "".join(f"{quote(part, safe=_QUERY_CHARACTERS)}&" for part in kept)
 
 
 def made(schema: Any) -> dict[int | str, dict[str, Any]]:

@@ -1,25 +1,26 @@
 """The route class of all resources: takes what it declares, and nothing else.
 
-FastAPI validates what it declares and ignores the rest; here unknown and repeated query parameters,
-foreign media types and ill-formed bodies are refused, and all faults come in one answer.
+FastAPI reads what an operation declares and documents it, but takes requests apart by interpreting
+the declaration anew each time, and ignores what was not declared. Here all of it is settled when
+the route is made; unknown and repeated parameters, foreign media types and ill-formed bodies are
+refused, and all faults come in one answer.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
-from functools import wraps
 from typing import Any, ClassVar, get_args, get_origin
-from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
-from app.errors import Fault, InvalidRequest, MalformedBody, NotFound, UnsupportedMediaType
+from app.errors import InvalidRequest, MalformedBody, NotFound, UnsupportedMediaType
 from app.http import bodies
 from app.http.faults import faults_of
 from app.http.idempotency import answered_once
+from app.http.queries import parse_query
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -28,53 +29,23 @@ MULTIPART = "multipart/form-data"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-# Faults of the query that FastAPI does not look for; set anew by each request.
-_query_faults: ContextVar[Sequence[Fault]] = ContextVar("query_faults")
-
-
-class ParsedRequest(Request):
-    """A request whose body was read, checked and parsed; without a Content-Type FastAPI takes the
-    result as it is.
-    """
-
-    def __init__(self, request: Request, parsed: Any) -> None:
-        scope = dict(request.scope)
-        scope["headers"] = [header for header in scope["headers"] if header[0] != b"content-type"]
-        scope["parsed_body"] = parsed
-        super().__init__(scope, request.receive)
-
-    async def body(self) -> bytes:
-        return b"parsed"
-
-    async def json(self) -> Any:
-        return self.scope["parsed_body"]
-
-
-def _refuse_query_faults(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
-    """The endpoint, reached only when the query had no faults.
-
-    By then FastAPI has validated everything else, so the faults of both come together.
-    """
-
-    @wraps(endpoint)
-    async def guarded(*args: Any, **kwargs: Any) -> Response:
-        if faults := _query_faults.get():
-            raise InvalidRequest(errors=faults)
-        return await endpoint(*args, **kwargs)
-
-    return guarded
-
 
 class StrictRoute(APIRoute):
-    """A route whose operation takes exactly the media types and parameters that it declares."""
+    """A route whose operation takes exactly the media types and parameters that it declares.
+
+    A handler may declare parameters of the path, one model for the query and one for the body, the
+    request, and dependencies that are async functions of the request.
+    """
 
     body_types: ClassVar[tuple[str, ...]] = (JSON, FORM, MULTIPART)
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if "POST" in options["methods"]:
             endpoint = answered_once(endpoint)
-        options["strict_content_type"] = False  # it is checked here
-        super().__init__(path, _refuse_query_faults(endpoint), **options)
+        # Generated clients name their functions by it.
+        options["operation_id"] = endpoint.__name__
+        super().__init__(path, endpoint, **options)
+        self._respond = self.get_route_handler()
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -85,37 +56,75 @@ class StrictRoute(APIRoute):
             return (MERGE_PATCH, JSON)
         return self.body_types
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Without FastAPI's layers for what no operation here needs, such as exit stacks."""
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405)
+        response = await self._respond(Request(scope, receive))
+        await response(scope, receive, send)
+
     def get_route_handler(self) -> Any:
-        handle = super().get_route_handler()
+        dependant = self.dependant
+        endpoint = self.endpoint
         media_types = self.media_types
-        parameters = _query_parameters(self.dependant)
-        own_id = _own_id(self.dependant)
+        dependencies = _dependencies(dependant)
+        path_fields = [
+            (field.name, field, ("path", field.alias)) for field in dependant.path_params
+        ]
+        query_field = next(iter(dependant.query_params), None)
+        repeatable = _query_parameters(dependant)
+        body_field = next(iter(dependant.body_params), None)
+        own_id = _own_id(dependant)
+        takes_request = dependant.request_param_name
         ends_in_text = not self.path.endswith("}")
 
-        async def handle_strictly(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
+            scope = request.scope
             # The framework's patterns end in `$`, which lets a line feed through.
-            if ends_in_text and request.scope["path"].endswith("\n"):
+            if ends_in_text and scope["path"].endswith("\n"):
                 raise NotFound
-            if media_types:
-                parsed = await _parse_body(request, media_types)
+            arguments: dict[str, Any] = {}
+            errors: list[Any] = []
+            if body_field is not None:
+                parsed = scope["parsed_body"] = await _parse_body(request, media_types)
                 if own_id is not None:
-                    _refuse_other_id(parsed, request.path_params[own_id])
-                request = ParsedRequest(request, parsed)
-            query = request.scope["query_string"]
-            faults = _find_query_faults(query, parameters) if query else []
-            _query_faults.set(faults)
-            try:
-                return await handle(request)
-            except RequestValidationError as error:
-                raise InvalidRequest(errors=faults + faults_of(error, known=faults)) from None
+                    _refuse_other_id(parsed, scope["path_params"][own_id])
+                arguments[body_field.name], found = body_field.validate(parsed, loc=("body",))
+                errors += found
+            for name, dependency in dependencies:
+                arguments[name] = await dependency(request)
+            for name, field, loc in path_fields:
+                arguments[name], found = field.validate(scope["path_params"][name], loc=loc)
+                errors += found
+            values, faults = parse_query(scope["query_string"], repeatable)
+            if query_field is not None:
+                arguments[query_field.name], found = query_field.validate(values, loc=("query",))
+                errors += found
+            if errors or faults:
+                raise InvalidRequest(errors=faults + faults_of(errors, known=faults))
+            if takes_request is not None:
+                arguments[takes_request] = request
+            response: Response = await endpoint(**arguments)
+            return response
 
-        return handle_strictly
+        return respond
 
 
 class JsonRoute(StrictRoute):
     """A route that takes JSON only."""
 
     body_types = (JSON,)
+
+
+def _dependencies(dependant: Dependant) -> Sequence[tuple[str, Callable[[Request], Any]]]:
+    found = []
+    for inner in dependant.dependencies:
+        assert inner.call is not None
+        assert inner.name is not None
+        assert inner.request_param_name is not None, "a dependency is a function of the request"
+        assert not inner.dependencies, "dependencies have none of their own"
+        found.append((inner.name, inner.call))
+    return found
 
 
 def _query_parameters(dependant: Dependant) -> dict[str, bool]:
@@ -126,8 +135,6 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
         assert isinstance(query, type), "a query is a model, never a single parameter"
         assert issubclass(query, BaseModel)
         names |= {name: _is_list(info.annotation) for name, info in query.model_fields.items()}
-    for inner in dependant.dependencies:
-        names |= _query_parameters(inner)
     return names
 
 
@@ -148,24 +155,6 @@ def _refuse_other_id(parsed: Any, path_id: str) -> None:
 
 def _is_list(annotation: Any) -> bool:
     return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))
-
-
-def _find_query_faults(query: bytes, parameters: dict[str, bool]) -> list[Fault]:
-    faults: dict[str, Fault] = {}
-    seen: set[str] = set()
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
-    for name, value in pairs:
-        if name not in parameters:
-            shown = bodies.safe_name(name)
-            faults[shown] = Fault(parameter=shown, code="unknown", detail="No such parameter.")
-        elif name in seen and not parameters[name]:
-            detail = "Given more than once."
-            faults[name] = Fault(parameter=name, code="duplicate", detail=detail)
-        elif not bodies.is_text(value):
-            detail = "Holds a NUL or is not UTF-8."
-            faults[name] = Fault(parameter=name, code="invalid_format", detail=detail)
-        seen.add(name)
-    return list(faults.values())
 
 
 async def _parse_body(request: Request, media_types: tuple[str, ...]) -> Any:

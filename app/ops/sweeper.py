@@ -31,11 +31,11 @@ async def sweep_all(statements: Statements) -> int:
 
 async def sweep_database(url: URL, settings: Settings) -> int:
     """Sweep once, where no server runs."""
-    engine = make_engine(url, settings, autocommit=True)
+    statements = Statements(make_engine(url, settings, autocommit=True))
     try:
-        return await sweep_all(Statements(engine))
+        return await sweep_all(statements)
     finally:
-        await engine.dispose()
+        await statements.close()
 
 
 @asynccontextmanager

@@ -98,3 +98,15 @@ def test_results_say_where_they_come_from(run: Run) -> None:
     assert run.results["machine"]["cores"] >= 1
     assert run.results["postgresql"]["settings"]["fsync"] == "off"
     assert {"python", "fastapi", "sqlalchemy", "wrk"} <= run.results["versions"].keys()
+
+
+def test_growth_and_start_up_are_measured(run: Run) -> None:
+    found = {one["title"]: one["reached"] for one in run.results["growth"]}
+    assert set(found) == {
+        "page 21 of 2,000 accounts / page 1: CPU",
+        "get among 2,000 accounts / 100: CPU",
+        "satchel serve answers after: seconds",
+        "import app.main: seconds",
+    }
+    assert min(found.values()) > 0
+    assert all(title in run.said for title in found)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks import measure, tables
+from benchmarks import growth, measure, tables
 from benchmarks.check import WrongAnswerError, check
 from benchmarks.client import Client
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
@@ -188,3 +188,16 @@ def test_the_table_of_marks_says_what_was_missed() -> None:
     assert line.startswith("server CPU: tutorial / Satchel")
     assert "3.99 (>= 4) MISSED" in line
     assert "not measured" in line
+
+
+def test_growth_is_told_from_the_loads_that_a_run_has() -> None:
+    found = {
+        Cell("satchel", "get", connections, workers): figures(requests_per_second=rate)
+        for connections, workers, rate in ((32, 1, 100.0), (256, 1, 90.0), (256, 2, 180.0))
+    }
+    more_connections, more_workers = growth.compare_loads(found)
+    assert more_connections.reached == 0.9
+    assert more_connections.line.endswith("0.90 (>= 1.0) MISSED")
+    assert more_workers.reached == 2
+    assert more_workers.line.endswith("2.00 (>= 1.8)")
+    assert list(growth.compare_loads({})) == []

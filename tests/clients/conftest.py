@@ -1,5 +1,6 @@
 """Tools of others, installed once, and the document that they are given."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -7,14 +8,16 @@ import re
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 
 from app.main import create_app
-from tests.conftest import find_program, make_settings
+from tests.conftest import Server, find_program, make_settings, server_environment
+from tests.factories import make_key
 
 HERE = Path(__file__).parent
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -103,3 +106,12 @@ def called_operations(document: dict[str, Any], requests: Sequence[str]) -> set[
         for operation, pattern in patterns.items()
         if any(pattern.fullmatch(request) for request in requests)
     }
+
+
+@pytest.fixture
+async def guarded_server(database: URL, start_server: Callable[..., Server]) -> tuple[str, str]:
+    """The address of a server that asks for credentials, and a key that may write."""
+    environment = {**server_environment(database), "AUTH_MODE": "on"}
+    key = await make_key(database, "write")
+    server: Server = await asyncio.to_thread(start_server, environment)
+    return server.url, key

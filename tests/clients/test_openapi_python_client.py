@@ -35,8 +35,8 @@ def test_client_and_its_use_are_strictly_typed(generated: Path, sdk_python: Path
 
 
 async def test_every_operation_works(
-    generated: Path, sdk_python: Path, server_url: str, document: dict[str, Any]
+    generated: Path, sdk_python: Path, guarded_server: tuple[str, str], document: dict[str, Any]
 ) -> None:
-    requests = run_tool(sdk_python, "round_trip.py", server_url, cwd=generated).splitlines()
+    requests = run_tool(sdk_python, "round_trip.py", *guarded_server, cwd=generated).splitlines()
 
     assert called_operations(document, requests) == operations(document)

@@ -27,8 +27,10 @@ def compiled(
 
 
 async def test_every_operation_works(
-    compiled: Path, server_url: str, document: dict[str, Any]
+    compiled: Path, guarded_server: tuple[str, str], document: dict[str, Any]
 ) -> None:
-    called = run_tool(find_program("node", "nodejs"), compiled, server_url, cwd=compiled.parent)
+    called = run_tool(
+        find_program("node", "nodejs"), compiled, *guarded_server, cwd=compiled.parent
+    )
 
     assert set(called.splitlines()) == operations(document)

@@ -1,14 +1,18 @@
 """The Postman collection of the docs runs through, and misses no operation."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import URL
 
 from tests.clients.conftest import called_operations, operations, run_tool
+from tests.conftest import Server, server_environment
+from tests.factories import make_key
 
 pytestmark = pytest.mark.slow
 
@@ -63,13 +67,23 @@ def test_misses_no_operation(collection: dict[str, Any], document: dict[str, Any
     assert called_operations(document, requests) == operations(document)
 
 
+@pytest.mark.parametrize("auth_mode", ["off", "on"])
 async def test_runs_through(
-    npm_tools: Path, server_url: str, collection: dict[str, Any], tmp_path: Path
+    npm_tools: Path,
+    database: URL,
+    start_server: Callable[..., Server],
+    collection: dict[str, Any],
+    tmp_path: Path,
+    auth_mode: str,
 ) -> None:
-    address, report = urlsplit(server_url), tmp_path / "report.json"
+    key = await make_key(database, "write") if auth_mode == "on" else ""
+    environment = {**server_environment(database), "AUTH_MODE": auth_mode}
+    server: Server = await asyncio.to_thread(start_server, environment)
+    address, report = urlsplit(server.url), tmp_path / "report.json"
     run_tool(
         *[npm_tools / "newman", "run", COLLECTION, "--reporters", "cli,json", "--color", "off"],
         *["--env-var", f"host={address.hostname}", "--env-var", f"port={address.port}"],
+        *["--env-var", f"api_key={key}"],
         *["--reporter-json-export", report, "--timeout-request", "10000"],
         cwd=tmp_path,
     )

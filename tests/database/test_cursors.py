@@ -1,7 +1,6 @@
 """Cursors: what they hold, and that nothing but an unaltered one is taken."""
 
 import base64
-import json
 import string
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,11 +11,11 @@ import httpx2
 import pytest
 
 from app.database import pages
-from app.database.cursors import _checksum, decode_cursor, encode_cursor
+from app.database.cursors import _checksum, binding_of, decode_cursor, encode_cursor
 from app.errors import InvalidCursor
 
 ROW_ID = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")
-BINDING = ["items", None, {"sort": "-created"}]
+BINDING = binding_of("items", None, {"sort": "-created"})
 VALUES = [
     datetime(2026, 1, 31, 9, 30, 0, 123456, UTC),
     datetime(2026, 1, 31, tzinfo=UTC),
@@ -30,12 +29,12 @@ VALUES = [
 ]
 
 
-def forge(payload: bytes, binding: object = BINDING) -> str:
+def forge(payload: bytes, binding: bytes = BINDING) -> str:
     """A cursor with a checksum that is right."""
     return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
 
 
-def is_invalid(cursor: str, value_type: type, binding: object = BINDING) -> bool:
+def is_invalid(cursor: str, value_type: type, binding: bytes = BINDING) -> bool:
     try:
         decode_cursor(cursor, binding, value_type)
     except InvalidCursor:
@@ -58,13 +57,13 @@ class TestCursors:
     def test_are_good_for_what_they_are_bound_to_alone(self) -> None:
         cursor = encode_cursor("Lamp", ROW_ID, BINDING)
         for other in (
-            ["accounts", None, {"sort": "-created"}],
-            ["items", ROW_ID, {"sort": "-created"}],
-            ["items", None, {"sort": "created"}],
-            ["items", None, {"sort": "-created", "name": "Lamp"}],
-            None,
+            ("accounts", None, {"sort": "-created"}),
+            ("items", ROW_ID, {"sort": "-created"}),
+            ("items", None, {"sort": "created"}),
+            ("items", None, {"sort": "-created", "name": "Lamp"}),
+            (None,),
         ):
-            assert is_invalid(cursor, str, other)
+            assert is_invalid(cursor, str, binding_of(*other))
         assert not is_invalid(cursor, str)
 
     def test_altered_in_any_character_are_invalid(self) -> None:
@@ -97,20 +96,10 @@ class TestCursors:
         "payload",
         [
             b"",
-            b"[]",
-            b"{}",
-            b"null",
-            b"5",
-            b'"ab"',
-            b'["a"]',
-            b'["a","b","c"]',
-            b'{"a":1,"b":2}',
-            b"\xff\xfe[]",
-            b"[" * 1400,
-            b'["Lamp",5]',
-            b'["Lamp",null]',
-            b'["Lamp","no id"]',
-            b'["Lamp",["0190a5d07f3a7cc08000000000000001"]]',
+            ROW_ID.bytes[:15],
+            ROW_ID.bytes + b"\xff",
+            ROW_ID.bytes + b"\xed\xa0\x80",  # a surrogate
+            ROW_ID.bytes + b"a\0b",
         ],
     )
     def test_with_a_forged_payload_are_invalid(self, payload: bytes, value_type: type) -> None:
@@ -119,30 +108,23 @@ class TestCursors:
     @pytest.mark.parametrize(
         ("value_type", "values"),
         [
-            (datetime, ["", "now", "2026-01-31", "2026-01-31T09:30:00", 5, None, [], {}]),
+            (datetime, ["", "now", "2026-01-31", "2026-01-31T09:30:00", "5"]),
             (datetime, ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]),
             (datetime, ["2026-01-31T09:30:00Z"]),  # another spelling of what has one
             (Decimal, ["", "ten", "NaN", "sNaN", "Infinity", "-Infinity", "1_0", " 1", "٣"]),
-            (Decimal, ["1e20000", "1E-20000", "9" * 1000, 5, 1.5, True, None, [0, [1], 0], {}]),
-            (str, ["\0", "a\0b", "\ud800", 5, True, None, ["a"], {"a": 1}]),
+            (Decimal, ["1e20000", "1E-20000", "9" * 1000]),
         ],
     )
-    def test_with_a_forged_value_are_invalid(self, value_type: type, values: list[Any]) -> None:
+    def test_with_a_forged_value_are_invalid(self, value_type: type, values: list[str]) -> None:
         for value in values:
-            payload = json.dumps([value, ROW_ID.hex], separators=(",", ":")).encode()
-            assert is_invalid(forge(payload), value_type), value
-
-    def test_with_an_id_in_another_spelling_are_invalid(self) -> None:
-        for row_id in (str(ROW_ID), ROW_ID.urn, f"{{{ROW_ID}}}", ROW_ID.hex.upper() + "\n"):
-            payload = json.dumps(["Lamp", row_id], separators=(",", ":")).encode()
-            assert is_invalid(forge(payload), str)
+            assert is_invalid(forge(ROW_ID.bytes + value.encode()), value_type), value
 
     async def test_forged_to_the_ends_still_are_positions(
         self, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What passes as a position, the database takes too."""
 
-        def forge_and_decode(value: str, binding: object, value_type: type) -> tuple[Any, UUID]:
+        def forge_and_decode(value: str, binding: bytes, value_type: type) -> tuple[Any, UUID]:
             forged = encode_cursor(value, UUID(int=0), binding)
             return decode_cursor(forged, binding, value_type)
 

@@ -74,7 +74,7 @@ async def test_a_read_only_database_is_503_for_writes(database: URL) -> None:
             f'ALTER DATABASE "{name}" SET default_transaction_read_only = on',
         )
         # Sessions that are open keep their setting.
-        await app.state.statements._engine.dispose()
+        await app.state.statements.close()
         answer = await client.post("/accounts", json=account_body())
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert (await client.get("/accounts")).status_code == 200

@@ -59,7 +59,7 @@ ANALYZE wishes
 @pytest.fixture(scope="module")
 async def filled(clone_database: Callable[[], Awaitable[URL]]) -> AsyncIterator[AsyncEngine]:
     """A database with many rows."""
-    engine = create_async_engine(await clone_database())
+    engine = create_async_engine(await clone_database(), isolation_level="AUTOCOMMIT")
     async with engine.begin() as connection:
         for statement in MADE.split(";\n"):
             await connection.execute(text(statement.replace(":rows", str(ROWS))))
@@ -78,6 +78,7 @@ class Explained:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self.statements = Statements(engine)
         self.ran: list[tuple[str, Any]] = []
 
     def record(
@@ -88,7 +89,7 @@ class Explained:
     async def page(self, fetch: Fetch, query: PageQuery) -> Page:
         self.ran.clear()
         event.listen(self.engine.sync_engine, "before_cursor_execute", self.record)
-        page = await fetch(Statements(self.engine), query)
+        page = await fetch(self.statements, query)
         event.remove(self.engine.sync_engine, "before_cursor_execute", self.record)
         for statement, parameters in self.ran:
             await self.check(statement, parameters)
@@ -109,12 +110,14 @@ class Explained:
         page = await self.page(fetch, query)
         if page.next_cursor is not None:
             await self.page(fetch, query.model_copy(update={"cursor": page.next_cursor}))
-        return list(page.rows)
+        return [json.dumps(row) for row in json.loads(f"[{page.rows}]")]
 
 
 @pytest.fixture
-def explained(filled: AsyncEngine) -> Explained:
-    return Explained(filled)
+async def explained(filled: AsyncEngine) -> AsyncIterator[Explained]:
+    explained = Explained(filled)
+    yield explained
+    await explained.statements.close()
 
 
 def of_parent(fetch: Callable[[Statements, UUID, Any], Awaitable[Page]], number: int) -> Fetch:
@@ -223,8 +226,6 @@ ITEM_FILTERS = (
 
 async def test_no_table_has_more_than_ten_indexes(explained: Explained) -> None:
     tables = "SELECT count(*) AS n FROM pg_indexes WHERE schemaname = 'public' GROUP BY tablename"
-    most = await Statements(explained.engine).scalar(
-        text(f"SELECT max(n) FROM ({tables}) AS counts")
-    )
+    most = await explained.statements.scalar(text(f"SELECT max(n) FROM ({tables}) AS counts"))
     assert most is not None
     assert most <= 10

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from app.database import statements as statements_module
 from app.database.statements import Turn
 from app.errors import Overloaded
-from tests.conftest import running_app
+from tests.conftest import execute, running_app
 
 
 class TestTurn:
@@ -87,3 +87,47 @@ class TestStatements:
                 statements.scalar(text("SELECT CAST(:n AS int)"), {"n": n}) for n in range(100)
             ]
             assert await asyncio.gather(*asked) == list(range(100))
+
+    async def test_a_connection_stays_out_of_the_pool_between_statements(
+        self, database: URL
+    ) -> None:
+        backend = text("SELECT pg_backend_pid()")
+        async with running_app(database, pool_size=3) as app:
+            statements = app.state.statements
+            first = await statements.scalar(backend)
+            assert {await statements.scalar(backend) for _ in range(5)} == {first}
+
+    async def test_a_failing_one_leaves_no_trace(self, database: URL) -> None:
+        async with running_app(database, pool_size=1) as app:
+            statements = app.state.statements
+            for _ in range(3):
+                with pytest.raises(DBAPIError, match="division by zero"):
+                    await statements.execute(text("SELECT 1 / 0"))
+                assert await statements.scalar(text("SELECT 1")) == 1
+
+    async def test_one_that_is_given_up_takes_no_connection_with_it(self, database: URL) -> None:
+        async with running_app(database, pool_size=2) as app:
+            statements = app.state.statements
+            for _ in range(5):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await statements.execute(text("SELECT pg_sleep(5)"))
+            asked = [statements.scalar(text("SELECT 1")) for _ in range(4)]
+            assert await asyncio.gather(*asked) == [1, 1, 1, 1]
+
+    async def test_after_a_restart_of_the_database_it_fails_once(self, database: URL) -> None:
+        async with running_app(database, pool_size=4) as app:
+            statements = app.state.statements
+            await asyncio.gather(*(statements.execute(text("SELECT 1")) for _ in range(4)))
+            await execute(
+                database,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            with pytest.raises(DBAPIError) as failure:
+                await statements.execute(text("SELECT 1"))
+            assert failure.value.connection_invalidated
+            asked = [statements.scalar(text("SELECT 1")) for _ in range(4)]
+            assert await asyncio.gather(*asked) == [1, 1, 1, 1]
+            async with statements.begin() as session:
+                await session.execute(text("SELECT 1"))

@@ -13,7 +13,7 @@ from tests.http.conftest import Running
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
-ROW = "0189abcd000070008000000000000000"
+ROW = bytes.fromhex("0189abcd000070008000000000000000")
 
 
 class TestCursors:
@@ -53,53 +53,31 @@ class TestCursors:
         ids = running.ids
         self.refused(running, *(f"{one.format(**ids)}cursor={cursor}" for one in targets))
 
-    def forge(self, payload: str, listed: str = "accounts", sort: str = "-created") -> str:
+    def forge(self, position: bytes, listed: str = "accounts", sort: str = "-created") -> str:
         """The query of a list with a cursor whose checksum is right."""
-        content = payload.encode()
-        raw = cursors._checksum(content, [listed, None, sort, {}]) + content
+        binding = cursors.binding_of(listed, None, sort, {})
+        raw = cursors._checksum(position, binding) + position
         return f"/{listed}?sort={sort}&cursor={base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
 
     async def test_forged_instants(self, running: Running, cursor: str) -> None:
-        genuine = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[8:].decode()
+        genuine = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[8:]
         assert self.forge(genuine).endswith(f"&cursor={cursor}")
-        values = ["", "x", SECRET, "\\u0000", "\\ud800", "2026-01-01", "2026-01-01T00:00:00"]
+        values = ["", "x", SECRET, "\0", "2026-01-01", "2026-01-01T00:00:00"]
         values += ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-12:00"]
         values += ["0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00+00:00:30", "infinity"]
-        self.refused(running, *(self.forge(f'["{value}","{ROW}"]') for value in values))
+        self.refused(running, *(self.forge(ROW + value.encode()) for value in values))
 
     async def test_forged_text_and_numbers(self, running: Running) -> None:
-        texts = ('"\\u0000"', '"a\\u0000b"', '"\\ud800"', "null", "7", "NaN", "[]", "{}", "true")
-        targets = [self.forge(f'[{text},"{ROW}"]', sort="email") for text in texts]
-        numbers = (
-            "NaN",
-            "Infinity",
-            "-Infinity",
-            "sNaN",
-            "1e400",
-            "1e16",
-            "x",
-            "1_0",
-            " 1",
-            "1" * 99,
-        )
-        targets += [self.forge(f'["{number}","{ROW}"]', "items", "price") for number in numbers]
+        texts = (b"\0", b"a\0b", b"\xed\xa0\x80", b"\xff")
+        targets = [self.forge(ROW + text, sort="email") for text in texts]
+        numbers = ["NaN", "Infinity", "-Infinity", "sNaN", "1e400", "1e16", "x", "1_0", " 1"]
+        numbers += ["1" * 99, "", "[1]", "null"]
+        targets += [self.forge(ROW + number.encode(), "items", "price") for number in numbers]
         self.refused(running, *targets)
 
     async def test_forged_shapes(self, running: Running) -> None:
-        instant = '"2026-01-01T00:00:00+00:00"'
-        assert exchange(running.port, head("GET", self.forge(f'[{instant},"{ROW}"]'))).is_success
-        rows = (
-            '""',
-            "null",
-            "7",
-            "[]",
-            '"x"',
-            "{}",
-            f'"{ROW.upper()}"',
-            f'"{{{ROW}}}"',
-            f'"{ROW}0"',
-        )
-        payloads = [f"[{instant},{row}]" for row in rows]
-        payloads += ["", "null", "[]", "{}", "7", f"[{instant}]", f'[{instant},"{ROW}",1]', "{"]
-        payloads += ["[" * 1400, '"ab"', f'[{instant}, "{ROW}"]', f'[7,"{ROW}"]', f'[null,"{ROW}"]']
+        instant = b"2026-01-01T00:00:00+00:00"
+        assert exchange(running.port, head("GET", self.forge(ROW + instant))).is_success
+        payloads = [b"", ROW, ROW[:15], b"null", b"[]", ROW[1:] + instant, ROW + ROW + instant]
+        payloads += [ROW + b" " + instant, ROW + instant + b" ", b"[" * 1400]
         self.refused(running, *map(self.forge, payloads))

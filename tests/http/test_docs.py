@@ -1,6 +1,7 @@
+import asyncio
 import gzip
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
@@ -9,9 +10,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from playwright.async_api import Page, Route, async_playwright, expect
+from sqlalchemy import URL
 
 from app.errors import NotFound
 from app.http import docs
+from tests.conftest import Server, server_environment
+from tests.factories import make_key
 
 PAGES = ["/docs", "/redoc"]
 
@@ -280,6 +284,30 @@ class TestInChromium:
             await expect(answer.locator("td.response-col_status").first).to_contain_text("201")
             await expect(answer).to_contain_text("ada@example.com")
             await expect(operation.get_by_text("Request duration")).to_be_visible()
+
+    async def test_swagger_ui_sends_the_key_that_it_is_given(
+        self, chromium: str, database: URL, start_server: Callable[..., Server]
+    ) -> None:
+        key = await make_key(database, "write")
+        environment = {**server_environment(database), "AUTH_MODE": "on"}
+        server = await asyncio.to_thread(start_server, environment)
+        async with visit(chromium, server.url, "/docs") as page:
+            await page.get_by_role("button", name="Authorize").first.click()
+            dialog = page.locator(".dialog-ux")
+            await dialog.locator("input").fill(key)
+            await dialog.get_by_role("button", name="Apply credentials").click()
+            await dialog.get_by_role("button", name="Close").last.click()
+            operation = page.locator(".opblock-post", has=page.locator('[data-path="/accounts"]'))
+            await operation.locator(".opblock-summary-control").click()
+            await operation.get_by_role("button", name="Try it out").click()
+            await operation.locator("textarea.body-param__text").fill(
+                '{"email": "ada@example.com", "username": "ada"}'
+            )
+            await operation.get_by_role("button", name="Execute").click()
+            answer = operation.locator(".live-responses-table tbody")
+            await expect(answer.locator("td.response-col_status").first).to_contain_text("201")
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            assert (await client.get("/accounts")).status_code == 401
 
     async def test_redoc_shows_every_operation(self, chromium: str, server_url: str) -> None:
         async with httpx2.AsyncClient() as client:

@@ -216,7 +216,14 @@ class TestWhole:
             f"#/components/{section}/{name}"
             for section, components in DOCUMENT["components"].items()
             for name in components
+            if section != "securitySchemes"  # referred to by name
         }
+
+    def test_credentials_may_be_needed(self) -> None:
+        [(name, scheme)] = DOCUMENT["components"]["securitySchemes"].items()
+        assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+        assert DOCUMENT["security"] == [{name: []}, {}]
+        assert not any("security" in operation for operation in OPERATIONS.values())
 
 
 class TestOperation:
@@ -245,7 +252,8 @@ class TestOperation:
 
     @each_operation
     def test_may_always_fail(self, name: str) -> None:
-        assert {"422", "500", "503"} <= OPERATIONS[name]["responses"].keys()
+        assert {"401", "403", "422", "500", "503"} <= OPERATIONS[name]["responses"].keys()
+        assert headers_of(name, "401") == headers_of(name, "403") == {"WWW-Authenticate"}
         assert headers_of(name, "503") == {"Retry-After"}
 
     @each_operation
@@ -272,7 +280,7 @@ class TestOperation:
             for status in OPERATIONS[name]["responses"]
             if headers_of(name, status)
         }
-        del given["503"]
+        del given["401"], given["403"], given["503"]
         if name in CREATES:
             headers = {"201": {"ETag", "Location", "Idempotency-Replayed"}, "409": {"Retry-After"}}
         elif name in RETRIEVES:

@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from sqlalchemy import URL
 
+from app.keys.form import make_key
 from tests.conftest import Server, add_revision, free_port, server_environment
 from tests.factories import account_body
 
@@ -293,15 +294,18 @@ class TestDeployed:
         url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/d"
         server = launch({"CONFIG_MODE": "production", "DATABASE_URL": url})
         wait_for(lambda: "startup complete" in log_of(server), "it does not start")
+        key = make_key("production")
         statuses = {
-            "/livez?secret=1": 200,
-            "/readyz": 503,
-            "/accounts?email=secret@example.com": 503,
-            "/secret?secret=1": 404,
-            "/docs": 404,
+            ("/livez?secret=1", ""): 200,
+            ("/readyz", ""): 503,
+            ("/accounts?email=secret@example.com", key): 503,
+            ("/accounts?email=secret@example.com", "secret"): 401,
+            ("/secret?secret=1", ""): 401,
+            ("/docs", ""): 404,
         }
-        for path, status in statuses.items():
-            assert httpx2.get(server.url + path).status_code == status
+        for (path, token), status in statuses.items():
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            assert httpx2.get(server.url + path, headers=headers).status_code == status
         assert server.stop() == 0
 
         announcement, *lines = log_of(server).splitlines()
@@ -311,10 +315,12 @@ class TestDeployed:
         assert [(event["route"], event["status"]) for event in requests] == [
             ("/livez", 200),
             ("/readyz", 503),
-            ("/accounts", 503),
-            (None, 404),
+            (None, 503),  # whether the key is good, nobody can tell
+            (None, 401),
+            (None, 401),
             (None, 404),
         ]
+        assert key not in log_of(server)
         assert "secret" not in log_of(server)
         assert "hunter2" not in log_of(server)
 

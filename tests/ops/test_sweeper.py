@@ -36,9 +36,9 @@ async def fill(database: URL, *, expired: int = 0, live: int = 0) -> None:
 
 @pytest.fixture
 async def statements(database: URL) -> AsyncIterator[Statements]:
-    engine = create_async_engine(database, isolation_level="AUTOCOMMIT")
-    yield Statements(engine)
-    await engine.dispose()
+    statements = Statements(create_async_engine(database, isolation_level="AUTOCOMMIT"))
+    yield statements
+    await statements.close()
 
 
 async def keys_left(statements: Statements) -> int:

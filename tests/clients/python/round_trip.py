@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
-from satchel_client import Client
+from satchel_client import AuthenticatedClient
 from satchel_client.api.accounts import (
     change_account,
     create_account,
@@ -98,7 +98,7 @@ def expect_problem(answer: Response[Any], status: int, code: str) -> Problem:
     return problem
 
 
-def create_accounts(client: Client) -> list[AccountRead]:
+def create_accounts(client: AuthenticatedClient) -> list[AccountRead]:
     """As JSON and as both kinds of form, each with the same answer."""
     birth = dt.date(1990, 5, 17)
     ada = AccountCreate(
@@ -129,7 +129,7 @@ def create_accounts(client: Client) -> list[AccountRead]:
     return accounts
 
 
-def repeat_a_create(client: Client, owner: AccountRead) -> None:
+def repeat_a_create(client: AuthenticatedClient, owner: AccountRead) -> None:
     body, key = ItemCreate(account_id=owner.id, name="Once", image_link=LAMP), str(uuid4())
     first = create_item.sync_detailed(client=client, body=body, idempotency_key=key)
     again = create_item.sync_detailed(client=client, body=body, idempotency_key=key)
@@ -141,7 +141,7 @@ def repeat_a_create(client: Client, owner: AccountRead) -> None:
     expect_nothing(delete_item.sync_detailed(expect(first, 201, ItemRead).id, client=client))
 
 
-def list_in_pages(client: Client, accounts: list[AccountRead]) -> None:
+def list_in_pages(client: AuthenticatedClient, accounts: list[AccountRead]) -> None:
     found: list[AccountRead] = []
     cursor: str | None = None
     while not found or cursor:
@@ -169,7 +169,7 @@ def list_in_pages(client: Client, accounts: list[AccountRead]) -> None:
     assert limit.errors[0].parameter == "limit"
 
 
-def write_account_if_current(client: Client, account: AccountRead) -> None:
+def write_account_if_current(client: AuthenticatedClient, account: AccountRead) -> None:
     read = retrieve_account.sync_detailed(account.id, client=client)
     tag = read.headers["ETag"]
     assert expect(read, 200, AccountRead) == account
@@ -196,7 +196,7 @@ def write_account_if_current(client: Client, account: AccountRead) -> None:
     assert expect(replaced, 200, AccountRead).phone_number is None
 
 
-def write_items(client: Client, owner: AccountRead) -> list[ItemRead]:
+def write_items(client: AuthenticatedClient, owner: AccountRead) -> list[ItemRead]:
     bodies: list[ItemCreate | ItemCreateForm | ItemCreateMultipart] = [
         ItemCreate(
             account_id=owner.id, name="Lamp", image_link=LAMP, price="19.90", description="Brass"
@@ -234,7 +234,7 @@ def write_items(client: Client, owner: AccountRead) -> list[ItemRead]:
     return items
 
 
-def link(client: Client, account_id: UUID, other_id: UUID, item_id: UUID) -> None:
+def link(client: AuthenticatedClient, account_id: UUID, other_id: UUID, item_id: UUID) -> None:
     body = LinkReplace(item_id=item_id)
     made = put_favorite.sync_detailed(account_id, client=client, body=body)
     again = put_favorite.sync_detailed(account_id, client=client, body=body)
@@ -272,7 +272,7 @@ def link(client: Client, account_id: UUID, other_id: UUID, item_id: UUID) -> Non
     expect_nothing(delete_wish.sync_detailed(account_id, item_id, client=client))
 
 
-def delete(client: Client, accounts: list[AccountRead], items: list[ItemRead]) -> None:
+def delete(client: AuthenticatedClient, accounts: list[AccountRead], items: list[ItemRead]) -> None:
     owner = accounts[0]
     expect_nothing(delete_item.sync_detailed(items[0].id, client=client))
     gone = delete_item.sync_detailed(items[0].id, client=client)
@@ -290,9 +290,10 @@ def write_down(request: httpx.Request) -> None:
     sys.stdout.write(f"{request.method} {request.url.path}\n")
 
 
-def main(url: str) -> None:
-    with Client(
+def main(url: str, key: str) -> None:
+    with AuthenticatedClient(
         base_url=url,
+        token=key,
         raise_on_unexpected_status=True,
         httpx_args={"event_hooks": {"request": [write_down]}, "trust_env": False},
     ) as client:
@@ -306,4 +307,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -7,9 +7,9 @@ import type { components, paths } from "./schema.mjs";
 
 type Schemas = components["schemas"];
 
-const baseUrl = process.argv[2];
-assert(baseUrl !== undefined, "the address of the server is missing");
-const client = createClient<paths>({ baseUrl });
+const [baseUrl, key] = process.argv.slice(2);
+assert(baseUrl !== undefined && key !== undefined, "the address of the server or the key is missing");
+const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
 client.use({
   onRequest({ request, schemaPath }) {
     console.log(`${request.method} ${schemaPath}`);

@@ -1,0 +1,1 @@
+"""JWTs of an identity provider. Importing its modules imports cryptography."""

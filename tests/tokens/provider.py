@@ -1,0 +1,84 @@
+"""An identity provider: keys, tokens signed with them, and a server on loopback that shows them."""
+
+import asyncio
+import base64
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from joserfc import jwt
+from joserfc.jwk import ECKey, Key, RSAKey
+
+ISSUER = "https://id.example.com"
+AUDIENCE = "satchel"
+RSA = RSAKey.generate_key(parameters={"kid": "rsa"})
+EC = ECKey.generate_key(parameters={"kid": "ec"})
+OTHER = RSAKey.generate_key(parameters={"kid": "other"})
+
+
+def jwks(*keys: Key) -> bytes:
+    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
+
+
+def claims(now: float | None = None, **changed: Any) -> dict[str, Any]:
+    """The claims of a good token that may read, save those that are changed; None: left out."""
+    now = time.time() if now is None else now
+    good = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "ada",
+        "exp": int(now) + 300,
+        "iat": int(now),
+        "scope": "openid read",
+    }
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def signed(content: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", **header: Any) -> str:
+    named = {"alg": algorithm, "kid": key.kid, **header}
+    kept = {name: value for name, value in named.items() if value is not None}
+    return jwt.encode(kept, content, key, algorithms=[algorithm])
+
+
+def part(content: object) -> str:
+    """A part of a token that nobody signed."""
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+def hmac_signed(content: dict[str, Any]) -> str:
+    """Signed with the public key, which is no secret, as if it were one."""
+    text = f"{part({'alg': 'HS256', 'kid': RSA.kid})}.{part(content)}"
+    digest = hmac.digest(RSA.as_pem(private=False), text.encode(), "sha256")
+    return f"{text}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+class Provider:
+    """A server of a JWK Set; what it answers may be changed."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body = jwks(RSA, EC)
+        self.delay = 0.0
+        self.url = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0])
+        await asyncio.sleep(self.delay)
+        fields = {"Content-Length": str(len(self.body)), "Connection": "close", **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        writer.write(f"HTTP/1.1 {self.status} x\r\n{head}\r\n".encode() + self.body)
+        writer.close()
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Provider]:
+    provider = Provider()
+    server = await asyncio.start_server(provider.answer, "127.0.0.1", 0)
+    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+    async with server:
+        yield provider
