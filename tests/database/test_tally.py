@@ -27,13 +27,14 @@ async def test_single_statements_and_those_of_transactions_count(database: URL) 
         await session.execute(ONE)
         await session.execute(ONE)
     assert tally.statements == 4
-    await engine.dispose()
+    await statements.close()
 
 
 async def test_a_shared_read_is_one_of_each_caller(database: URL) -> None:
     engine = make_engine(database, make_settings(), autocommit=True)
     sizes: list[int] = []
-    reader = Reader(Statements(engine), account_service.BY_ID, sizes.append)
+    statements = Statements(engine)
+    reader = Reader(statements, account_service.BY_ID, sizes.append)
 
     async def request(reads: int) -> int:
         tally = begin_tally()
@@ -44,7 +45,7 @@ async def test_a_shared_read_is_one_of_each_caller(database: URL) -> None:
     assert await asyncio.gather(*map(request, [1, 2, 3, 1, 1, 1, 1])) == [1, 2, 3, 1, 1, 1, 1]
     assert sum(sizes) == 10
     assert max(sizes) > 1  # or nothing was shared
-    await engine.dispose()
+    await statements.close()
 
 
 async def test_what_runs_for_nobody_is_counted_for_nobody(database: URL) -> None:
@@ -57,4 +58,4 @@ async def test_what_runs_for_nobody_is_counted_for_nobody(database: URL) -> None
     tally = begin_tally()
     assert await asyncio.create_task(alone(), context=Context()) == 1
     assert tally.statements == 0
-    await engine.dispose()
+    await statements.close()
