@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database.tally import begin_tally
-from app.errors import BodyTooLarge, InternalError, Problem
+from app.errors import BodyTooLarge, DatabaseUnavailable, InternalError, Problem
 from app.http.problems import problem_response
 from app.http.trace_ids import FindTraceId, sent_trace_id
 
@@ -74,6 +75,10 @@ class RequestMiddleware:
             await problem_response(problem, scope)(scope, receive, sender)
         except ClientDisconnect:
             log.info("client went away", method=method, route=_route(scope), request_id=request_id)
+        except CancelledError:  # the server leaves, and how far this came is unknown
+            if sender.status:
+                raise
+            await problem_response(DatabaseUnavailable(), scope)(scope, receive, sender)
         except Exception:
             log.exception(
                 "request failed", method=method, route=_route(scope), request_id=request_id
