@@ -23,6 +23,7 @@ from app.ops import server
 from app.ops.checks import check_database, explain
 from app.ops.logs import configure_logs
 from app.ops.sweeper import sweep_database
+from app.ops.tracing import make_tracing
 
 app = typer.Typer(
     help="Accounts and the items they own, as a service.",
@@ -87,6 +88,7 @@ def migrate() -> None:
 def check() -> None:
     """Look at the settings and the database, and name each fault with its mend."""
     with _faults_told() as settings:
+        make_tracing(settings)  # refused where its libraries are missing
         typer.echo(f"ok     settings (mode {settings.mode})")
         with server.database_url(settings) as url:
             faults = asyncio.run(check_database(url, settings))

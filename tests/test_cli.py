@@ -122,6 +122,20 @@ class TestServe:
         for number, handler in before.items():
             signal.signal(number, handler)
 
+    @pytest.mark.parametrize("command", ["serve", "check", "openapi"])
+    def test_traces_without_their_libraries_are_refused_with_the_mend(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+        monkeypatch.delitem(sys.modules, "app.ops.spans", raising=False)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+        result = run(command)
+        assert result.exit_code == 1
+        title, detail = result.stderr.splitlines()
+        assert title == "The settings are wrong:"
+        assert "Install satchel[tracing]" in detail
+        assert list(directory.iterdir()) == []
+
     def test_an_address_beyond_loopback_needs_the_mode(self) -> None:
         result = run("serve", "--host", "0.0.0.0")
         assert result.exit_code == 1

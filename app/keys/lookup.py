@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, LargeBinary, any_, bindparam
 
 from app.database.statements import Statements
+from app.database.tally import count_statement, end_tally
 from app.keys.service import KEYS, live_keys
 from app.principals import REMEMBERED, SCOPES, Memory, Principal
 
@@ -61,6 +62,7 @@ class KeyLookup:
         """
         if self._unknown.get(digest):
             return None
+        count_statement()
         future = self._asked.get(digest)
         if future is None:
             future = self._asked[digest] = asyncio.get_running_loop().create_future()
@@ -74,6 +76,7 @@ class KeyLookup:
         return found.principal
 
     async def _work(self, statements: Statements) -> None:
+        end_tally()
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             try:
