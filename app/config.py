@@ -50,6 +50,7 @@ _DEPLOYED: dict[str, Any] = {
     "migrate_on_start": False,
     "email_deliverability": True,
     "auth_mode": "on",
+    "shutdown_delay": 5.0,
 }
 MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
     Mode.development: {
@@ -60,6 +61,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "migrate_on_start": True,
         "email_deliverability": False,
         "auth_mode": "off",
+        "shutdown_delay": 0.0,
     },
     Mode.testing: {
         "log_format": "json",
@@ -69,6 +71,7 @@ MODE_DEFAULTS: dict[Mode, dict[str, Any]] = {
         "migrate_on_start": True,
         "email_deliverability": False,
         "auth_mode": "off",
+        "shutdown_delay": 0.0,
     },
     Mode.staging: {**_DEPLOYED, "docs_enabled": True},
     Mode.production: _DEPLOYED,
@@ -249,6 +252,22 @@ class Settings(BaseSettings):
     pool_size: Annotated[
         int, Field(ge=1, le=1000, description="Database connections per worker")
     ] = 10
+    statement_timeout: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Seconds for a statement; 0: as the database has it"),
+    ] = 5.0
+    lock_timeout: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Seconds to wait for a lock; 0: as the database has it"),
+    ] = 2.0
+    idle_in_transaction_timeout: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="Seconds between a transaction's statements; 0: as the database has it",
+        ),
+    ] = 10.0
     migrate_on_start: Annotated[bool, Field(description="Migrate the schema before serving")]
     embedded_data_dir: Annotated[
         Path, Field(description="Where the embedded PostgreSQL keeps its data")
@@ -268,6 +287,14 @@ class Settings(BaseSettings):
     require_if_match: Annotated[bool, Field(description="Refuse writes without If-Match (428)")] = (
         False
     )
+    shutdown_delay: Annotated[
+        float,
+        Field(ge=0, le=300, description="Seconds to serve on, not ready, once told to leave"),
+    ]
+    shutdown_grace: Annotated[
+        int,
+        Field(ge=1, le=300, description="Seconds that requests under way then have to be answered"),
+    ] = 10
     docs_enabled: Annotated[bool, Field(description="Serve /docs and /redoc")]
 
     rate_limit: Annotated[

@@ -17,6 +17,7 @@ from app.database.engine import log_statements, make_engine
 from app.database.migrations import older_revisions
 from app.database.reader import Reader
 from app.database.statements import Statements
+from app.database.watch import watching
 from app.http.credentials import Credentials, TokenVerifier
 from app.http.docs import add_docs
 from app.http.edge import add_edge
@@ -64,6 +65,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
         engine = make_engine(url, settings, autocommit=True)
+        probe = make_engine(url, settings.model_copy(update={"pool_size": 1}), autocommit=True)
         if settings.debug:
             log_statements(engine)
         tracing: Tracing | None = app.state.tracing
@@ -80,6 +82,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.freeze()
         try:
             async with (
+                watching(engine, probe),
                 sweeping(statements),
                 sampling(app.state.meter, statements),
                 writing_uses(app.state.key_lookup, statements),

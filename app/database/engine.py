@@ -1,21 +1,32 @@
 """Engines: how connections to PostgreSQL are made and shared."""
 
+from typing import Any
+
 import structlog
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings
+from app.database.recovery import let_go_of_dead
 
 log = structlog.get_logger("satchel.sql")
 
+# Seconds for a connection to be made.
+CONNECT_PATIENCE = 2.0
+# Seconds more than its own limit for a statement to answer. Then nobody waits for it any longer.
+SLACK = 1.0
 
-def make_engine(url: URL, settings: Settings, *, autocommit: bool = False) -> AsyncEngine:
+
+def make_engine(
+    url: URL, settings: Settings, *, autocommit: bool = False, patient: bool = False
+) -> AsyncEngine:
     """The engine of one process; nothing connects before the first statement.
 
     With `autocommit` each statement is a transaction of its own: one round trip, where BEGIN, the
     statement and COMMIT are three. `transactional` makes the view for what needs more.
+    A `patient` one has none of the settings' limits: migrations set their own.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
         skip_autocommit_rollback=True,
@@ -24,8 +35,30 @@ def make_engine(url: URL, settings: Settings, *, autocommit: bool = False) -> As
         pool_timeout=2,
         pool_recycle=1800,
         hide_parameters=True,  # what clients sent stays out of error messages, and so out of logs
-        connect_args={"timeout": 5, "server_settings": {"application_name": "satchel"}},
+        connect_args={"timeout": 5} if patient else _limits(settings),
     )
+    let_go_of_dead(engine)
+    return engine
+
+
+def _limits(settings: Settings) -> dict[str, Any]:
+    """The limits go along when a connection is made, so they cost no request anything.
+
+    Poolers may refuse what they do not know, so a limit of 0 is not sent at all.
+    """
+    seconds = {
+        "statement_timeout": settings.statement_timeout,
+        "lock_timeout": settings.lock_timeout,
+        "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout,
+    }
+    sent = {name: str(round(limit * 1000)) for name, limit in seconds.items() if limit}
+    return {
+        "timeout": CONNECT_PATIENCE,
+        "command_timeout": settings.statement_timeout + SLACK
+        if settings.statement_timeout
+        else None,
+        "server_settings": {"application_name": "satchel", **sent},
+    }
 
 
 def transactional(engine: AsyncEngine) -> AsyncEngine:

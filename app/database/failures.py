@@ -2,10 +2,22 @@
 
 from typing import Final
 
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import DatabaseUnavailable, Overloaded, Problem
+
+# What statements raise. SQLAlchemy wraps the driver's errors, but neither those of the system nor
+# those that break off a connection while it is being set up.
+FAILURES: Final = (
+    DBAPIError,
+    PoolTimeoutError,
+    OSError,
+    PostgresError,
+    InterfaceError,
+    InternalClientError,
+)
 
 # By how the SQLSTATE begins.
 _AWAY: Final = (
@@ -13,9 +25,9 @@ _AWAY: Final = (
     "25006",  # read only: a standby, or a primary that has been demoted
     "28",  # it does not let us in
     "3D000",  # no such database
-    "53100",  # disk full
-    "53300",  # too many connections
+    "53",  # out of connections, disk or memory
     "57P",  # shutting down, crashed, starting up
+    "58030",  # its disk fails
 )
 _BUSY: Final = (
     "40001",  # serialization failure
@@ -29,12 +41,12 @@ def problem_of(error: BaseException) -> Problem | None:
     """What a client is told of this error; None: it is no failure of the database but of ours."""
     if isinstance(error, PoolTimeoutError):
         return Overloaded()
-    if isinstance(error, OSError):  # asyncpg's refused connections and timeouts come unwrapped
+    if isinstance(error, (OSError, InterfaceError, InternalClientError)):
         return DatabaseUnavailable()
+    raised, lost = error, False
     if isinstance(error, DBAPIError):
-        state = str(getattr(error.driver_exception, "sqlstate", None) or "")
-        if state.startswith(_BUSY):
-            return Overloaded()
-        if error.connection_invalidated or state.startswith(_AWAY):
-            return DatabaseUnavailable()
-    return None
+        raised, lost = error.driver_exception, error.connection_invalidated
+    state = str(getattr(raised, "sqlstate", None) or "")
+    if state.startswith(_BUSY):
+        return Overloaded()
+    return DatabaseUnavailable() if lost or state.startswith(_AWAY) else None

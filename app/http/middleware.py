@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database.tally import begin_tally
-from app.errors import BodyTooLarge, InternalError, Problem
+from app.errors import BodyTooLarge, DatabaseUnavailable, InternalError, Problem
 from app.http.problems import problem_response
 from app.http.trace_ids import FindTraceId, sent_trace_id
 
@@ -70,21 +71,7 @@ class RequestMiddleware:
         limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
         self.meter.in_flight += 1
         try:
-            for guard in self.guards:
-                if added := await guard(scope):
-                    sender.headers += added
-            await self.app(scope, limited, sender)
-        except Problem as problem:  # a guard's: those of the application have become answers
-            await problem_response(problem, scope)(scope, receive, sender)
-        except ClientDisconnect:
-            log.info("client went away", method=method, route=_route(scope), request_id=request_id)
-        except Exception:
-            log.exception(
-                "request failed", method=method, route=_route(scope), request_id=request_id
-            )
-            if sender.status:
-                raise  # the answer is under way: the server breaks the connection
-            await problem_response(InternalError(), scope)(scope, receive, sender)
+            await self._answer(scope, limited, sender)
         finally:
             seconds = time.perf_counter() - started
             self.meter.in_flight -= 1
@@ -100,6 +87,26 @@ class RequestMiddleware:
                 request_id=request_id,
                 trace_id=self.find_trace_id(headers),
             )
+
+    async def _answer(self, scope: Scope, receive: "_Receiver", sender: "_Sender") -> None:
+        try:
+            for guard in self.guards:
+                if added := await guard(scope):
+                    sender.headers += added
+            await self.app(scope, receive, sender)
+        except Problem as problem:  # a guard's: those of the application have become answers
+            await problem_response(problem, scope)(scope, receive, sender)
+        except ClientDisconnect:
+            log.info("client went away", **_known(scope))
+        except CancelledError:  # the server leaves, and how far this came is unknown
+            if sender.status:
+                raise
+            await problem_response(DatabaseUnavailable(), scope)(scope, receive, sender)
+        except Exception:
+            log.exception("request failed", **_known(scope))
+            if sender.status:
+                raise  # the answer is under way: the server breaks the connection
+            await problem_response(InternalError(), scope)(scope, receive, sender)
 
 
 class _NoMeter:
@@ -119,6 +126,11 @@ def _log_request(
     if trace_id is not None:
         told["trace_id"] = trace_id
     log.info("request", **told)
+
+
+def _known(scope: Scope) -> dict[str, Any]:
+    request_id = scope["state"]["request_id"]
+    return {"method": scope["method"], "route": _route(scope), "request_id": request_id}
 
 
 def request_id_of(own: bytes | None) -> str:

@@ -9,15 +9,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 from pydantic import Field
 from pydantic_core import to_json
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
-from app.database.failures import problem_of
+from app.database.failures import FAILURES, problem_of
 from app.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
@@ -114,9 +112,8 @@ def add_problems(app: FastAPI) -> None:
     """Answer every error of the application with a problem, and explain each type on a page."""
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(DBAPIError, _answer_database_error)
-    app.add_exception_handler(PoolTimeoutError, _answer_database_error)
-    app.add_exception_handler(OSError, _answer_database_error)
+    for failure in FAILURES:
+        app.add_exception_handler(failure, _answer_database_error)
     app.add_api_route("/problems/{slug}", explain_problem, include_in_schema=False)
 
 

@@ -6,8 +6,12 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError
 from starlette.datastructures import State
+
+from app.database.failures import FAILURES
+from app.errors import Overloaded
+from app.ops.draining import is_draining
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,7 +36,9 @@ async def livez() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether the database answers and has the schema that this build needs."""
+    """Whether the database answers, has the schema that this build needs, and we are to stay."""
+    if is_draining(request.scope):
+        return _health({"status": "fail", "checks": {"draining": "fail"}}, status_code=503)
     checks = (await examine(request.app.state)).checks
     failed = "fail" in checks.values()
     status = "fail" if failed else "pass"
@@ -49,7 +55,7 @@ async def examine(state: State) -> Health:
             applied = frozenset(found.scalars())
     except ProgrammingError:  # there is no such table, or it is not ours to read
         pass
-    except (SQLAlchemyError, OSError):
+    except (*FAILURES, Overloaded):
         checks["database"] = "fail"
     else:
         if applied and not applied & state.older_revisions:

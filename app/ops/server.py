@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from sqlalchemy import URL, make_url
 from uvicorn.supervisors import ChangeReload
 
@@ -18,12 +17,10 @@ from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
 from app.database.migrations import autogenerate, migrate
 from app.http.protocol import Limits, ServerConfig
+from app.ops.draining import DrainingServer
 from app.ops.metrics import shared_folder
 from app.ops.tracing import make_tracing
 from app.ops.workers import follow_parent, run_workers
-
-# Seconds that requests under way have left once we are told to leave.
-GRACE = 10
 
 
 @contextmanager
@@ -38,7 +35,7 @@ def database_url(settings: Settings) -> Iterator[URL]:
 
 async def migrate_database(url: URL, settings: Settings) -> None:
     """Bring a database to the revision of this build. Errors: those of the database."""
-    engine = make_engine(url, settings)
+    engine = make_engine(url, settings, patient=True)
     try:
         await migrate(engine)
     finally:
@@ -50,7 +47,7 @@ def write_revision(settings: Settings, message: str) -> None:
 
     async def write(url: URL) -> None:
         await migrate_database(url, settings)
-        engine = make_engine(url, settings)
+        engine = make_engine(url, settings, patient=True)
         try:
             async with engine.connect() as connection:
                 await connection.run_sync(autogenerate, message)
@@ -132,13 +129,14 @@ def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=1,  # the server has waited by then
         callback_notify=follow_parent,
         timeout_notify=1,  # seconds
     )
+    server = DrainingServer(config, settings.shutdown_delay, settings.shutdown_grace)
     if reload:
-        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        ChangeReload(config, target=server.run, sockets=[listener]).run()
     elif settings.workers > 1:
-        run_workers(config, listener)
+        run_workers(server, listener)
     else:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.database.engine import make_engine
+from app.database.failures import FAILURES
 from app.database.statements import Statements
+from app.errors import Overloaded
 from app.idempotency import SWEEP_SIZE, sweep
 
 log = structlog.get_logger("satchel.sweeper")
@@ -56,7 +57,7 @@ async def _sweep_now_and_then(statements: Statements) -> None:
         await asyncio.sleep(INTERVAL * random.uniform(0.5, 1.5))
         try:
             swept = await sweep_all(statements)
-        except (SQLAlchemyError, OSError) as error:
+        except (*FAILURES, Overloaded) as error:
             log.warning("sweep failed", error=type(error).__name__)
         else:
             log.debug("swept", keys=swept)

@@ -9,27 +9,28 @@ import time
 from multiprocessing import resource_tracker
 
 import structlog
-import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 
+from app.ops.draining import DrainingServer
 from app.ops.meter import WORKER, drop_files
 
-# Seconds for workers to leave: longer than the requests under way have.
-PATIENCE = 20.0
+# Seconds that workers have for leaving, besides those that the settings give them.
+PATIENCE = 5.0
 
 log = structlog.get_logger("satchel.workers")
 
 _spawn = multiprocessing.get_context("spawn")
 
 
-def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
-    """Keep `config.workers` processes until an exception, such as a signal's, ends this one's wait.
+def run_workers(server: DrainingServer, listener: socket.socket) -> None:
+    """Keep as many processes as the server's settings say, until an exception, such as a signal's,
+    ends this one's wait.
 
     Not uvicorn's own supervisor, which takes a worker for hung that has not imported the
     application within seconds, as happens on a busy machine, and listens to no signal meanwhile.
     Errors: SystemExit, with the status of a worker that ended by itself: its successors would too.
     """
-    processes = [_start(config, listener, index) for index in range(config.workers)]
+    processes = [_start(server, listener, index) for index in range(server.config.workers)]
     try:
         while True:
             multiprocessing.connection.wait([process.sentinel for process in processes])
@@ -40,21 +41,29 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
                 if process.exitcode >= 0:
                     sys.exit(process.exitcode)
                 mark_process_dead(index)  # what it was doing when it died, it does no more
-                processes[index] = _start(config, listener, index)
+                processes[index] = _start(server, listener, index)
     finally:
-        for process in processes:
-            process.terminate()
-        deadline = time.monotonic() + PATIENCE
+        listener.close()  # the last worker that closes it refuses whoever comes then
+        for number in (signal.SIGINT, signal.SIGTERM):  # they hear a second one, too
+            signal.signal(number, lambda *_: _tell(processes))
+        _tell(processes)
+        deadline = time.monotonic() + server.delay + server.grace + PATIENCE
         for process in processes:
             process.join(max(0, deadline - time.monotonic()))
             process.kill()  # one that still has not left
 
 
+def _tell(processes: list[multiprocessing.context.SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
+
+
 def _start(
-    config: uvicorn.Config, listener: socket.socket, index: int
+    server: DrainingServer, listener: socket.socket, index: int
 ) -> multiprocessing.context.SpawnProcess:
-    run = uvicorn.Server(config).run
-    process = _spawn.Process(target=run, args=([listener],), name=f"{WORKER}{index}", daemon=True)
+    process = _spawn.Process(
+        target=server.run, args=([listener],), name=f"{WORKER}{index}", daemon=True
+    )
     # Ctrl-C in a terminal reaches all processes, but workers leave when the parent tells them to.
     resource_tracker.ensure_running()  # or its start, as a part of the first worker's, would unmask
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

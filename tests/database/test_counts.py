@@ -112,14 +112,14 @@ class TestPatience:
                 # Nor does it matter to what comes after the count.
                 page = (await client.get(f"{path}?q=nothing&name_prefix=L&count=exact")).json()
                 assert page["data"] == []
-            # The only connection of the pool has its own limit again, which is none.
+            # The only connection of the pool has its own limit again.
             statements = app.state.statements
-            assert await statements.scalar(text("SHOW statement_timeout")) == "0"
+            assert await statements.scalar(text("SHOW statement_timeout")) == "5s"
             await statements.execute(text("SELECT pg_sleep(0.01)"))
             monkeypatch.undo()
             page = (await client.get("/items?limit=1&count=exact")).json()
             assert page["count"] == MANY
-            assert await statements.scalar(text("SHOW statement_timeout")) == "0"
+            assert await statements.scalar(text("SHOW statement_timeout")) == "5s"
 
     async def test_is_a_second(self, session: Statements) -> None:
         for seconds, expected in ((0.7, 1), (1.5, None)):

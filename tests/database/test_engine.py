@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from app.database import engine as engines
 from app.database.engine import log_statements, make_engine, transactional
 from app.ops.logs import Lines
-from tests.conftest import make_settings
+from tests.conftest import execute, make_settings
 
 INSERT = text(
     "INSERT INTO accounts (id, email, email_key, username)"
@@ -110,3 +110,45 @@ class TestLogStatements:
         assert statements[-1] == "SELECT 1"
         assert statements[-2].startswith("INSERT INTO accounts")
         assert "ada@example.com" not in str(logs)
+
+
+class TestLimits:
+    SHOW = text(
+        "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
+        " current_setting('idle_in_transaction_session_timeout')"
+    )
+
+    async def test_go_along_with_every_connection(self, database: URL) -> None:
+        settings = make_settings(
+            statement_timeout=1.5, lock_timeout=0.25, idle_in_transaction_timeout=3
+        )
+        engine = make_engine(database, settings, autocommit=True)
+        async with engine.connect() as connection:
+            assert (await connection.execute(self.SHOW)).one() == ("1500ms", "250ms", "3s")
+        await engine.dispose()
+
+    @pytest.mark.parametrize("patient", [True, False])
+    async def test_of_0_and_those_of_migrations_are_the_database_s(
+        self, database: URL, *, patient: bool
+    ) -> None:
+        limits = (
+            {}
+            if patient
+            else {"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_timeout": 0}
+        )
+        await execute(database, f'ALTER DATABASE "{database.database}" SET lock_timeout = 77')
+        engine = make_engine(database, make_settings(**limits), patient=patient)
+        async with engine.connect() as connection:
+            assert (await connection.execute(self.SHOW)).one() == ("0", "77ms", "0")
+        await engine.dispose()
+
+    async def test_of_an_idle_transaction_frees_its_locks(self, database: URL) -> None:
+        settings = make_settings(idle_in_transaction_timeout=0.1)
+        engine = make_engine(database, settings)
+        async with engine.connect() as connection:
+            await connection.execute(text("LOCK TABLE accounts"))
+            await execute(database, "SELECT FROM accounts")  # waits for it to end
+            with pytest.raises(DBAPIError) as error:
+                await connection.execute(COUNT)
+            assert error.value.connection_invalidated
+        await engine.dispose()

@@ -3,11 +3,13 @@
 import asyncio
 import time
 
+import asyncpg
 import httpx2
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.database.failures import problem_of
 from tests.conftest import client_of, execute, running_app
@@ -44,6 +46,10 @@ class TestProblemOf:
         [
             (ConnectionRefusedError(), "database_unavailable"),
             (TimeoutError(), "database_unavailable"),
+            (asyncpg.InterfaceError("connection is closed"), "database_unavailable"),
+            (asyncpg.InternalClientError("cannot switch"), "database_unavailable"),
+            (asyncpg.AdminShutdownError("terminating"), "database_unavailable"),
+            (asyncpg.QueryCanceledError("took too long"), "overloaded"),
             (PoolTimeoutError(), "overloaded"),
             (failing("", lost=True), "database_unavailable"),
         ],
@@ -78,6 +84,32 @@ async def test_a_read_only_database_is_503_for_writes(database: URL) -> None:
         answer = await client.post("/accounts", json=account_body())
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert (await client.get("/accounts")).status_code == 200
+
+
+async def test_what_runs_out_of_its_time_is_overloaded(database: URL) -> None:
+    limits = {"statement_timeout": 0.3, "lock_timeout": 0.1, "pool_size": 1}
+    async with running_app(database, **limits) as app, client_of(app) as client:
+        account = await create_account(client)
+        url = f"/accounts/{account['id']}"
+        engine = create_async_engine(database)
+        async with engine.begin() as other:
+            await other.execute(text("LOCK TABLE accounts"))
+            answers = [await client.get(url), await client.get("/accounts")]
+        await execute(
+            database,
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(9); RETURN NEW; END $$",
+            "CREATE TRIGGER slow BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        answers += [
+            await client.post("/accounts", json=account_body(), headers=headers)
+            for headers in ({}, {"Idempotency-Key": "k"})
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await client.get(url)).json() == account
+        await engine.dispose()
 
 
 async def test_terminated_connections_are_replaced(database: URL) -> None:

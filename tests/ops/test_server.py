@@ -227,7 +227,8 @@ class TestWorkers:
     def test_that_hang_are_killed(self, launch: Launch, database: URL) -> None:
         impatient = "from app.ops import workers; workers.PATIENCE = 0.5;"
         command = ("-c", f"{impatient} from app.cli import main; main()", "serve")
-        server = launch(server_environment(database), "--workers", "2", command=command)
+        environment = {**server_environment(database), "SHUTDOWN_GRACE": "1"}
+        server = launch(environment, "--workers", "2", command=command)
         server.wait_until_ready()
         workers = workers_of(server)
         for pid, _ in workers:
@@ -341,9 +342,12 @@ class TestLeaving:
     def test_waits_for_a_request_under_way_but_not_for_ever(
         self, launch: Launch, database: URL
     ) -> None:
-        impatient = "from app.ops import server; server.GRACE = 1; from app.cli import main; main()"
-        environment = {**server_environment(database), "LOG_LEVEL": "info"}
-        server = launch(environment, command=("-c", impatient, "serve"))
+        environment = {
+            **server_environment(database),
+            "LOG_LEVEL": "info",
+            "SHUTDOWN_GRACE": "1",
+        }
+        server = launch(environment)
         server.wait_until_ready()
         head = b"POST /accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         body = json.dumps(account_body()).encode()
@@ -356,7 +360,7 @@ class TestLeaving:
                 client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:1])
             time.sleep(0.2)
             server.process.terminate()
-            wait_for(lambda: "Shutting down" in log_of(server), "it does not leave")
+            wait_for(lambda: "draining" in log_of(server), "it does not leave")
             slow.sendall(body[1:])
             assert slow.recv(1000).startswith(b"HTTP/1.1 201 ")
             started = time.monotonic()

@@ -1,0 +1,88 @@
+"""Notices a database that says nothing at all, and ends all waiting for it.
+
+One that is stopped, or whose host has vanished, refuses nothing: statements and connections wait,
+each for its own time, and whoever comes next waits for them. So a connection of its own is asked
+now and then. Any answer will do, a refusal too, since that is quick and everybody gets it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from weakref import WeakSet
+
+import structlog
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database.failures import FAILURES
+
+log = structlog.get_logger("satchel.database")
+
+INTERVAL = 0.5  # seconds between an answer and the next question
+PATIENCE = 2.0  # seconds to wait for one
+
+
+@asynccontextmanager
+async def watching(engine: AsyncEngine, probe: AsyncEngine) -> AsyncIterator[None]:
+    """Watches the database of `engine` by way of `probe` while the block runs."""
+    task = asyncio.create_task(_Watch(engine, probe).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await probe.dispose()
+
+
+class _Watch:
+    def __init__(self, engine: AsyncEngine, probe: AsyncEngine) -> None:
+        self._probe = probe
+        self._silent = False
+        self._connections: WeakSet[Any] = WeakSet()
+        for each in (engine, probe):
+            event.listen(each.sync_engine, "connect", self._remember)
+        event.listen(engine.sync_engine, "do_connect", self._refuse)
+
+    def _remember(self, connection: Any, _entry: object) -> None:
+        self._connections.add(connection.driver_connection)
+
+    def _refuse(self, *_: object) -> None:
+        if self._silent:
+            raise ConnectionError("The database does not answer.")
+
+    async def run(self) -> None:
+        while True:
+            asked = asyncio.create_task(self._ask())
+            try:
+                # In two steps: if it was us who stood still, the answer is there for the second.
+                for _ in range(2):
+                    await asyncio.wait({asked}, timeout=PATIENCE / 2)
+                self._conclude(silent=not asked.done() or not asked.result())
+                await asked
+            finally:
+                asked.cancel()
+                await asyncio.wait({asked})
+            await asyncio.sleep(INTERVAL)
+
+    async def _ask(self) -> bool:
+        """Whether there was an answer."""
+        try:
+            async with self._probe.connect() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+        except TimeoutError:
+            return False
+        except FAILURES:
+            pass
+        return True
+
+    def _conclude(self, *, silent: bool) -> None:
+        if silent and not self._silent:
+            log.error("database silent", seconds=PATIENCE)
+        elif self._silent and not silent:
+            log.info("database answers again")
+        self._silent = silent
+        if silent:
+            for connection in list(self._connections):
+                connection.terminate()

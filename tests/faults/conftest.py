@@ -1,0 +1,147 @@
+"""A PostgreSQL that tests may stop, kill and freeze, and a service on a database of it."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import URL, make_url
+
+from app.database.embedded import embedded_postgres
+from tests.conftest import Server, execute, server_environment
+
+
+class Cluster:
+    """A server of PostgreSQL with its data on disk and all that makes them durable."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._running = contextlib.ExitStack()
+
+    def start(self) -> None:
+        self.url = make_url(self._running.enter_context(embedded_postgres(self.home)))
+
+    def stop(self) -> None:
+        self._running.close()
+
+    def processes(self) -> list[int]:
+        """The server and its children, it first."""
+        server = int((self.home / "data/postmaster.pid").read_text().split()[0])
+        found = [server]
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if int(path.read_text().rpartition(") ")[2].split()[1]) == server:
+                    found.append(int(path.parent.name))
+        return found
+
+    def send(self, number: int) -> None:
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """Kill the server; whoever keeps it starts it again within a second."""
+        self.send(signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("looks for processes in /proc")
+    cluster = Cluster(tmp_path_factory.mktemp("faults") / "pg")
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+async def database(cluster: Cluster) -> AsyncIterator[URL]:
+    """An empty database, which the service migrates."""
+    name = f"satchel_test_{secrets.token_hex(6)}"
+    await execute(cluster.url, f'CREATE DATABASE "{name}"')
+    yield cluster.url.set(database=name)
+    await execute(cluster.url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def service(database: URL, start_server: Callable[..., Server]) -> Server:
+    server: Server = await asyncio.to_thread(start_server, server_environment(database))
+    return server
+
+
+@pytest.fixture
+async def client(service: Server) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=service.url, timeout=20) as client:
+        yield client
+
+
+async def terminate_backends(database: URL) -> None:
+    await execute(
+        database.set(database="postgres"),
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE datname = '{database.database}'",
+    )
+
+
+async def assert_unavailable(client: httpx2.AsyncClient, seconds: float = 3) -> None:
+    """Reads and writes are told so in time, the process lives and is not ready."""
+    started = time.monotonic()
+    asked = [
+        client.get("/accounts"),
+        client.get("/accounts/019b0000-0000-7000-8000-000000000000"),
+        client.get("/accounts?count=exact"),
+        client.post("/accounts", json={"email": "ada@example.com", "username": "ada"}),
+        client.delete("/accounts/019b0000-0000-7000-8000-000000000000?cascade=true"),
+    ]
+    answers = await asyncio.gather(*asked, client.get("/livez"), client.get("/readyz"))
+    assert time.monotonic() - started <= seconds
+    *answers, livez, readyz = answers
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "database_unavailable"
+        assert int(answer.headers["retry-after"]) > 0
+    assert livez.status_code == 200
+    assert readyz.status_code == 503
+    assert readyz.json()["checks"]["database"] == "fail"
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.05)
+
+
+async def assert_serves(client: httpx2.AsyncClient, seconds: float = 5) -> None:
+    """Ready within that time, and from then on every request succeeds."""
+
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await until(ready, "it does not come back", seconds)
+    body = {"username": "ada"}
+    for number in range(5):
+        answers = await asyncio.gather(
+            *(client.get("/accounts") for _ in range(20)),
+            client.get("/accounts?count=exact"),
+            client.post(
+                "/accounts",
+                json={**body, "email": f"{secrets.token_hex(8)}@example.com"},
+                headers={"Idempotency-Key": secrets.token_hex(8)} if number % 2 else {},
+            ),
+        )
+        assert {answer.status_code for answer in answers} <= {200, 201}

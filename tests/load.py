@@ -1,0 +1,92 @@
+"""Clients that ask a server again and again, and write down what became of each request."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Load:
+    """What clients met.
+
+    refused: times that nobody listened; lost: requests that were sent and got no whole answer, why.
+    """
+
+    port: int
+    statuses: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
+    lost: list[str] = field(default_factory=list)
+    closed: int = 0  # answers that announced the end of their connection
+    seconds: list[float] = field(default_factory=list)
+    stopped: bool = False
+
+    def _stops(self) -> bool:
+        return self.stopped
+
+    async def client(self, request: bytes | Callable[[], bytes]) -> None:
+        """Ask on one connection for as long as it lives, then on another; end when stopped."""
+        while not self._stops():
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                self.refused += 1
+                await asyncio.sleep(0.02)
+                continue
+            good = True
+            while good and not self._stops():
+                sent = request if isinstance(request, bytes) else request()
+                good = await self._ask(reader, writer, sent)
+            writer.close()
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+    ) -> bool:
+        """Whether the connection is good for another request."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length or 0))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.lost.append(repr(error))
+            return False
+        self.seconds.append(loop.time() - started)
+        self.statuses[int(head[9:12])] += 1
+        closes = b"connection: close" in head
+        self.closed += closes
+        return not closes
+
+
+@contextlib.asynccontextmanager
+async def load_on(
+    port: int, *requests: bytes | Callable[[], bytes], clients: int = 8
+) -> AsyncIterator[Load]:
+    """So many clients for each request, while the block runs."""
+    load = Load(port)
+    tasks = [asyncio.create_task(load.client(r)) for r in requests for _ in range(clients)]
+    try:
+        yield load
+    finally:
+        load.stopped = True
+        done, pending = await asyncio.wait(tasks, timeout=15)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()
+        assert not pending, "a request has neither an answer nor an end"
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: satchel.test\r\n\r\n".encode()
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    head = "".join(f"{header}\r\n" for header in headers)
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: satchel.test\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n{head}\r\n"
+    ).encode() + body
