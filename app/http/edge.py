@@ -1,7 +1,6 @@
 """The edge: what stands between clients and routes, put together as the settings say."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import Scope
@@ -9,29 +8,37 @@ from starlette.types import Scope
 from app.config import Settings, parse_rate_limit
 from app.http.cors import CrossOrigin
 from app.http.limits import RateLimit
-from app.http.load import CountInFlight, Load
-from app.http.middleware import Guard, Headers, RequestMiddleware
+from app.http.load import Load
+from app.http.middleware import Guard, Headers, Meter, RequestMiddleware
 from app.http.proxies import TrustedProxies
+from app.http.trace_ids import FindTraceId
 
 
 def add_edge(
-    app: FastAPI, settings: Settings, *, credentials: Sequence[Guard] = (), **told: Any
+    app: FastAPI,
+    settings: Settings,
+    *,
+    meter: Meter,
+    find_trace_id: FindTraceId,
+    credentials: Sequence[Guard] = (),
 ) -> None:
-    """Add what the settings ask for; `credentials` are the guards that find the principal, and
-    `told` is for what the RequestMiddleware tells of requests.
+    """Add what the settings ask for; `credentials` are the guards that find the principal.
 
     `app.state.load` has the counts. What is added last stands outermost.
     """
-    load = app.state.load = Load(settings.max_concurrent_requests)
+    load = app.state.load = Load(settings.max_concurrent_requests, meter)
     guards: list[Guard] = [load, *credentials]
     if settings.rate_limit is not None:
         guards.append(RateLimit(parse_rate_limit(settings.rate_limit), load))
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(
-        RequestMiddleware, max_body_size=settings.max_body_size, guards=tuple(guards), **told
+        RequestMiddleware,
+        max_body_size=settings.max_body_size,
+        guards=tuple(guards),
+        meter=meter,
+        find_trace_id=find_trace_id,
     )
-    app.add_middleware(CountInFlight, load=load)
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.cors_origins)
     if settings.trusted_proxies:

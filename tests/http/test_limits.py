@@ -15,6 +15,7 @@ from app.config import Settings
 from app.errors import RateLimited
 from app.http.limits import RateLimit, Windows, network_of
 from app.http.load import Load
+from app.ops.meter import Meter
 from tests.conftest import make_settings
 from tests.http.answers import assert_problem
 
@@ -105,19 +106,19 @@ class TestOff:
 
 class TestClients:
     async def test_count_apart(self) -> None:
-        limit = RateLimit(parse("1/minute"), Load(1))
+        limit = RateLimit(parse("1/minute"), Load(1, Meter()))
         one, other = scope("192.0.2.1"), scope("192.0.2.2")
         assert await passes(limit, one, other, one, other) == [True, True, False, False]
 
     async def test_are_principals_wherever_they_come_from(self) -> None:
-        limit = RateLimit(parse("2/minute"), Load(1))
+        limit = RateLimit(parse("2/minute"), Load(1, Meter()))
         seen = [scope(f"192.0.2.{n}", principal="shop") for n in range(3)]
         assert await passes(limit, *seen) == [True, True, False]
         assert await passes(limit, scope("192.0.2.1", principal="other")) == [True]
         assert await passes(limit, scope("192.0.2.1"), scope("shop")) == [True, True]
 
     async def test_without_an_address_are_one(self) -> None:
-        limit = RateLimit(parse("1/minute"), Load(1))
+        limit = RateLimit(parse("1/minute"), Load(1, Meter()))
         assert await passes(limit, scope(None), scope(None)) == [True, False]
 
     @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ class TestClients:
 
 class TestWindows:
     async def test_end_and_begin_anew(self, clock: list[float]) -> None:
-        limit = RateLimit(parse("1/minute"), Load(1))
+        limit = RateLimit(parse("1/minute"), Load(1, Meter()))
         assert await passes(limit, scope(), scope()) == [True, False]
         clock[0] += 59.5
         with pytest.raises(RateLimited) as caught:
