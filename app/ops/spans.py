@@ -55,7 +55,7 @@ class Spans:
         EngineTracer(self.provider.get_tracer("satchel"), engine.sync_engine, usage)
 
     async def stop(self) -> None:
-        closing = threading.Thread(target=self.provider.shutdown, daemon=True)
+        closing = threading.Thread(target=self.provider.shutdown, name="last-traces", daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, PATIENCE)
 

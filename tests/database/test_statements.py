@@ -115,19 +115,30 @@ class TestStatements:
             asked = [statements.scalar(text("SELECT 1")) for _ in range(4)]
             assert await asyncio.gather(*asked) == [1, 1, 1, 1]
 
-    async def test_after_a_restart_of_the_database_it_fails_once(self, database: URL) -> None:
+    async def test_no_connection_is_given_out_that_the_database_has_closed(
+        self, database: URL
+    ) -> None:
         async with running_app(database, pool_size=4) as app:
             statements = app.state.statements
             await asyncio.gather(*(statements.execute(text("SELECT 1")) for _ in range(4)))
             await execute(
                 database,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()",
             )
-            with pytest.raises(DBAPIError) as failure:
-                await statements.execute(text("SELECT 1"))
-            assert failure.value.connection_invalidated
-            asked = [statements.scalar(text("SELECT 1")) for _ in range(4)]
-            assert await asyncio.gather(*asked) == [1, 1, 1, 1]
+            await asyncio.sleep(0.1)  # so that word of it arrives
+            asked = [statements.scalar(text("SELECT 1")) for _ in range(8)]
+            assert await asyncio.gather(*asked) == [1] * 8
             async with statements.begin() as session:
                 await session.execute(text("SELECT 1"))
+
+    async def test_one_whose_connection_breaks_lets_go_of_the_others(self, database: URL) -> None:
+        async with running_app(database, pool_size=4) as app:
+            statements = app.state.statements
+            backend = text("SELECT pg_backend_pid()")
+            sleeping = text("SELECT pg_backend_pid() FROM pg_sleep(0.1)")
+            before = set(await asyncio.gather(*(statements.scalar(sleeping) for _ in range(4))))
+            with pytest.raises(DBAPIError) as failure:
+                await statements.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            assert failure.value.connection_invalidated
+            assert await statements.scalar(backend) not in before

@@ -95,7 +95,7 @@ async def ask(engine: AsyncEngine) -> int:
 async def test_silence_ends_what_waits_and_refuses_who_comes(
     engine: AsyncEngine, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "log", structlog.get_logger())
+    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
     assert await ask(engine) == 7
     with capture_logs() as logs:
         relay.hold()

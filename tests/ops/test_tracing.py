@@ -1,6 +1,7 @@
 """Traces: one per request, continuing the client's, with its statements and without its values."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -147,6 +148,7 @@ class TestCollector:
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(spans, "PATIENCE", 0.2)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
         away = f"http://127.0.0.1:{free_port()}"
         async with running_app(database, otel_exporter_otlp_endpoint=away) as application:
@@ -157,6 +159,9 @@ class TestCollector:
                     assert time.monotonic() - started < 1
             started = time.monotonic()
         assert time.monotonic() - started < 2
+        for thread in threading.enumerate():  # or it would still log when other tests run
+            if thread.name == "last-traces":
+                thread.join(20)
 
     async def test_is_spoken_to_under_the_operators_name_of_the_service(
         self, database: URL, collector: Collector, monkeypatch: pytest.MonkeyPatch
