@@ -11,16 +11,17 @@ Fields = dict[str, str]
 class Client:
     """Talks to one server on this machine."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, headers: Fields | None = None) -> None:
         self._port = port
+        self._headers = headers or {}
 
     def send(
         self, method: str, path: str, fields: Fields | None = None, *, form: bool = False
     ) -> tuple[int, bytes]:
-        headers, body = {}, None
+        headers, body = self._headers, None
         if fields is not None:
             kind = "x-www-form-urlencoded" if form else "json"
-            headers = {"Content-Type": f"application/{kind}"}
+            headers = {**headers, "Content-Type": f"application/{kind}"}
             body = urlencode(fields) if form else json.dumps(fields)
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:

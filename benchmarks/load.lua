@@ -8,7 +8,7 @@ local requests = {}
 local function prepare(paths)
   local prepared = {}
   for index, path in ipairs(paths) do
-    prepared[index] = wrk.format("GET", path, {})
+    prepared[index] = wrk.format("GET", path, targets.headers)
   end
   return prepared
 end
@@ -30,10 +30,14 @@ local function body(person)
 end
 
 local function headers()
+  local sent = { ["Content-Type"] = "application/json" }
   if targets.form then
-    return { ["Content-Type"] = "application/x-www-form-urlencoded" }
+    sent["Content-Type"] = "application/x-www-form-urlencoded"
   end
-  return { ["Content-Type"] = "application/json" }
+  for name, value in pairs(targets.headers) do
+    sent[name] = value
+  end
+  return sent
 end
 
 local make = {}

@@ -48,7 +48,11 @@ def make_databases(
         name = contestant.name
         if isinstance(contestant, Satchel):
             postgres.create(name)
-            _migrate(contestant, postgres, folder)
+            _satchel(contestant, postgres, folder, "migrate")
+            key = _satchel(
+                contestant, postgres, folder, "keys", "create", "--name", "load", "--scope", "write"
+            )
+            (folder / f"{name}.key").write_text(key)
             postgres.load(name, amount, "email_key")
         elif contestant.id_type in template:
             postgres.create(name, template[contestant.id_type])
@@ -60,11 +64,13 @@ def make_databases(
     postgres.execute("CHECKPOINT")
 
 
-def _migrate(contestant: Contestant, postgres: Postgres, folder: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "app.cli", "migrate"],
+def _satchel(contestant: Contestant, postgres: Postgres, folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *command],
         env={**base_environment(), **contestant.environment(Start(postgres, 0, 1))},
         cwd=folder,
         check=True,
         capture_output=True,
+        text=True,
     )
+    return done.stdout

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.client import Client
-from benchmarks.contestants.registry import Contestant, Start
+from benchmarks.contestants.registry import Contestant, Satchel, Start
 from benchmarks.postgres import Postgres
 
 ROOT = Path(__file__).parent.parent
@@ -27,14 +27,14 @@ class Server:
     """A process that was started, with all that it starts itself."""
 
     def __init__(
-        self, contestant: Contestant, process: subprocess.Popen[bytes], port: int, log: Path
+        self, contestant: Contestant, process: subprocess.Popen[bytes], port: int, folder: Path
     ) -> None:
         self.contestant = contestant
         self.pid = process.pid
         self.port = port
-        self.client = Client(port)
+        self.client = Client(port, headers_of(contestant, folder))
         self._process = process
-        self._log = log
+        self._log = folder / f"{contestant.name}.log"
 
     def wait_until_ready(self) -> None:
         """Errors: ServerError."""
@@ -56,6 +56,14 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def headers_of(contestant: Contestant, folder: Path) -> dict[str, str]:
+    """What every request to this contestant carries."""
+    if not isinstance(contestant, Satchel):
+        return {}
+    key = (folder / f"{contestant.name}.key").read_text().strip()
+    return {"Authorization": f"Bearer {key}"}
 
 
 def free_port() -> int:
@@ -89,7 +97,7 @@ def running_servers(
                     stderr=output,
                     start_new_session=True,
                 )
-            servers.append(Server(contestant, process, start.port, log))
+            servers.append(Server(contestant, process, start.port, folder))
         yield servers
     finally:
         for server in servers:

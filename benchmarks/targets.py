@@ -9,6 +9,7 @@ from urllib.parse import quote
 from benchmarks.client import Client
 from benchmarks.contestants.registry import Contestant, Satchel
 from benchmarks.data import COUNTRIES, Amount, account, account_id, created
+from benchmarks.server import headers_of
 
 PAGE_SIZE = 50
 _IDS = 20_000
@@ -24,7 +25,10 @@ class Targets:
     paths: dict[str, list[str]]
 
     def write(self, path: Path, contestant: Contestant) -> None:
-        lines = ["return {", f"form = {json.dumps(contestant.form)},"]
+        lines = ["return {", f"form = {json.dumps(contestant.form)},", "headers = {"]
+        headers = headers_of(contestant, path.parent)
+        lines += [f"[{json.dumps(name)}] = {json.dumps(value)}," for name, value in headers.items()]
+        lines.append("},")
         for name, values in {**self.paths, "countries": COUNTRIES}.items():
             lines += [f"{name} = {{", *(f"{json.dumps(value)}," for value in values), "},"]
         lines.append("people = {")

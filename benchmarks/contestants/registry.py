@@ -60,11 +60,11 @@ class Contestant:
 
 class Satchel(Contestant):
     def environment(self, start: Start) -> dict[str, str]:
-        # As in production, but for credentials: none of the others asks for any.
         return {
-            "CONFIG_MODE": "testing",
-            "TEST_DATABASE_URL": start.postgres.url_of(self.name, "postgresql"),
-            "LOG_LEVEL": "info",
+            "CONFIG_MODE": "production",
+            "PRODUCTION_DATABASE_URL": start.postgres.url_of(self.name, "postgresql"),
+            "EMAIL_DELIVERABILITY": "false",
+            "SHUTDOWN_DELAY": "0",
             "POOL_SIZE": str(POOL_SIZE),
         }
 
@@ -97,7 +97,7 @@ SATCHEL = Satchel(
     "satchel",
     "Satchel",
     _satchel,
-    note="satchel serve without credentials, a line of log for each request",
+    note="satchel serve in production mode: a key and a line of log for each request",
 )
 CONTESTANTS: tuple[Contestant, ...] = (
     SATCHEL,
