@@ -66,6 +66,7 @@ lock: $(VENV)/made ## Make the hash-locked requirements anew
 	@$(BIN)/python -m pip install --quiet uv
 	@$(COMPILE) --all-extras --group dev -o requirements-dev.lock
 	@$(COMPILE) -c requirements-dev.lock -o requirements.lock
+	@$(COMPILE) --extra tracing -c requirements.lock -o requirements-tracing.lock
 	@$(COMPILE) --extra embedded --group build -c requirements.lock -o requirements-embedded.lock
 	@$(COMPILE) --extra embedded --group bench -c requirements-embedded.lock -o requirements-bench.lock
 	@$(UV_COMPILE) --group audit -o requirements-audit.lock

@@ -71,8 +71,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing: Tracing | None = app.state.tracing
         if tracing is not None:
             tracing.start(engine)
-        statements = app.state.statements = Statements(engine)
-        on_batch = app.state.meter.batch_size.observe
+        meter: Meter = app.state.meter
+        statements = app.state.statements = Statements(engine, meter.insert_batch_size.observe)
+        on_batch = meter.batch_size.observe
         app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
         app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
         app.state.older_revisions = older_revisions()

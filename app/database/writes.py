@@ -1,7 +1,7 @@
 """Conditional writes: the check of the version and the write are one statement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Self
 from uuid import UUID
@@ -58,10 +58,14 @@ class Target:
     entity: type[Resource]
     columns: Sequence[Column[Any]]
     not_found: type[Problem]
+    names: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(column.key for column in self.columns))
 
     def row(self, values: Sequence[Any]) -> dict[str, Any]:
         """The values of the columns by their names; what follows them is left out."""
-        return dict(zip((column.key for column in self.columns), values, strict=False))
+        return dict(zip(self.names, values, strict=False))
 
 
 async def update_row(

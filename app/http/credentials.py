@@ -5,13 +5,11 @@ Closed by default: what is not on the public list needs credentials, be there a 
 
 from typing import Final, Protocol
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette._utils import get_route_path
 from starlette.datastructures import State
 from starlette.types import Scope
 
-from app.database.failures import problem_of
+from app.database.failures import FAILURES, problem_of
 from app.errors import Forbidden, Unauthenticated
 from app.keys.form import digest_of, is_well_formed
 from app.keys.lookup import KeyLookup
@@ -67,7 +65,7 @@ class Credentials:
     async def _find(self, key: bytes) -> Principal | None:
         try:
             return await self._lookup.find(digest_of(key), self._state.statements)
-        except (DBAPIError, PoolTimeoutError, OSError) as error:
+        except FAILURES as error:
             problem = problem_of(error)
             if problem is None:
                 raise

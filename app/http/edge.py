@@ -24,12 +24,11 @@ def add_edge(
 ) -> None:
     """Add what the settings ask for; `credentials` are the guards that find the principal.
 
-    `app.state.load` has the counts. What is added last stands outermost.
+    What is added last stands outermost.
     """
-    load = app.state.load = Load(settings.max_concurrent_requests, meter)
-    guards: list[Guard] = [load, *credentials]
+    guards: list[Guard] = [Load(settings.max_concurrent_requests, meter), *credentials]
     if settings.rate_limit is not None:
-        guards.append(RateLimit(parse_rate_limit(settings.rate_limit), load))
+        guards.append(RateLimit(parse_rate_limit(settings.rate_limit)))
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(

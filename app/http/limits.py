@@ -14,7 +14,7 @@ from starlette._utils import get_route_path
 from starlette.types import Scope
 
 from app.errors import RateLimited
-from app.http.load import PROBES, Load
+from app.http.load import PROBES
 from app.http.middleware import Headers
 
 # Windows kept at once, some 400 bytes each; one more ends the oldest early.
@@ -24,9 +24,8 @@ CAPACITY: Final = 50_000
 class RateLimit:
     """The guard: counts a request, and refuses it where the window has no room for it."""
 
-    def __init__(self, item: RateLimitItem, load: Load, capacity: int = CAPACITY) -> None:
+    def __init__(self, item: RateLimitItem, capacity: int = CAPACITY) -> None:
         self._item = item
-        self._load = load
         self._limiter = FixedWindowRateLimiter(Windows(capacity))
         self._policy = f'"default";q={item.amount};w={item.get_expiry()}'
         self._policy_header = (b"ratelimit-policy", self._policy.encode())
@@ -41,7 +40,6 @@ class RateLimit:
         state = f'"default";r={remaining};t={seconds}'
         if passes:
             return (self._policy_header, (b"ratelimit", state.encode()))
-        self._load.rate_limited += 1
         raise RateLimited(seconds, {"RateLimit-Policy": self._policy, "RateLimit": state})
 
 

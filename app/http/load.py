@@ -14,7 +14,7 @@ _NEVER_SHED: Final = PROBES | {"/metrics"}
 
 
 class Load:
-    """The guard that sheds what is over the limit, and the counts of what was refused.
+    """The guard that sheds what is over the limit.
 
     A request too many is told so at once: in a queue it would wait longer than its client, and its
     work would come on top when there is least time for it.
@@ -23,10 +23,8 @@ class Load:
     def __init__(self, limit: int, meter: Meter) -> None:
         self.limit = limit
         self._meter = meter
-        self.shed = 0
-        self.rate_limited = 0
 
     async def __call__(self, scope: Scope) -> None:
         if self._meter.in_flight > self.limit and get_route_path(scope) not in _NEVER_SHED:
-            self.shed += 1
+            self._meter.count_shed()
             raise Overloaded

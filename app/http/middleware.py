@@ -32,6 +32,8 @@ class Meter(Protocol):
 
     in_flight: int
 
+    def count_shed(self) -> None: ...
+
     def observe(
         self, method: str, route: str | None, status: int, seconds: float, problem: str | None
     ) -> None: ...
@@ -111,6 +113,9 @@ class RequestMiddleware:
 
 class _NoMeter:
     in_flight = 0
+
+    def count_shed(self) -> None:
+        """Where nobody counts."""
 
     def observe(self, *_: object) -> None:
         """Where nobody counts."""

@@ -60,9 +60,20 @@ class Meter:
         )
         # All from the start: a series that begins with its first problem has no rate.
         self._problems = {code: problems.labels(code) for code in sorted(problem_types())}
+        self._shed = Counter(
+            "satchel_requests_shed",
+            "Requests refused at once because too many were under way.",
+            registry=registry,
+        )
         self.batch_size = Histogram(
             "satchel_read_batch_size",
             "Rows asked for by one statement that reads the rows of many requests.",
+            buckets=_BATCHES,
+            registry=registry,
+        )
+        self.insert_batch_size = Histogram(
+            "satchel_insert_batch_size",
+            "Rows inserted by one statement for as many requests.",
             buckets=_BATCHES,
             registry=registry,
         )
@@ -91,6 +102,9 @@ class Meter:
         child.observe(seconds)
         if problem is not None:
             self._problems[problem].inc()
+
+    def count_shed(self) -> None:
+        self._shed.inc()
 
     def _add_child(self, method: str, route: str | None, status: int) -> Histogram:
         if method not in _METHODS:
