@@ -109,7 +109,7 @@ $(VENV)/audit/made: $(VENV)/made requirements-audit.lock
 
 audit: $(VENV)/audit/made ## Look for known vulnerabilities of all that is locked
 	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock \
-		|| { echo "Vulnerable packages, or none was looked at: the advisories come from pypi.org, which must be reachable itself (a mirror of its packages has none)" >&2; exit 1; }
+		|| { echo "Vulnerable packages, or none was looked at: the advisories come from the Python package index itself; a mirror of its packages has none" >&2; exit 1; }
 
 SBOM ?= dist/sbom.cdx.json
 sbom: $(VENV)/audit/made ## Write what a production image holds as CycloneDX (SBOM=file)

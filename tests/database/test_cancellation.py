@@ -20,6 +20,8 @@ LEFT = text(
     " AND application_name = 'satchel' AND state <> 'idle'"
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def cancelled_at_many_points(work: Callable[[], Awaitable[Any]]) -> int:
     """Run it again and again, each time cancelled a little later; how often it was done."""

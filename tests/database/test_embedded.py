@@ -641,6 +641,8 @@ import os, signal, socket, structlog, subprocess, sys
 sys.modules["fcntl"] = sys.modules["pwd"] = None
 del os.O_NOFOLLOW, os.geteuid, signal.SIGKILL, signal.SIGQUIT, socket.AF_UNIX
 import app.database.embedded
+
+pytestmark = pytest.mark.slow
 sys.platform = "win32"
 """
         answer = subprocess.run(

@@ -17,6 +17,8 @@ from app.database.engine import make_engine
 from app.database.watch import watching
 from tests.conftest import free_port, make_settings
 
+pytestmark = pytest.mark.slow
+
 
 class Relay:
     """Passes bytes on to a database, until it holds them back."""

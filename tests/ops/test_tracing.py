@@ -23,7 +23,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CLIENT = "00f067aa0ba902b7"
 SENT = {"traceparent": f"00-{TRACE}-{CLIENT}-01", "tracestate": "vendor=secret"}
 
-pytestmark = pytest.mark.usefixtures("logs_restored")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("logs_restored")]
 
 
 @pytest.fixture
