@@ -38,6 +38,8 @@ from app.database.embedded import (
 )
 from app.database.embedded.home import Home
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Commits still reach the kernel, which is enough to outlive a killed process.
 FAST = {"fsync": "off", "full_page_writes": "off"}
@@ -641,8 +643,6 @@ import os, signal, socket, structlog, subprocess, sys
 sys.modules["fcntl"] = sys.modules["pwd"] = None
 del os.O_NOFOLLOW, os.geteuid, signal.SIGKILL, signal.SIGQUIT, socket.AF_UNIX
 import app.database.embedded
-
-pytestmark = pytest.mark.slow
 sys.platform = "win32"
 """
         answer = subprocess.run(
