@@ -11,6 +11,7 @@ from contextvars import Context, copy_context
 from typing import Generic, TypeVar
 
 from app.database.tally import count_statement, end_tally
+from app.errors import Overloaded
 
 MAX_BATCH = 100
 MAX_IN_FLIGHT = 2
@@ -61,12 +62,16 @@ class Batches(Generic[Asked, Given]):
         self._in_flight.discard(task)
         self._start()
 
-    async def _serve(self, batch: Sequence[tuple[Asked, asyncio.Future[Given]]]) -> None:
+    async def _serve(self, batch: list[tuple[Asked, asyncio.Future[Given]]]) -> None:
         end_tally()
         answers: Sequence[Given | BaseException]
         try:
             answers = await self._run([asked for asked, _ in batch])
         except Exception as error:
+            if isinstance(error, Overloaded):
+                # It had no turn in all that time: whoever came meanwhile would wait as long again.
+                batch += self._waiting
+                self._waiting = []
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():  # the caller has gone away

@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from app.config import Settings, parse_rate_limit
 from app.http.cors import CrossOrigin
-from app.http.limits import RateLimit
+from app.http.limits import CountRefused, RateLimit
 from app.http.load import Load
 from app.http.middleware import Guard, Headers, Meter, RequestMiddleware
 from app.http.proxies import TrustedProxies
@@ -26,9 +26,11 @@ def add_edge(
 
     What is added last stands outermost.
     """
-    guards: list[Guard] = [Load(settings.max_concurrent_requests, meter), *credentials]
+    guards: list[Guard] = list(credentials)
     if settings.rate_limit is not None:
-        guards.append(RateLimit(parse_rate_limit(settings.rate_limit)))
+        limit = RateLimit(parse_rate_limit(settings.rate_limit))
+        guards = [*(CountRefused(guard, limit) for guard in credentials), limit]
+    guards.insert(0, Load(settings.max_concurrent_requests, meter))
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(

@@ -13,9 +13,9 @@ from limits.strategies import FixedWindowRateLimiter
 from starlette._utils import get_route_path
 from starlette.types import Scope
 
-from app.errors import RateLimited
+from app.errors import RateLimited, Unauthenticated
 from app.http.load import PROBES
-from app.http.middleware import Headers
+from app.http.middleware import Guard, Headers
 
 # Windows kept at once, some 400 bytes each; one more ends the oldest early.
 CAPACITY: Final = 50_000
@@ -41,6 +41,23 @@ class RateLimit:
         if passes:
             return (self._policy_header, (b"ratelimit", state.encode()))
         raise RateLimited(seconds, {"RateLimit-Policy": self._policy, "RateLimit": state})
+
+
+class CountRefused:
+    """A guard of credentials, and the limit for who has none that are good: else somebody could try
+    keys as fast as we refuse them.
+    """
+
+    def __init__(self, credentials: Guard, limit: RateLimit) -> None:
+        self._credentials = credentials
+        self._limit = limit
+
+    async def __call__(self, scope: Scope) -> Headers | None:
+        try:
+            return await self._credentials(scope)
+        except Unauthenticated:
+            await self._limit(scope)
+            raise
 
 
 def _key(scope: Scope) -> str:

@@ -85,8 +85,8 @@ async def test_rows_gather_while_statements_are_under_way(
 async def test_of_equal_ones_one_is_inserted(statements: Statements, ran: list[str]) -> None:
     rows = [account("ada", username=str(number)) for number in range(20)]
     found = await insert_all(statements, *rows, account("bob"))
-    assert sorted(map(str, found), key=len)[:2] == ["0", "bob"]
     assert found.count(EmailTaken) == 19
+    assert found[-1] == "bob"
     assert len(ran) <= 4  # none was tried again
 
 

@@ -133,6 +133,23 @@ class TestClients:
         assert network_of(host) == network
 
 
+class TestRefused:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return make_settings(rate_limit="3/minute", auth_mode="on")
+
+    async def test_who_has_no_good_credentials_counts_by_address(
+        self, client: httpx2.AsyncClient, statements: list[str]
+    ) -> None:
+        for n in range(3):
+            wrong = {"Authorization": f"Bearer satchel_{n}"}
+            assert_problem(await client.get("/accounts", headers=wrong), 401, "unauthenticated", {})
+        for headers in ({}, {"Authorization": "Bearer satchel_3"}):
+            answer = await client.get("/accounts", headers=headers)
+            assert_problem(answer, 429, "rate_limited", {})
+        assert statements == []
+
+
 class TestWindows:
     async def test_end_and_begin_anew(self, clock: list[float]) -> None:
         limit = RateLimit(parse("1/minute"))
