@@ -11,6 +11,8 @@ from app.database.recovery import let_go_of_dead
 
 log = structlog.get_logger("satchel.sql")
 
+# Seconds after which a connection is replaced.
+RECYCLE = 1800
 # Seconds for a connection to be made.
 CONNECT_PATIENCE = 2.0
 # Seconds more than its own limit for a statement to answer. Then nobody waits for it any longer.
@@ -33,7 +35,7 @@ def make_engine(
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=2,
-        pool_recycle=1800,
+        pool_recycle=RECYCLE,
         hide_parameters=True,  # what clients sent stays out of error messages, and so out of logs
         connect_args={"timeout": 5} if patient else _limits(settings),
     )

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
-from app.database.batches import Batches
+from app.database.batches import Answer, Batches
 from app.database.schema import table_of
 from app.database.statements import Session, Statements
 from app.database.writes import Target
@@ -89,7 +89,7 @@ async def insert_row(session: Session, insertion: Insertion, values: Values) -> 
 
 
 def _make_batches(statements: Statements, insertion: Insertion) -> Batches[Values, Row[Any] | None]:
-    async def run(batch: Sequence[Values]) -> Sequence[Row[Any] | None | BaseException]:
+    async def run(batch: Sequence[Values]) -> Sequence[Answer[Row[Any] | None]]:
         try:
             return await _insert(statements, insertion, batch)
         except DBAPIError as error:
@@ -97,10 +97,12 @@ def _make_batches(statements: Statements, insertion: Insertion) -> Batches[Value
             # inserted would be refused.
             if len(batch) == 1 or error.connection_invalidated:
                 raise
-        # One row has failed them all. Alone, each meets its own failure.
-        alone = (_insert(statements, insertion, [values]) for values in batch)
-        found = await asyncio.gather(*alone, return_exceptions=True)
-        return [one if isinstance(one, BaseException) else one[0] for one in found]
+        # One row has failed them all. Alone, each meets its own failure and waits for no other.
+        return [asyncio.create_task(alone(values)) for values in batch]
+
+    async def alone(values: Values) -> Row[Any] | None:
+        (row,) = await _insert(statements, insertion, [values])
+        return row
 
     return Batches(run, statements.on_batch)
 

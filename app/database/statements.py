@@ -1,6 +1,7 @@
 """Single statements: the way to the database of most requests."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -11,12 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.pool import QueuePool
 
 from app.database.batches import Batches
-from app.database.engine import transactional
+from app.database.engine import RECYCLE, transactional
 from app.database.tally import count_statement, count_statements
 from app.errors import Overloaded
 
 # Seconds to wait for a connection.
 PATIENCE = 2.0
+# A connection, the driver's own, and since when it is out of the pool.
+Idle = tuple[AsyncConnection, Any, float]
 
 
 class Load(NamedTuple):
@@ -82,7 +85,7 @@ class Statements:
         self._transactions = async_sessionmaker(inside)
         assert isinstance(engine.pool, QueuePool)
         self._turn = Turn(engine.pool.size())
-        self._idle: list[tuple[AsyncConnection, Any]] = []
+        self._idle: list[Idle] = []
         self.on_batch = on_batch
         # By what they do; who has one makes it.
         self.gathered: dict[object, Batches[Any, Any]] = {}
@@ -95,16 +98,18 @@ class Statements:
     ) -> Result[Any]:
         count_statement()
         async with self._turn:
-            connection, driver = await self._take()
+            connection, driver, since = await self._take()
             try:
                 result = await connection.execute(statement, parameters)
             except BaseException as error:
                 # The pool knows which of its connections are still good.
                 await asyncio.shield(connection.close())
-                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                if isinstance(error, OSError) or (
+                    isinstance(error, DBAPIError) and error.connection_invalidated
+                ):
                     await self._release()
                 raise
-            self._idle.append((connection, driver))
+            self._idle.append((connection, driver, since))
             return result
 
     async def scalar(
@@ -126,14 +131,16 @@ class Statements:
         await self._release()
         await self._engine.dispose()
 
-    async def _take(self) -> tuple[AsyncConnection, Any]:
+    async def _take(self) -> Idle:
+        now = time.monotonic()
         while self._idle:
-            connection, driver = self._idle.pop()
-            if not driver.is_closed():  # as all are after a restart of the database
-                return connection, driver
+            connection, driver, since = self._idle.pop()
+            # After a restart of the database all are closed. The pool replaces them, and old ones.
+            if not driver.is_closed() and now - since < RECYCLE:
+                return connection, driver, since
             await connection.close()
         connection = await self._engine.connect()
-        return connection, (await connection.get_raw_connection()).driver_connection
+        return connection, (await connection.get_raw_connection()).driver_connection, now
 
     async def _release(self) -> None:
         while self._idle:

@@ -73,8 +73,9 @@ class _Watch:
                 await connection.exec_driver_sql("SELECT 1")
         except TimeoutError:
             return False
-        except FAILURES:
-            pass
+        except Exception as error:  # of a proxy perhaps that speaks another protocol
+            if not isinstance(error, FAILURES):
+                log.warning("probe failed", error=type(error).__name__)
         return True
 
     def _conclude(self, *, silent: bool) -> None:

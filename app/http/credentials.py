@@ -46,10 +46,10 @@ class Credentials:
             return
         token = _token_of(scope)
         principal = self._lookup.recall(digest_of(token)) or await self._identify(token)
+        scope["state"]["principal"] = principal.name
         needed = "read" if scope["method"] in _SAFE else "write"
         if needed not in principal.scopes:
             raise Forbidden(needed)
-        scope["state"]["principal"] = principal.name
 
     async def _identify(self, token: bytes) -> Principal:
         principal = None

@@ -13,7 +13,7 @@ from limits.strategies import FixedWindowRateLimiter
 from starlette._utils import get_route_path
 from starlette.types import Scope
 
-from app.errors import RateLimited, Unauthenticated
+from app.errors import Forbidden, RateLimited, Unauthenticated
 from app.http.load import PROBES
 from app.http.middleware import Guard, Headers
 
@@ -44,8 +44,8 @@ class RateLimit:
 
 
 class CountRefused:
-    """A guard of credentials, and the limit for who has none that are good: else somebody could try
-    keys as fast as we refuse them.
+    """A guard of credentials whose refusals count as other requests do: for the address, or for the
+    principal that lacks a scope.
     """
 
     def __init__(self, credentials: Guard, limit: RateLimit) -> None:
@@ -55,7 +55,7 @@ class CountRefused:
     async def __call__(self, scope: Scope) -> Headers | None:
         try:
             return await self._credentials(scope)
-        except Unauthenticated:
+        except (Unauthenticated, Forbidden):
             await self._limit(scope)
             raise
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from app.database import batches as batches_module
 from app.database.batches import Batches
 from app.errors import Overloaded
 
@@ -47,3 +48,65 @@ async def test_who_waits_for_one_that_had_no_turn_is_told_with_it() -> None:
     await asyncio.sleep(0.01)
     gates[2].set_result(None)
     assert await later == 7
+
+
+async def test_who_has_gone_away_is_not_asked_for() -> None:
+    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ran: list[Sequence[int]] = []
+
+    async def run(asked: Sequence[int]) -> Sequence[int]:
+        ran.append(asked)
+        await gate
+        return asked
+
+    batches = Batches(run)
+    tasks = [asyncio.create_task(batches.ask(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.sleep(0)
+    gate.set_result(None)
+    assert await asyncio.gather(*tasks[:2], tasks[3]) == [0, 1, 3]
+    assert ran == [[0], [1], [3]]
+
+
+async def test_what_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches_module, "SLOW", 0.01)
+    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(asked: Sequence[int]) -> Sequence[int]:
+        if asked[0] < 2:  # they wait for a lock perhaps
+            await gate
+        return asked
+
+    batches = Batches(run)
+    tasks = [asyncio.create_task(batches.ask(number)) for number in range(5)]
+    assert await asyncio.wait_for(asyncio.gather(*tasks[2:]), 5) == [2, 3, 4]
+    assert not tasks[0].done()
+    gate.set_result(None)
+    assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
+
+
+async def test_an_answer_may_come_later_than_the_others() -> None:
+    async def fail() -> int:
+        await asyncio.sleep(0.01)
+        raise ValueError("late")
+
+    async def find() -> int:
+        await asyncio.sleep(0.01)
+        return 7
+
+    async def run(asked: Sequence[int]) -> Sequence[int | asyncio.Task[int]]:
+        late = {1: find, 2: fail}
+        return [asyncio.create_task(late[one]()) if one in late else one for one in asked]
+
+    batches = Batches(run)
+    found = await asyncio.gather(*map(batches.ask, [0, 5, 1, 2, 3]), return_exceptions=True)
+    assert [str(one) for one in found] == ["0", "5", "7", "late", "3"]
+
+
+async def test_one_that_is_broken_off_leaves_nobody_waiting() -> None:
+    async def run(_asked: Sequence[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(Batches(run).ask(1), 5)

@@ -155,6 +155,26 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
     assert len(ran) == 3
 
 
+async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
+    app: FastAPI, statements: Statements
+) -> None:
+    async with client_of(app) as client:
+        locked, free = [UUID((await create_account(client))["id"]) for _ in range(2)]
+    lock = text("SELECT id FROM accounts WHERE id = :id FOR UPDATE")
+
+    async def insert(owner: UUID) -> bool:
+        return bool((await insert_row(statements, ITEM, item(owner)))["account_id"] == owner)
+
+    async with statements.begin() as session:
+        await session.execute(lock, {"id": locked})
+        blocked = [asyncio.create_task(insert(locked)) for _ in range(3)]
+        await asyncio.sleep(0.3)  # by then nobody waits for them
+        others = await asyncio.wait_for(asyncio.gather(*(insert(free) for _ in range(5))), 1)
+        assert others == [True] * 5
+        assert not any(task.done() for task in blocked)
+    assert await asyncio.gather(*blocked) == [True] * 3
+
+
 async def test_a_caller_that_goes_away_takes_no_other_along(statements: Statements) -> None:
     tasks = [
         asyncio.create_task(insert_row(statements, ACCOUNT, account(f"n{number}")))

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database import engine as engine_module
 from app.database import statements as statements_module
 from app.database.statements import Turn
 from app.errors import Overloaded
@@ -142,3 +144,33 @@ class TestStatements:
                 await statements.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
             assert failure.value.connection_invalidated
             assert await statements.scalar(backend) not in before
+
+    async def test_one_that_is_not_answered_lets_go_of_the_others_too(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with running_app(database, pool_size=3) as app:
+            statements = app.state.statements
+            sleeping = text("SELECT pg_backend_pid() FROM pg_sleep(0.1)")
+            await asyncio.gather(*(statements.execute(sleeping) for _ in range(3)))
+            with monkeypatch.context() as patch:
+
+                async def time_out(*_: object) -> None:
+                    raise TimeoutError
+
+                patch.setattr(AsyncConnection, "execute", time_out)
+                with pytest.raises(TimeoutError):
+                    await statements.execute(text("SELECT 1"))
+            assert statements._idle == []
+            assert await statements.scalar(text("SELECT 1")) == 1
+
+    async def test_old_connections_are_replaced(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine_module, "RECYCLE", 1)
+        monkeypatch.setattr(statements_module, "RECYCLE", 1)
+        backend = text("SELECT pg_backend_pid()")
+        async with running_app(database) as app:
+            first = await app.state.statements.scalar(backend)
+            assert await app.state.statements.scalar(backend) == first
+            await asyncio.sleep(1.2)
+            assert await app.state.statements.scalar(backend) != first

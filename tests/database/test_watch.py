@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 import structlog
-from sqlalchemy import URL, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
@@ -151,3 +151,28 @@ async def test_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.1)
         with pytest.raises(ConnectionRefusedError):  # the system's, not ours
             await ask(engine)
+
+
+async def test_an_answer_that_makes_no_sense_is_one(
+    database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a proxy that speaks another protocol: what matters is that the watch goes on."""
+    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    engine, probe = (make_engine(database, make_settings(), autocommit=True) for _ in range(2))
+
+    def babble(*_: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"hunter2", 0, 1, "no text")
+
+    event.listen(probe.sync_engine, "do_connect", babble)
+    with capture_logs() as logs:
+        async with watching(engine, probe):
+            await asyncio.sleep(0.2)
+            assert await ask(engine) == 7
+    await engine.dispose()
+    assert len(logs) > 1
+    assert logs[0] == {
+        "event": "probe failed",
+        "error": "UnicodeDecodeError",
+        "log_level": "warning",
+    }

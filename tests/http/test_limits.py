@@ -12,8 +12,8 @@ from limits import parse
 from starlette.types import Scope
 
 from app.config import Settings
-from app.errors import RateLimited
-from app.http.limits import RateLimit, Windows, network_of
+from app.errors import Forbidden, RateLimited
+from app.http.limits import CountRefused, RateLimit, Windows, network_of
 from tests.conftest import make_settings
 from tests.http.answers import assert_problem
 
@@ -148,6 +148,18 @@ class TestRefused:
             answer = await client.get("/accounts", headers=headers)
             assert_problem(answer, 429, "rate_limited", {})
         assert statements == []
+
+    async def test_who_lacks_a_scope_counts_as_the_principal(self) -> None:
+        async def refuse(scope: Scope) -> None:
+            scope["state"]["principal"] = "key:shop"
+            raise Forbidden("write")
+
+        guard = CountRefused(refuse, RateLimit(parse("2/minute")))
+        for number in range(2):
+            with pytest.raises(Forbidden):
+                await guard(scope(f"192.0.2.{number}"))
+        with pytest.raises(RateLimited):
+            await guard(scope("192.0.2.9"))
 
 
 class TestWindows:
