@@ -6,6 +6,7 @@ the route is made; unknown and repeated parameters, foreign media types and ill-
 refused, and all faults come in one answer.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_args, get_origin
 
@@ -45,7 +46,7 @@ class StrictRoute(APIRoute):
         # Generated clients name their functions by it.
         options["operation_id"] = endpoint.__name__
         super().__init__(path, endpoint, **options)
-        self._respond = self.get_route_handler()
+        self._respond = self._plan()
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -63,8 +64,9 @@ class StrictRoute(APIRoute):
         response = await self._respond(Request(scope, receive))
         await response(scope, receive, send)
 
-    def get_route_handler(self) -> Any:
+    def _plan(self) -> Handler:
         dependant = self.dependant
+        _refuse_undeclarable(dependant)
         endpoint = self.endpoint
         media_types = self.media_types
         dependencies = _dependencies(dependant)
@@ -116,14 +118,32 @@ class JsonRoute(StrictRoute):
     body_types = (JSON,)
 
 
+def _refuse_undeclarable(dependant: Dependant) -> None:
+    """At the start, not at the first request. Errors: TypeError."""
+    fields = [*dependant.header_params, *dependant.cookie_params]
+    fields += [*dependant.query_params[1:], *dependant.body_params[1:]]
+    others = (
+        dependant.response_param_name,
+        dependant.background_tasks_param_name,
+        dependant.http_connection_param_name,
+        dependant.websocket_param_name,
+        dependant.security_scopes_param_name,
+    )
+    names = [*(field.name for field in fields), *(name for name in others if name is not None)]
+    if names:
+        raise TypeError(f"{dependant.call}: an operation cannot take {', '.join(names)}")
+
+
 def _dependencies(dependant: Dependant) -> Sequence[tuple[str, Callable[[Request], Any]]]:
+    """Errors: TypeError, for what is no async function of the request alone."""
     found = []
     for inner in dependant.dependencies:
-        assert inner.call is not None
-        assert inner.name is not None
-        assert inner.request_param_name is not None, "a dependency is a function of the request"
-        assert not inner.dependencies, "dependencies have none of their own"
-        found.append((inner.name, inner.call))
+        call = inner.call
+        takes = list(inspect.signature(call).parameters) if call is not None else []
+        if not inspect.iscoroutinefunction(call) or takes != [inner.request_param_name]:
+            raise TypeError(f"{call}: a dependency is an async function of the request alone")
+        assert inner.name is not None, "dependencies are declared by parameters"
+        found.append((inner.name, call))
     return found
 
 
@@ -132,8 +152,8 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     names: dict[str, bool] = {}
     for field in dependant.query_params:
         query = field.field_info.annotation
-        assert isinstance(query, type), "a query is a model, never a single parameter"
-        assert issubclass(query, BaseModel)
+        if not (isinstance(query, type) and issubclass(query, BaseModel)):
+            raise TypeError(f"{dependant.call}: a query is a model, never a single parameter")
         names |= {name: _is_list(info.annotation) for name, info in query.model_fields.items()}
     return names
 

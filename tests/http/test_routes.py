@@ -1,15 +1,19 @@
 """Operations take the media types and parameters that they declare, and nothing else."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx2
 import pytest
+from fastapi import BackgroundTasks, Cookie, Depends, Header, Request, Response
 
 from app.accounts.schemas import AccountChange
 from app.database.writes import Precondition
 from app.errors import InvalidRequest
+from app.http.routes import StrictRoute
+from app.http.sessions import StatementsDep
 from tests.factories import account_body, create_account, create_item, item_body
 from tests.http.answers import assert_problem
 from tests.http.cases import FORM, JSON, MERGE_PATCH, MULTIPART, PARTS_END, UNKNOWN, part
@@ -242,6 +246,47 @@ class TestId:
         with pytest.raises(InvalidRequest) as refused:
             body.precondition(UUID(int=0), Precondition())
         assert refused.value.errors[0]["pointer"] == "/id"
+
+
+async def nested(request: Request, inner: StatementsDep) -> None: ...
+
+
+def plain(request: Request) -> None: ...
+
+
+async def yields(request: Request) -> AsyncIterator[None]:
+    yield
+
+
+async def takes_header(agent: Annotated[str, Header()]) -> None: ...
+async def takes_cookie(crumb: Annotated[str, Cookie()]) -> None: ...
+async def takes_response(response: Response) -> None: ...
+async def takes_tasks(tasks: BackgroundTasks) -> None: ...
+async def takes_two(one: AccountChange, other: AccountChange) -> None: ...
+async def takes_parameter(limit: int) -> None: ...
+async def depends_on_nested(inner: Annotated[None, Depends(nested)]) -> None: ...
+async def depends_on_plain(inner: Annotated[None, Depends(plain)]) -> None: ...
+async def depends_on_yields(inner: Annotated[None, Depends(yields)]) -> None: ...
+
+
+class TestDeclarations:
+    @pytest.mark.parametrize(
+        "endpoint",
+        [
+            takes_header,
+            takes_cookie,
+            takes_response,
+            takes_tasks,
+            takes_two,
+            takes_parameter,
+            depends_on_nested,
+            depends_on_plain,
+            depends_on_yields,
+        ],
+    )
+    def test_what_a_route_cannot_give_is_refused_when_it_is_made(self, endpoint: Any) -> None:
+        with pytest.raises(TypeError, match="function"):
+            StrictRoute("/x", endpoint, methods=["PUT"], response_model=None)
 
 
 class TestPaths:
