@@ -2,9 +2,9 @@
 FROM python:3.13-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
-COPY requirements.lock requirements-tracing.lock ./
-# With traces: docker build --build-arg REQUIREMENTS=requirements-tracing.lock .
-ARG REQUIREMENTS=requirements.lock
+COPY requirements/production.lock requirements/tracing.lock requirements/
+# With traces: docker build --build-arg REQUIREMENTS=requirements/tracing.lock .
+ARG REQUIREMENTS=requirements/production.lock
 RUN /opt/venv/bin/pip install --require-hashes -r $REQUIREMENTS
 # The project itself stays a folder beside its migrations; the environment only points at it.
 RUN python - <<'PYTHON'

@@ -21,15 +21,15 @@ $(VENV)/made: # the virtual environment, made once
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/run: $(VENV)/made requirements-embedded.lock pyproject.toml
+$(VENV)/run: $(VENV)/made requirements/embedded.lock pyproject.toml
 	@echo "Installing Satchel into $(VENV) ..."
-	@$(PIP_INSTALL) -r requirements-embedded.lock
+	@$(PIP_INSTALL) -r requirements/embedded.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/run requirements-dev.lock
+$(VENV)/dev: $(VENV)/run requirements/dev.lock
 	@echo "Installing the development tools ..."
-	@$(PIP_INSTALL) -r requirements-dev.lock
+	@$(PIP_INSTALL) -r requirements/dev.lock
 	@touch $@
 
 install: $(VENV)/dev ## Make .venv with everything for development
@@ -64,12 +64,12 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never $(B
 COMPILE = $(UV_COMPILE) pyproject.toml
 lock: $(VENV)/made ## Make the hash-locked requirements anew
 	@$(BIN)/python -m pip install --quiet uv
-	@$(COMPILE) --all-extras --group dev -o requirements-dev.lock
-	@$(COMPILE) -c requirements-dev.lock -o requirements.lock
-	@$(COMPILE) --extra tracing -c requirements.lock -o requirements-tracing.lock
-	@$(COMPILE) --extra embedded --group build -c requirements.lock -o requirements-embedded.lock
-	@$(COMPILE) --extra embedded --group bench -c requirements-embedded.lock -o requirements-bench.lock
-	@$(UV_COMPILE) --group audit -o requirements-audit.lock
+	@$(COMPILE) --all-extras --group dev -o requirements/dev.lock
+	@$(COMPILE) -c requirements/dev.lock -o requirements/production.lock
+	@$(COMPILE) --extra tracing -c requirements/production.lock -o requirements/tracing.lock
+	@$(COMPILE) --extra embedded --group build -c requirements/production.lock -o requirements/embedded.lock
+	@$(COMPILE) --extra embedded --group bench -c requirements/embedded.lock -o requirements/bench.lock
+	@$(UV_COMPILE) --group audit -o requirements/audit.lock
 	@$(UV_COMPILE) tests/clients/requirements-sdk.in -o tests/clients/requirements-sdk.lock
 
 migrate: $(VENV)/run ## Bring the database to the newest revision
@@ -85,9 +85,9 @@ clean: ## Remove the virtual environment and caches (data stays)
 openapi: $(VENV)/run ## Write docs/openapi.json
 	@$(BIN)/satchel openapi > docs/openapi.json
 
-$(VENV)/bench: $(VENV)/run requirements-bench.lock
+$(VENV)/bench: $(VENV)/run requirements/bench.lock
 	@echo "Installing the peers to measure ..."
-	@$(PIP_INSTALL) -r requirements-bench.lock
+	@$(PIP_INSTALL) -r requirements/bench.lock
 	@touch $@
 
 bench: $(VENV)/bench ## Measure Satchel beside its peers (half an hour; needs wrk)
@@ -101,18 +101,18 @@ vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for an
 	@scripts/vendor_docs.sh
 
 .PHONY: audit sbom
-$(VENV)/audit/made: $(VENV)/made requirements-audit.lock
+$(VENV)/audit/made: $(VENV)/made requirements/audit.lock
 	@echo "Installing the tools that look at the locks ..." >&2
 	@$(BIN)/python -m venv $(VENV)/audit
-	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.lock
 	@touch $@
 
 audit: $(VENV)/audit/made ## Look for known vulnerabilities of all that is locked
-	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock \
+	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/dev.lock \
 		|| { echo "Vulnerable packages, or none was looked at: the advisories come from the Python package index itself; a mirror of its packages has none" >&2; exit 1; }
 
 SBOM ?= dist/sbom.cdx.json
 sbom: $(VENV)/audit/made ## Write what a production image holds as CycloneDX (SBOM=file)
 	@mkdir -p $(dir $(SBOM))
 	@$(VENV)/audit/bin/python -W ignore -m cyclonedx_py requirements --output-reproducible --short-PURLs \
-		--pyproject pyproject.toml -o $(SBOM) requirements.lock
+		--pyproject pyproject.toml -o $(SBOM) requirements/production.lock

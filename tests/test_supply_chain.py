@@ -23,7 +23,7 @@ def test_the_list_of_parts_is_that_of_the_lock(tmp_path: Path) -> None:
     assert lists[1].read_text() == text  # no time and no chance in it
     found = json.loads(text)
     assert (found["bomFormat"], found["metadata"]["component"]["name"]) == ("CycloneDX", "satchel")
-    pins = PIN.findall((ROOT / "requirements.lock").read_text())
+    pins = PIN.findall((ROOT / "requirements/production.lock").read_text())
     assert len(pins) > 40
     assert [(part["name"], part["version"]) for part in found["components"]] == pins
     for part in found["components"]:
@@ -34,7 +34,7 @@ def test_the_list_of_parts_is_that_of_the_lock(tmp_path: Path) -> None:
     assert "file:" not in text
 
 
-@pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.lock")), ids=lambda p: p.name)
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements/*.lock")), ids=lambda p: p.name)
 def test_locks_name_each_package_by_hashes_and_no_place(lock: Path) -> None:
     text = lock.read_text()
     blocks = [block for block in re.split(r"\n(?=[a-z])", text) if PIN.match(block)]
