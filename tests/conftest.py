@@ -23,6 +23,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from sqlalchemy import URL, Executable, Result, event, make_url, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -53,9 +54,23 @@ for _name in Settings.model_fields:
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
+class _GivenSettings(Settings):
+    """Settings from the given values alone; looking for others takes most of their time."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def make_settings(**values: Any) -> Settings:
     """Settings from these values alone."""
-    return Settings(_env_file=None, **{"config_mode": Mode.testing, **values})
+    return _GivenSettings(**{"config_mode": Mode.testing, **values})
 
 
 def free_port() -> int:
@@ -115,14 +130,15 @@ async def template(database_server: URL) -> AsyncIterator[URL]:
     await migrate(engine)
     await engine.dispose()
     yield url
-    await execute(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    if TEST_SERVER:
+        await execute(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")
 async def clone_database(
     database_server: URL, template: URL
 ) -> AsyncIterator[Callable[[], Awaitable[URL]]]:
-    """Makes migrated, empty databases; all are dropped at the end."""
+    """Makes migrated, empty databases; no server keeps one of them."""
     names: list[str] = []
 
     async def clone() -> URL:
@@ -133,8 +149,8 @@ async def clone_database(
         return database_server.set(database=names[-1])
 
     yield clone
-    for name in names:
-        await execute(database_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    if TEST_SERVER:  # the embedded one goes with all its databases
+        await execute(database_server, *(f'DROP DATABASE "{name}" WITH (FORCE)' for name in names))
 
 
 @pytest.fixture

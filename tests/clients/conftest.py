@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from sqlalchemy import URL
 
 from app.main import create_app
@@ -52,8 +53,9 @@ def npm_tools() -> Path:
     npm = find_program("npm", "npm")
     lock, modules = HERE / "package-lock.json", HERE / "node_modules"
     installed = modules / ".package-lock.json"  # npm writes it last
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=600)
+    with FileLock(HERE / "node_modules.lock"):  # of several pytest processes, one installs
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=600)
     return modules / ".bin"
 
 
@@ -65,11 +67,12 @@ def sdk_python(pytestconfig: pytest.Config) -> Path:
     name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
     home = pytestconfig.cache.mkdir("sdk") / name
     python, made = home / "bin" / "python", home / "made"
-    if not made.exists():
-        venv.create(home, clear=True, symlinks=True)
-        pip = [sys.executable, "-m", "pip", "--python", python]
-        run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=600)
-        made.touch()
+    with FileLock(home.with_suffix(".lock")):
+        if not made.exists():
+            venv.create(home, clear=True, symlinks=True)
+            pip = [sys.executable, "-m", "pip", "--python", python]
+            run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=600)
+            made.touch()
     return python
 
 
