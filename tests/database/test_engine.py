@@ -67,7 +67,8 @@ class TestConnecting:
 
     async def test_gives_up_on_a_server_that_says_nothing(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            url = URL.create("postgresql+asyncpg", "me", "x", *silent.getsockname(), "d")
+            port = silent.getsockname()[1]
+            url = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", port, "d")
             with pytest.raises(TimeoutError):
                 await come(make_engine(url, make_settings()).connect())
 
