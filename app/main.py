@@ -65,7 +65,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
         engine = make_engine(url, settings, autocommit=True)
-        probe = make_engine(url, settings.model_copy(update={"pool_size": 1}), autocommit=True)
+        # How long it waits, the watch decides.
+        alone = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
+        probe = make_engine(url, alone, autocommit=True)
         if settings.debug:
             log_statements(engine)
         tracing: Tracing | None = app.state.tracing

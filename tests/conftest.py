@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from app.accounts import service as account_service
 from app.config import Mode, Settings, parse_database_url
 from app.database import migrations
+from app.database import statements as statements_module
 from app.database.embedded import embedded_postgres
 from app.database.migrations import migrate
 from app.database.reader import Reader
@@ -43,6 +43,7 @@ from app.database.statements import Statements, Turn
 from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
+from tests.waiting import HANGS, wait_until
 
 # The environment of whoever runs the tests must not change them, and no test may touch the
 # database that a variable names: only the server that TEST_DATABASE_URL names is used.
@@ -253,9 +254,16 @@ async def running_app(database: URL, **values: Any) -> AsyncIterator[FastAPI]:
 
 
 @pytest.fixture
-async def committed_client(database: URL) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that really commits, on a database of its own."""
-    async with running_app(database) as application, client_of(application) as client:
+async def committed_client(
+    database: URL, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application that really commits, on a database of its own.
+
+    It refuses nobody because the machine is slow: whoever has to wait, waits.
+    """
+    monkeypatch.setattr(statements_module, "PATIENCE", HANGS)
+    limits = {"statement_timeout": 0, "lock_timeout": 0}
+    async with running_app(database, **limits) as application, client_of(application) as client:
         yield client
 
 
@@ -312,18 +320,22 @@ class Server:
                 start_new_session=True,
             )
 
-    def wait_until_ready(self, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def wait_until_ready(self) -> None:
+        self.wait_until_answers("/readyz")
+
+    def wait_until_answers(self, path: str) -> None:
+        """Return once it answers 200."""
+
+        def answers() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.log.read_text()}")
             with contextlib.suppress(httpx2.TransportError):
-                if httpx2.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            time.sleep(0.05)
-        raise AssertionError(f"the server is not ready: {self.log.read_text()}")
+                return httpx2.get(f"{self.url}{path}").status_code == 200
+            return False
 
-    def stop(self, signum: int = signal.SIGTERM, seconds: float = 30) -> int:
+        wait_until(answers, f"the server does not answer, see {self.log}")
+
+    def stop(self, signum: int = signal.SIGTERM, seconds: float = HANGS) -> int:
         """End the process and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
@@ -339,8 +351,8 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers, waits until they are ready, and stops them when the test ends."""
     servers: list[Server] = []
 
-    def start(environment: dict[str, str], *options: str) -> Server:
-        servers.append(Server(environment, *options, cwd=tmp_path))
+    def start(environment: dict[str, str], *options: str, **more: Any) -> Server:
+        servers.append(Server(environment, *options, cwd=tmp_path, **more))
         servers[-1].wait_until_ready()
         return servers[-1]
 

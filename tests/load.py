@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from tests.waiting import HANGS, until
+
 
 @dataclass
 class Load:
@@ -19,8 +21,12 @@ class Load:
     refused: int = 0
     lost: list[str] = field(default_factory=list)
     closed: int = 0  # answers that announced the end of their connection
-    seconds: list[float] = field(default_factory=list)
     stopped: bool = False
+
+    async def answered(self, times: int, status: int = 200) -> None:
+        """Return once so many more have been answered so."""
+        wanted = self.statuses[status] + times
+        await until(lambda: self.statuses[status] >= wanted, f"nobody is answered {status}")
 
     def _stops(self) -> bool:
         return self.stopped
@@ -44,8 +50,6 @@ class Load:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
     ) -> bool:
         """Whether the connection is good for another request."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
         try:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -54,7 +58,6 @@ class Load:
         except (OSError, asyncio.IncompleteReadError) as error:
             self.lost.append(repr(error))
             return False
-        self.seconds.append(loop.time() - started)
         self.statuses[int(head[9:12])] += 1
         closes = b"connection: close" in head
         self.closed += closes
@@ -72,7 +75,7 @@ async def load_on(
         yield load
     finally:
         load.stopped = True
-        done, pending = await asyncio.wait(tasks, timeout=15)
+        done, pending = await asyncio.wait(tasks, timeout=HANGS)
         for task in pending:
             task.cancel()
         for task in done:

@@ -1,10 +1,10 @@
 """Waits until statements are held up by another transaction, rather than for a guessed time."""
 
-import asyncio
-
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from tests.waiting import until
 
 _WAITING = text(
     "SELECT count(*) FROM pg_stat_activity"
@@ -13,8 +13,11 @@ _WAITING = text(
 
 
 async def held_up(database: URL, backends: int = 1) -> None:
-    """Return once this many backends wait for a lock in this database; fail after 10 s."""
+    """Return once this many backends wait for a lock in this database."""
     engine = create_async_engine(database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with asyncio.timeout(10), engine.connect() as connection:
-        while await connection.scalar(_WAITING) != backends:
-            pass  # each look takes its time
+    async with engine.connect() as connection:
+
+        async def waiting() -> bool:
+            return bool(await connection.scalar(_WAITING) == backends)
+
+        await until(waiting, f"there are not {backends} that wait for a lock")

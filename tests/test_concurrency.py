@@ -2,23 +2,24 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.conftest import client_of, execute, running_app
+from tests.conftest import execute
 from tests.factories import account_body, create_account, create_item, item_body
+from tests.locks import held_up
 
 MANY = 100
 
 
 @pytest.fixture
-async def client(database: URL) -> AsyncIterator[httpx2.AsyncClient]:
-    async with running_app(database) as application, client_of(application) as client:
-        yield client
+def client(committed_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    return committed_client
 
 
 async def at_once(*requests: Awaitable[httpx2.Response]) -> Counter[int]:
@@ -126,14 +127,18 @@ class TestCascade:
         await execute(
             database,
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$",
+            " $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$",
             "CREATE TRIGGER dawdle AFTER DELETE ON items EXECUTE FUNCTION dawdle()",
         )
         account = await create_account(client)
-        deletion = asyncio.create_task(client.delete(f"/accounts/{account['id']}?cascade=true"))
-        await asyncio.sleep(0.15)  # its items are gone, the account is not yet
-        creation = await client.post("/items", json=item_body(account["id"]))
-        assert creation.status_code == 422
+        engine = create_async_engine(database, poolclass=NullPool)
+        async with engine.begin() as lock:
+            await lock.execute(text("SELECT pg_advisory_xact_lock(1)"))
+            deletion = asyncio.create_task(client.delete(f"/accounts/{account['id']}?cascade=true"))
+            await held_up(database)  # its items are gone, the account is not yet
+            creation = asyncio.create_task(client.post("/items", json=item_body(account["id"])))
+            await held_up(database, 2)
+        assert (await creation).status_code == 422
         assert (await deletion).status_code == 204
 
     async def test_racing_without_cascade_is_either_first(self, client: httpx2.AsyncClient) -> None:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import asyncpg
 import structlog
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings
 from app.database.recovery import let_go_of_dead
+from app.database.waiting import within
 
 log = structlog.get_logger("satchel.sql")
 
@@ -55,12 +57,17 @@ def _limits(settings: Settings) -> dict[str, Any]:
     }
     sent = {name: str(round(limit * 1000)) for name, limit in seconds.items() if limit}
     return {
-        "timeout": CONNECT_PATIENCE,
+        # The driver's own limit would give up on a server that is well while we are busy.
+        "async_creator_fn": _connect,
         "command_timeout": settings.statement_timeout + SLACK
         if settings.statement_timeout
         else None,
         "server_settings": {"application_name": "satchel", **sent},
     }
+
+
+async def _connect(*args: Any, **options: Any) -> Any:
+    return await within(CONNECT_PATIENCE, asyncpg.connect(*args, **options))
 
 
 def transactional(engine: AsyncEngine) -> AsyncEngine:

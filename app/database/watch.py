@@ -2,7 +2,8 @@
 
 One that is stopped, or whose host has vanished, refuses nothing: statements and connections wait,
 each for its own time, and whoever comes next waits for them. So a connection of its own is asked
-now and then. Any answer will do, a refusal too, since that is quick and everybody gets it.
+now and then. Any answer will do, a refusal too, since that is quick and everybody gets it. Where it
+is our own event loop that has no time, nothing is said of the database.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database.failures import FAILURES
+from app.database.waiting import done_within
 
 log = structlog.get_logger("satchel.database")
 
@@ -56,10 +58,8 @@ class _Watch:
         while True:
             asked = asyncio.create_task(self._ask())
             try:
-                # In two steps: if it was us who stood still, the answer is there for the second.
-                for _ in range(2):
-                    await asyncio.wait({asked}, timeout=PATIENCE / 2)
-                self._conclude(silent=not asked.done() or not asked.result())
+                answered = await done_within(PATIENCE, asked) and asked.result()
+                self._conclude(silent=not answered)
                 await asked
             finally:
                 asked.cancel()

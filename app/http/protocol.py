@@ -3,12 +3,14 @@ does not arrive in time ends, and that what is no request is refused with a prob
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import httptools
 import uvicorn
 from starlette.types import Scope
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import (
@@ -44,6 +46,22 @@ class ServerConfig(uvicorn.Config):
         self.limits = limits
 
 
+class _Flow(FlowControl):
+    """Reads no further while requests that have come wait for those before them.
+
+    uvicorn's reads on after each answer: a client that sends without waiting for answers fills the
+    memory, and everybody waits while thousands of its requests are parsed for each one answered.
+    """
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Collection[object]) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
+
+
 # The part of a request that is on its way. Not an Enum: members cost, and each request asks often.
 _NOTHING, _HEAD, _BODY = range(3)
 
@@ -65,6 +83,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        self.flow = _Flow(self.transport, self.pipeline)
         assert isinstance(self.config, ServerConfig)
         self.limits = self.config.limits
         self._late = self.loop.call_later(self.limits.head, self._on_late)
@@ -173,7 +192,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._late = None
         if not self._arriving:
             self._close()
-        elif self.pipeline:  # it is we who do not read: earlier requests come first
+        elif self.flow.read_paused:  # it is we who do not read: earlier requests come first
             self._late = self.loop.call_later(self.limits.body, self._on_late)
         else:
             self._refuse(RequestTimeout())

@@ -8,6 +8,18 @@ import pytest
 from app.database import batches as batches_module
 from app.database.batches import Batches
 from app.errors import Overloaded
+from tests.waiting import HANGS, come
+
+
+@pytest.fixture(autouse=True)
+def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine does meanwhile."""
+    monkeypatch.setattr(batches_module, "SLOW", HANGS)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def test_answers_and_errors_find_their_callers() -> None:
@@ -34,10 +46,10 @@ async def test_who_waits_for_one_that_had_no_turn_is_told_with_it() -> None:
 
     batches = Batches(run)
     tasks = [asyncio.create_task(batches.ask(number)) for number in range(5)]
-    await asyncio.sleep(0.01)
+    await settle()
     assert len(gates) == 2
     gates[0].set_exception(Overloaded())
-    await asyncio.sleep(0.01)
+    await settle()
     assert [task.done() for task in tasks] == [True, False, True, True, True]
     for task in (tasks[0], *tasks[2:]):
         with pytest.raises(Overloaded):
@@ -45,7 +57,7 @@ async def test_who_waits_for_one_that_had_no_turn_is_told_with_it() -> None:
     gates[1].set_result(None)
     assert await tasks[1] == 1
     later = asyncio.create_task(batches.ask(7))
-    await asyncio.sleep(0.01)
+    await settle()
     gates[2].set_result(None)
     assert await later == 7
 
@@ -80,7 +92,7 @@ async def test_what_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) 
 
     batches = Batches(run)
     tasks = [asyncio.create_task(batches.ask(number)) for number in range(5)]
-    assert await asyncio.wait_for(asyncio.gather(*tasks[2:]), 5) == [2, 3, 4]
+    assert await come(asyncio.gather(*tasks[2:])) == [2, 3, 4]
     assert not tasks[0].done()
     gate.set_result(None)
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
@@ -109,4 +121,4 @@ async def test_one_that_is_broken_off_leaves_nobody_waiting() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(Batches(run).ask(1), 5)
+        await come(Batches(run).ask(1))

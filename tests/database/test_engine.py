@@ -1,5 +1,6 @@
 """Engines: nothing connects early, autocommit means it, and values stay out of logs."""
 
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.database import engine as engines
+from app.database import waiting
 from app.database.engine import log_statements, make_engine, transactional
 from app.ops.logs import Lines
 from tests.conftest import execute, make_settings
+from tests.hogs import slow_turns
+from tests.waiting import come
 
 INSERT = text(
     "INSERT INTO accounts (id, email, email_key, username)"
@@ -53,6 +57,25 @@ class TestMakeEngine:
                 await connection.execute(INSERT, {"email": "ada@example.com" * 100})
         assert "ck_accounts_email_length" in str(error.value)
         assert "ada@example.com" not in str(error.value)
+
+
+class TestConnecting:
+    @pytest.fixture(autouse=True)
+    def little_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engines, "CONNECT_PATIENCE", 0.2)
+        monkeypatch.setattr(waiting, "STEP", 0.005)
+
+    async def test_gives_up_on_a_server_that_says_nothing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            url = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", port, "d")
+            with pytest.raises(TimeoutError):
+                await come(make_engine(url, make_settings()).connect())
+
+    async def test_a_busy_loop_has_the_turns_that_it_takes(self, engine: AsyncEngine) -> None:
+        with slow_turns(0.15):
+            async with engine.connect() as connection:
+                assert await connection.scalar(text("SELECT 7")) == 7
 
 
 class TestAutocommit:
@@ -143,7 +166,7 @@ class TestLimits:
         await engine.dispose()
 
     async def test_of_an_idle_transaction_frees_its_locks(self, database: URL) -> None:
-        settings = make_settings(idle_in_transaction_timeout=0.1)
+        settings = make_settings(idle_in_transaction_timeout=1)
         engine = make_engine(database, settings)
         async with engine.connect() as connection:
             await connection.execute(text("LOCK TABLE accounts"))

@@ -12,17 +12,25 @@ from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.accounts.service import INSERTION as ACCOUNT
+from app.database import batches
 from app.database.inserts import insert_row
 from app.database.statements import Statements
 from app.errors import EmailTaken, UnknownAccount
 from app.items.service import INSERTION as ITEM
 from tests.conftest import client_of, running_app
 from tests.factories import account_body, create_account, item_body
+from tests.waiting import HANGS, come
+
+
+@pytest.fixture(autouse=True)
+def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine does meanwhile."""
+    monkeypatch.setattr(batches, "SLOW", HANGS)
 
 
 @pytest.fixture
 async def app(database: URL) -> AsyncIterator[FastAPI]:
-    async with running_app(database) as application:
+    async with running_app(database, statement_timeout=0, lock_timeout=0) as application:
         yield application
 
 
@@ -156,8 +164,9 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 
 
 async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
-    app: FastAPI, statements: Statements
+    app: FastAPI, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batches, "SLOW", 0.1)
     async with client_of(app) as client:
         locked, free = [UUID((await create_account(client))["id"]) for _ in range(2)]
     lock = text("SELECT id FROM accounts WHERE id = :id FOR UPDATE")
@@ -168,8 +177,7 @@ async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
     async with statements.begin() as session:
         await session.execute(lock, {"id": locked})
         blocked = [asyncio.create_task(insert(locked)) for _ in range(3)]
-        await asyncio.sleep(0.3)  # by then nobody waits for them
-        others = await asyncio.wait_for(asyncio.gather(*(insert(free) for _ in range(5))), 1)
+        others = await come(asyncio.gather(*(insert(free) for _ in range(5))))
         assert others == [True] * 5
         assert not any(task.done() for task in blocked)
     assert await asyncio.gather(*blocked) == [True] * 3

@@ -6,7 +6,6 @@ import secrets
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from app.database.migrations import (
 )
 from app.models import Account
 from tests.conftest import execute
+from tests.waiting import HANGS
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
 
@@ -157,7 +157,7 @@ class TestMigrate:
             for _ in range(3)
         ]
         for process in started:
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=HANGS)
             assert process.returncode == 0, output
 
     async def test_leaves_alone_what_a_newer_build_has_migrated(self, engine: AsyncEngine) -> None:
@@ -176,10 +176,8 @@ class TestMigrate:
         other = create_async_engine(database, poolclass=NullPool)
         async with other.begin() as holder:
             await holder.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
-            started = time.monotonic()
             with pytest.raises(DBAPIError, match="lock timeout"):
                 await migrate(engine)
-            assert time.monotonic() - started < 2
         await migrate(engine)
 
     async def test_gives_up_on_another_instance_that_never_ends(
@@ -233,7 +231,7 @@ class TestOffline:
             [squawk, "--pg-version=15", f"--exclude={excluded}", script],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANGS,
             check=False,
         )
         assert done.returncode == 0, done.stdout

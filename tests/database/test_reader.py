@@ -11,6 +11,7 @@ from sqlalchemy import Executable, Result, Select, text
 from app.database import batches
 from app.database.reader import Reader
 from app.database.statements import Statements
+from tests.waiting import HANGS
 
 
 class Gate(Statements):
@@ -39,6 +40,12 @@ async def settle() -> None:
 
 def ids(*numbers: int) -> list[UUID]:
     return [UUID(int=number) for number in numbers]
+
+
+@pytest.fixture(autouse=True)
+def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine does meanwhile."""
+    monkeypatch.setattr(batches, "SLOW", HANGS)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from app.database import engine as engines
 from app.database.engine import make_engine, transactional
 from app.database.failures import problem_of
 from tests.conftest import execute, make_settings
+from tests.waiting import HANGS
 
 PID = text("SELECT pg_backend_pid()")
 
@@ -32,8 +33,9 @@ async def pid_of(engine: AsyncEngine) -> int:
 
 
 async def terminate(database: URL, pid: int) -> None:
-    await execute(database, f"SELECT pg_terminate_backend({pid})")
-    await asyncio.sleep(0.1)
+    await execute(database, f"SELECT pg_terminate_backend({pid}, 60000)")
+    for _ in range(10):  # the word of it has come; turns of the loop for it to be read
+        await asyncio.sleep(0)
 
 
 def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,13 +124,12 @@ async def test_a_statement_that_is_never_answered_ends_after_its_time(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "SLACK", 0.2)
-    settings = make_settings(statement_timeout=0.1, pool_size=1)
+    settings = make_settings(statement_timeout=1, pool_size=1)
     engine = make_engine(database, settings, autocommit=True)
     async with engine.connect() as connection:
         # The server's own limit does not apply: as if it could not act on it any more.
         await connection.execute(text("SET statement_timeout = 0"))
-        async with asyncio.timeout(2):
-            with pytest.raises(TimeoutError):
-                await connection.execute(text("SELECT pg_sleep(5)"))
+        with pytest.raises(TimeoutError):
+            await connection.execute(text(f"SELECT pg_sleep({HANGS})"))
     assert await pid_of(engine)
     await engine.dispose()

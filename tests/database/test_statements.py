@@ -1,11 +1,13 @@
 """Single statements and their turn for a connection."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import base as pool
 
 from app.database import engine as engine_module
 from app.database import statements as statements_module
@@ -125,10 +127,11 @@ class TestStatements:
             await asyncio.gather(*(statements.execute(text("SELECT 1")) for _ in range(4)))
             await execute(
                 database,
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()",
             )
-            await asyncio.sleep(0.1)  # so that word of it arrives
+            for _ in range(10):  # the word of it has come; turns of the loop for it to be read
+                await asyncio.sleep(0)
             asked = [statements.scalar(text("SELECT 1")) for _ in range(8)]
             assert await asyncio.gather(*asked) == [1] * 8
             async with statements.begin() as session:
@@ -166,11 +169,13 @@ class TestStatements:
     async def test_old_connections_are_replaced(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engine_module, "RECYCLE", 1)
-        monkeypatch.setattr(statements_module, "RECYCLE", 1)
+        now = 1000.0
+        monkeypatch.setattr(statements_module, "time", SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr(pool, "time", SimpleNamespace(time=lambda: now))
         backend = text("SELECT pg_backend_pid()")
         async with running_app(database) as app:
             first = await app.state.statements.scalar(backend)
+            now += engine_module.RECYCLE - 1
             assert await app.state.statements.scalar(backend) == first
-            await asyncio.sleep(1.2)
+            now += 2
             assert await app.state.statements.scalar(backend) != first

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple, Self
 
 import pytest
 import structlog
@@ -12,10 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from app.database import watch
+from app.database import engine as engine_module
+from app.database import waiting, watch
 from app.database.engine import make_engine
 from app.database.watch import watching
 from tests.conftest import free_port, make_settings
+from tests.hogs import slow_turns
+from tests.waiting import HANGS, until
 
 pytestmark = pytest.mark.slow
 
@@ -71,21 +75,57 @@ async def relay(database: URL) -> AsyncIterator[Relay]:
         yield relay
 
 
+class Watched(NamedTuple):
+    """An engine that is watched, and what the watch has concluded so far."""
+
+    engine: AsyncEngine
+    silences: list[bool]
+
+    async def concluded(self, times: int) -> None:
+        """Return when the watch has concluded so many times more."""
+        wanted = len(self.silences) + times
+        await until(lambda: len(self.silences) >= wanted, "the watch does not go on")
+
+
 @pytest.fixture
-async def engine(
+def watch_at(
     relay: Relay, database: URL, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[AsyncEngine]:
-    """An engine that is watched, with little patience."""
+) -> Callable[[], AbstractAsyncContextManager[Watched]]:
+    """Watches the database behind the relay, with little patience."""
     monkeypatch.setattr(watch, "INTERVAL", 0.05)
     monkeypatch.setattr(watch, "PATIENCE", 0.8)
+    monkeypatch.setattr(waiting, "STEP", 0.02)
+    monkeypatch.setattr(engine_module, "CONNECT_PATIENCE", 0.8)
+    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    silences: list[bool] = []
+    conclude = watch._Watch._conclude
+
+    def record(self: watch._Watch, *, silent: bool) -> None:
+        silences.append(silent)
+        conclude(self, silent=silent)
+
+    monkeypatch.setattr(watch._Watch, "_conclude", record)
     url = database.set(host="127.0.0.1", port=relay.port, query={})
-    engine, probe = (
-        make_engine(url, make_settings(pool_size=size), autocommit=True) for size in (5, 1)
-    )
-    async with watching(engine, probe):
-        yield engine
-    relay.release()
-    await engine.dispose()
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[Watched]:
+        engine, probe = (
+            make_engine(url, make_settings(pool_size=size), autocommit=True) for size in (5, 1)
+        )
+        async with watching(engine, probe):
+            yield Watched(engine, silences)
+        relay.release()
+        await engine.dispose()
+
+    return watched
+
+
+@pytest.fixture
+async def watched(
+    watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
+) -> AsyncIterator[Watched]:
+    async with watch_at() as watched:
+        yield watched
 
 
 async def ask(engine: AsyncEngine) -> int:
@@ -94,61 +134,102 @@ async def ask(engine: AsyncEngine) -> int:
     return found
 
 
+def test_silence_is_told_within_3_seconds_and_its_end_within_5() -> None:
+    """Where the loop has its turns: the longest that each step may take."""
+    assert watch.INTERVAL + watch.PATIENCE <= 3
+    assert engine_module.CONNECT_PATIENCE <= 3
+    # The question under way at its return may be one that gets no answer any more.
+    assert max(watch.PATIENCE, engine_module.CONNECT_PATIENCE) + watch.INTERVAL <= 4
+
+
 async def test_silence_ends_what_waits_and_refuses_who_comes(
-    engine: AsyncEngine, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    watched: Watched, relay: Relay
 ) -> None:
-    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    engine = watched.engine
     assert await ask(engine) == 7
     with capture_logs() as logs:
         relay.hold()
-        started = time.monotonic()
-        with pytest.raises(DBAPIError):  # a connection that is there
-            await ask(engine)
-        assert time.monotonic() - started < 3
-        for _ in range(20):
-            with pytest.raises(ConnectionError):
+        async with asyncio.timeout(HANGS):
+            with pytest.raises(DBAPIError):  # a connection that is there
                 await ask(engine)
-        assert time.monotonic() - started < 4
-        await asyncio.sleep(3)  # longer than a connection may take to be made
-        with pytest.raises(ConnectionError):
+        for _ in range(20):
+            with pytest.raises(ConnectionError, match="does not answer"):
+                await ask(engine)
+        await watched.concluded(2)  # the probe has tried to connect again, and given up
+        assert set(watched.silences[-2:]) == {True}
+        with pytest.raises(ConnectionError, match="does not answer"):
             await ask(engine)
         relay.release()
-        async with asyncio.timeout(4):
-            while True:
-                try:
-                    assert await ask(engine) == 7
-                    break
-                except (OSError, DBAPIError):
-                    await asyncio.sleep(0.05)
+        await until(lambda: not watched.silences[-1], "its return is not noticed")
+        assert await ask(engine) == 7
     told = [log["event"] for log in logs]
-    assert told[:2] == ["database silent", "database answers again"]
+    assert told == ["database silent", "database answers again"]
 
 
-async def test_a_pause_shorter_than_its_patience_is_nothing(
-    engine: AsyncEngine, relay: Relay
+async def test_a_connection_that_is_being_made_is_given_up_too(
+    watched: Watched, relay: Relay
 ) -> None:
     relay.hold()
-    asked = asyncio.create_task(ask(engine))
+    async with asyncio.timeout(HANGS):
+        with pytest.raises((TimeoutError, ConnectionError)):
+            await ask(watched.engine)
+
+
+async def test_a_pause_shorter_than_its_patience_is_nothing(watched: Watched, relay: Relay) -> None:
+    relay.hold()
+    asked = asyncio.create_task(ask(watched.engine))
     await asyncio.sleep(0.2)
     relay.release()
     assert await asked == 7
+    await watched.concluded(1)
+    assert True not in watched.silences
 
 
-async def test_a_pause_of_our_own_is_no_silence(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        await asyncio.sleep(0.1)
+async def test_a_pause_of_our_own_is_no_silence(watched: Watched) -> None:
+    async with watched.engine.connect() as connection:
+        await watched.concluded(1)
         for _ in range(3):
             time.sleep(1)  # nothing runs in this process meanwhile
             await asyncio.sleep(0)
+        await watched.concluded(1)
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+    assert True not in watched.silences
+
+
+async def test_a_busy_loop_is_no_silence(
+    watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
+) -> None:
+    """An answer takes several turns, a connection dozens; by the clock none came in time."""
+    with slow_turns(0.1):
+        async with watch_at() as watched:
+            await watched.concluded(1)
+            async with watched.engine.connect() as connection:
+                await watched.concluded(3)
+                assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+            assert True not in watched.silences
+
+
+async def test_a_busy_loop_hides_no_silence(watched: Watched, relay: Relay) -> None:
+    assert await ask(watched.engine) == 7
+    with slow_turns(0.02):
+        relay.hold()
+        async with asyncio.timeout(HANGS):
+            with pytest.raises(DBAPIError):
+                await ask(watched.engine)
+        with pytest.raises(ConnectionError, match="does not answer"):
+            await ask(watched.engine)
 
 
 async def test_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "INTERVAL", 0.01)
     away = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", free_port(), "d")
     engine, probe = (make_engine(away, make_settings(), autocommit=True) for _ in range(2))
+    refused = asyncio.Event()
+    event.listen(probe.sync_engine, "do_connect", lambda *_: refused.set())
     async with watching(engine, probe):
-        await asyncio.sleep(0.1)
+        for _ in range(2):  # the second comes after the first was concluded from
+            refused.clear()
+            await refused.wait()
         with pytest.raises(ConnectionRefusedError):  # the system's, not ours
             await ask(engine)
 
@@ -161,13 +242,17 @@ async def test_an_answer_that_makes_no_sense_is_one(
     monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
     engine, probe = (make_engine(database, make_settings(), autocommit=True) for _ in range(2))
 
+    babbled = 0
+
     def babble(*_: object) -> None:
+        nonlocal babbled
+        babbled += 1
         raise UnicodeDecodeError("utf-8", b"hunter2", 0, 1, "no text")
 
     event.listen(probe.sync_engine, "do_connect", babble)
     with capture_logs() as logs:
         async with watching(engine, probe):
-            await asyncio.sleep(0.2)
+            await until(lambda: babbled >= 3, "the watch does not go on")
             assert await ask(engine) == 7
     await engine.dispose()
     assert len(logs) > 1

@@ -12,7 +12,8 @@ from sqlalchemy import URL
 
 from tests.conftest import Server, server_environment
 from tests.factories import account_body
-from tests.faults.conftest import Cluster, assert_serves
+from tests.faults.conftest import PATIENT, Cluster, assert_serves, client_for
+from tests.waiting import HANGS, until
 
 pytestmark = pytest.mark.slow
 
@@ -28,16 +29,21 @@ class Writers:
         self.replays = 0
 
     async def run(self) -> None:
-        async with httpx2.AsyncClient(timeout=10) as client:
+        async with httpx2.AsyncClient(timeout=HANGS) as client:
             while not self.stopped:
                 key, body = secrets.token_hex(8), account_body()
                 answer = await self.write(client, key, body)
                 self.acknowledged[key] = (body, answer)
 
+    async def acknowledge(self, more: int) -> None:
+        """Return when so many more writes have been acknowledged."""
+        wanted = len(self.acknowledged) + more
+        await until(lambda: len(self.acknowledged) >= wanted, "it acknowledges nothing")
+
     async def write(
         self, client: httpx2.AsyncClient, key: str, body: dict[str, Any]
     ) -> httpx2.Response:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(HANGS):
             while True:
                 try:
                     answer = await client.post(
@@ -70,25 +76,24 @@ async def all_accounts(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
 async def test_every_acknowledged_write_is_there_once(
     victim: str, database: URL, cluster: Cluster, start_server: Callable[..., Server]
 ) -> None:
-    server = await asyncio.to_thread(start_server, server_environment(database))
+    server = await asyncio.to_thread(start_server, server_environment(database), command=PATIENT)
     writers = Writers(server.url)
     tasks = [asyncio.create_task(writers.run()) for _ in range(6)]
-    await asyncio.sleep(0.7)
+    await writers.acknowledge(20)
     if victim != "service":
         cluster.kill()
     if victim != "database":
         server.process.kill()
         # It must start while the database is away, which one that migrates does not.
         environment = {**server_environment(database), "MIGRATE_ON_START": "false"}
-        server = await asyncio.to_thread(start_server, environment)
+        server = await asyncio.to_thread(start_server, environment, command=PATIENT)
         writers.url = server.url
-    await asyncio.sleep(1)
+    await until(lambda: writers.doubts, "nobody notices")
+    await writers.acknowledge(20)
     writers.stopped = True
     await asyncio.gather(*tasks)
 
-    assert writers.doubts
-    assert len(writers.acknowledged) > 20
-    async with httpx2.AsyncClient(base_url=server.url, timeout=10) as client:
+    async with client_for(server) as client:
         stored = await all_accounts(client)
         acknowledged = [answer.json() for _, answer in writers.acknowledged.values()]
         assert sorted(acknowledged, key=itemgetter("id")) == stored
@@ -97,4 +102,4 @@ async def test_every_acknowledged_write_is_there_once(
             assert again.content == answer.content
             assert "idempotency-replayed" in again.headers
         assert await all_accounts(client) == stored
-        await assert_serves(client, 1)
+        await assert_serves(client)

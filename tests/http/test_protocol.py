@@ -17,6 +17,7 @@ from tests.conftest import find_program
 from tests.factories import account_body
 from tests.http.answers import Connection, assert_problem, head
 from tests.http.conftest import Running
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +61,7 @@ class Written(asyncio.Transport):
 
     written = b""
     closed = aborted = False
+    reading = True
     unread = 0
 
     def close(self) -> None:
@@ -78,10 +80,10 @@ class Written(asyncio.Transport):
         return self.closed
 
     def pause_reading(self) -> None:
-        pass
+        self.reading = False
 
     def resume_reading(self) -> None:
-        pass
+        self.reading = True
 
 
 async def answer_path(scope: Scope, _: Receive, send: Send) -> None:
@@ -115,6 +117,49 @@ def send_apart(connection: Connection, *pieces: bytes) -> None:
 def assert_usable(connection: Connection) -> None:
     connection.send(LIVEZ)
     assert connection.receive().json() == {"status": "pass"}
+
+
+class TestPipelining:
+    """Requests that a client sends without waiting for the answers before them."""
+
+    async def test_nothing_is_read_while_requests_wait_for_those_before_them(self) -> None:
+        served: list[bool] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            served.append(transport.reading)
+            await answer_path(scope, receive, send)
+
+        protocol, transport = serving(app)
+        protocol.data_received(LIVEZ * 5)
+        assert not transport.reading
+        await until(lambda: len(served) == 5, "a request is not served")
+        # The last one has nobody behind it.
+        assert served == [False] * 4 + [True]
+        protocol.data_received(LIVEZ)
+        await until(lambda: transport.written.count(b"/livez") == 6, "it does not read on")
+        assert transport.reading
+
+    async def test_a_body_behind_another_request_is_read_on(self) -> None:
+        bodies: list[bytes] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            more = True
+            while more:
+                message = await receive()
+                bodies.append(message["body"])
+                more = message["more_body"]
+            await answer_path(scope, receive, send)
+
+        protocol, transport = serving(app)
+        post = head("POST", "/body", [("Content-Length", "4")])
+        protocol.data_received(LIVEZ + post + b"ab")
+        assert not transport.reading
+        await until(lambda: bodies == [b"", b"ab"], "the first half does not come")
+        assert transport.reading
+        protocol.data_received(b"cd")
+        await until(lambda: b"/body" in transport.written, "it is not answered")
+        assert b"".join(bodies) == b"abcd"
 
 
 class TestOfferedUpgrade:

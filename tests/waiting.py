@@ -1,0 +1,35 @@
+"""Waits for what must come, however slow the machine is; the bound is for what never comes."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+HANGS = 180.0  # seconds
+
+
+async def until(condition: Callable[[], Awaitable[object] | object], what: str) -> None:
+    """Return once the condition holds; `what` is what is wrong if it never does."""
+    deadline = time.monotonic() + HANGS
+    while True:
+        found = condition()
+        if await found if inspect.isawaitable(found) else found:
+            return
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """The same where there is no event loop."""
+    deadline = time.monotonic() + HANGS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+async def come(awaitable: Awaitable[T]) -> T:
+    """What it gives."""
+    return await asyncio.wait_for(awaitable, HANGS)
