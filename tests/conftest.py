@@ -43,6 +43,7 @@ from app.database.statements import Statements, Turn
 from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
+from tests.guard import start_guard
 from tests.waiting import HANGS, wait_until
 
 # The environment of whoever runs the tests must not change them, and no test may touch the
@@ -51,6 +52,8 @@ TEST_SERVER = os.environ.get("TEST_DATABASE_URL")
 for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
     os.environ.pop(f"{_name.upper()}_FILE", None)
+
+start_guard()
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

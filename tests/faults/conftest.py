@@ -5,6 +5,7 @@ import contextlib
 import os
 import secrets
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -52,11 +53,12 @@ class Cluster:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        self.send(signal.SIGSTOP)
-        try:
+        """It thaws when the block ends, and when we are killed: a process waits for our end."""
+        pids = " ".join(map(str, self.processes()))
+        thaw = ["sh", "-c", f"read line; kill -CONT {pids}"]
+        with subprocess.Popen(thaw, stdin=subprocess.PIPE, env={}, start_new_session=True):
+            self.send(signal.SIGSTOP)
             yield
-        finally:
-            self.send(signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")
