@@ -13,6 +13,9 @@ from sqlalchemy.pool import NullPool
 from tests.conftest import Server, server_environment
 from tests.factories import create_account, create_item
 
+# So that a connection that ends is one that the server ends for another reason.
+NO_END = dict.fromkeys(("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT"), "3600")
+
 
 class Running:
     """A server, and rows in its database that requests can name."""
@@ -50,7 +53,7 @@ async def running(
     clone_database: Callable[[], Awaitable[URL]], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Running]:
     url = await clone_database()
-    server = Server(server_environment(url), cwd=tmp_path_factory.mktemp("running"))
+    server = Server({**server_environment(url), **NO_END}, cwd=tmp_path_factory.mktemp("running"))
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         await asyncio.to_thread(server.wait_until_ready)
