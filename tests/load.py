@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from tests.waiting import PATIENCE
+
 
 @dataclass
 class Load:
@@ -72,7 +74,7 @@ async def load_on(
         yield load
     finally:
         load.stopped = True
-        done, pending = await asyncio.wait(tasks, timeout=15)
+        done, pending = await asyncio.wait(tasks, timeout=PATIENCE)
         for task in pending:
             task.cancel()
         for task in done:

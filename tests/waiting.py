@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-PATIENCE = 180.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 async def until(met: Callable[[], object], what: str = "it never comes") -> None:
