@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.conftest import Server, server_environment
 from tests.factories import create_account, create_item
+from tests.waiting import PATIENCE
 
 # So that a connection that ends is one that the server ends for another reason.
 NO_END = dict.fromkeys(("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT"), "3600")
@@ -57,7 +58,7 @@ async def running(
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         await asyncio.to_thread(server.wait_until_ready)
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
             owner = await create_account(client, email="taken@example.com")
             other = await create_account(client)
             owned = await create_item(client, owner["id"])

@@ -119,7 +119,7 @@ class TestEmbedded:
         server = launch(EMBEDDED)
         server.wait_until_ready()
         assert f"Satchel serves on {server.url}/docs\n" in log_of(server)
-        assert httpx2.get(f"{server.url}/docs").status_code == 200
+        assert httpx2.get(f"{server.url}/docs", timeout=PATIENCE).status_code == 200
         assert (server.log.parent / ".data").is_dir()
         processes = descendants(server.process.pid)
         assert named(processes, "postgres")
@@ -155,12 +155,12 @@ class TestEmbedded:
     def test_what_was_created_outlives_every_crash(self, launch: Launch, home: Path) -> None:
         server = launch(EMBEDDED, cwd=home)
         server.wait_until_ready()
-        first = httpx2.post(f"{server.url}/accounts", json=account_body())
+        first = httpx2.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
         assert first.status_code == 201
 
         kill(named(descendants(server.process.pid), "postgres"))
         server.wait_until_ready()  # it has started another one
-        second = httpx2.post(f"{server.url}/accounts", json=account_body())
+        second = httpx2.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
         assert second.status_code == 201
 
         processes = descendants(server.process.pid)
@@ -173,7 +173,7 @@ class TestEmbedded:
         again = launch(EMBEDDED, cwd=home)
         again.wait_until_ready()
         for created in (first, second):
-            found = httpx2.get(again.url + created.headers["location"])
+            found = httpx2.get(again.url + created.headers["location"], timeout=PATIENCE)
             assert (found.status_code, found.json()) == (200, created.json())
 
     def test_killed_alone_it_takes_its_database_along(self, launch: Launch, home: Path) -> None:
@@ -320,7 +320,10 @@ class TestDeployed:
         }
         for (path, token), status in statuses.items():
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            assert httpx2.get(server.url + path, headers=headers).status_code == status
+            assert (
+                httpx2.get(server.url + path, headers=headers, timeout=PATIENCE).status_code
+                == status
+            )
         assert server.stop() == 0
 
         announcement, *lines = log_of(server).splitlines()
@@ -358,7 +361,8 @@ class TestUvicorn:
         server = launch(environment, cwd=home, command=UVICORN)
         server.log.write_text("")
         server.wait_until_ready()
-        assert httpx2.get(f"{server.url}/accounts?email=secret@example.com").status_code == 200
+        found = httpx2.get(f"{server.url}/accounts?email=secret@example.com", timeout=PATIENCE)
+        assert found.status_code == 200
         processes = descendants(server.process.pid)
         assert named(processes, "postgres")
         server.stop()
