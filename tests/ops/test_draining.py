@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.types import Receive, Scope, Send
 from uvicorn.lifespan.off import LifespanOff
 
 from app.ops import draining
@@ -256,6 +257,29 @@ async def test_a_request_that_is_on_its_way_is_answered(start: Start) -> None:
         assert b"\r\nconnection: close\r\n" in answer
         writer.close()
     assert await left(server) == 0
+
+
+async def test_told_while_it_starts_a_server_closes_each_connection_with_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a worker may be that the others have not waited for: else clients would ask on."""
+    monkeypatch.setattr(draining, "LINGER", LONG)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(answer, lifespan="off", log_config=None)
+    server = DrainingServer(config, delay=0, grace=GRACE)
+    server.handle_exit(signal.SIGTERM, None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(get("/"))
+        serving = asyncio.create_task(server._serve([listener]))
+        async with asyncio.timeout(PATIENCE):
+            assert b"\r\nconnection: close\r\n" in await reader.readuntil(b"\r\n\r\n")
+            await serving
+    writer.close()
 
 
 class TestTimes:
