@@ -19,6 +19,8 @@ class Collector(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[bytes] = []
         self.paths: set[str] = set()
+        self.let_go = threading.Event()  # until then no answer comes
+        self.let_go.set()
 
     @property
     def url(self) -> str:
@@ -54,6 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Collector)
         self.server.paths.add(self.path)
         self.server.bodies.append(body)
+        self.server.let_go.wait()
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -44,7 +44,7 @@ from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
 from tests.guard import start_guard
-from tests.waiting import HANGS, wait_until
+from tests.waiting import PATIENCE, wait_until
 
 # The environment of whoever runs the tests must not change them, and no test may touch the
 # database that a variable names: only the server that TEST_DATABASE_URL names is used.
@@ -264,7 +264,7 @@ async def committed_client(
 
     It refuses nobody because the machine is slow: whoever has to wait, waits.
     """
-    monkeypatch.setattr(statements_module, "PATIENCE", HANGS)
+    monkeypatch.setattr(statements_module, "PATIENCE", PATIENCE)
     limits = {"statement_timeout": 0, "lock_timeout": 0}
     async with running_app(database, **limits) as application, client_of(application) as client:
         yield client
@@ -338,7 +338,7 @@ class Server:
 
         wait_until(answers, f"the server does not answer, see {self.log}")
 
-    def stop(self, signum: int = signal.SIGTERM, seconds: float = HANGS) -> int:
+    def stop(self, signum: int = signal.SIGTERM, seconds: float = PATIENCE) -> int:
         """End the process and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signum)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from tests.waiting import HANGS, until
+from tests.waiting import PATIENCE, until
 
 
 @dataclass
@@ -75,7 +75,7 @@ async def load_on(
         yield load
     finally:
         load.stopped = True
-        done, pending = await asyncio.wait(tasks, timeout=HANGS)
+        done, pending = await asyncio.wait(tasks, timeout=PATIENCE)
         for task in pending:
             task.cancel()
         for task in done:

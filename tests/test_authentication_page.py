@@ -13,6 +13,7 @@ from sqlalchemy import URL
 
 from app.config import Settings
 from tests.conftest import Server, find_program, server_environment
+from tests.waiting import PATIENCE
 
 PAGE = (Path(__file__).parent.parent / "docs" / "authentication.md").read_text()
 
@@ -48,7 +49,7 @@ async def test_the_commands_run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=10 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("The schema is up to date.\n")

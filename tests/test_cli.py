@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from app import cli
 from app.keys.form import is_well_formed, prefix_of
 from tests.conftest import execute, free_port, server_environment
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("logs_restored")
 ROOT = Path(__file__).parent.parent
@@ -50,7 +51,7 @@ def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -265,13 +266,13 @@ class TestRevision:
     def test_takes_the_database_to_the_models(
         self, named_database: URL, own_migrations: Path
     ) -> None:
-        before = set(own_migrations.iterdir())
+        before = set(own_migrations.glob("*.py"))
         drop = "DROP INDEX ix_accounts_created_id"
         asyncio.run(execute(named_database, drop))
 
         result = run("revision", "Put the index back")
         assert result.exit_code == 0, result.output
-        (written,) = set(own_migrations.iterdir()) - before
+        (written,) = set(own_migrations.glob("*.py")) - before
         number = f"{len(before) + 1:04}"
         assert written.name == f"{number}_put_the_index_back.py"
         assert "create_index(op.f('ix_accounts_created_id')" in written.read_text()

@@ -13,6 +13,7 @@ from app.errors import IdempotencyInFlight, IdempotencyKeyReused
 from app.idempotency import Answer, Attempt, claim, keep, sweep
 from tests.conftest import execute
 from tests.locks import held_up
+from tests.waiting import PATIENCE
 
 ATTEMPT = Attempt("anonymous", "/accounts", "one request", b"fields")
 ANSWER = Answer(201, {"etag": '"1"', "location": "/accounts/1"}, b'{"name": "Gr\xc3\xb6\xc3\x9fe"}')
@@ -80,7 +81,7 @@ class TestClaim:
 
     async def test_waits_for_nobody(self, session: AsyncSession, other: AsyncSession) -> None:
         assert await claim(session, ATTEMPT) is None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(IdempotencyInFlight):
                 await claim(other, ATTEMPT)
             # Nor does it say more of one under way with other fields.
@@ -105,7 +106,7 @@ class TestClaim:
     ) -> None:
         await stored(session)
         assert await claim(session, ATTEMPT) == ANSWER  # and its transaction stays open
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await claim(other, ATTEMPT) == ANSWER
 
     @pytest.mark.parametrize("fingerprint", [b"fields", b"others"])
@@ -171,7 +172,7 @@ class TestSweep:
         await stored(session, *(replace(ATTEMPT, key=str(n)) for n in range(3)))
         await execute(database, EXPIRE)
         assert await claim(other, replace(ATTEMPT, key="1")) is None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await sweep(session) == 2
         await session.commit()
         await keep(other, replace(ATTEMPT, key="1"), ANSWER)
@@ -189,7 +190,7 @@ class TestSweep:
         monkeypatch.setattr(idempotency, "SWEEP_SIZE", 3)
         await stored(session, *(replace(ATTEMPT, key=str(n)) for n in range(5)))
         await execute(database, EXPIRE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert (await sweep(session), await sweep(other)) == (3, 2)
 
     async def test_meets_a_claim_that_comes_later(

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.main import create_app
 from tests.conftest import client_of, execute, make_settings, running_app
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("logs_restored")
 
@@ -44,6 +45,7 @@ os.environ.__class__ = Environment
 threads = threading.active_count()
 sys.addaudithook(observe)
 import app.main
+from tests.waiting import PATIENCE
 if logging.getLogger().handlers or threading.active_count() != threads:
     done.append("started something")
 os.write(1, json.dumps(done).encode())
@@ -68,7 +70,7 @@ class TestImport:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout) == []
@@ -148,8 +150,6 @@ class TestLifespan:
         async with running_app(database) as application, client_of(application) as client:
             assert (await client.get("/accounts")).status_code == 200
             assert await connections_to(database) > 0
-        for _ in range(100):  # PostgreSQL needs a moment to see that they are closed
-            if (left := await connections_to(database)) == 0:
-                break
-            await asyncio.sleep(0.02)
-        assert left == 0
+        async with asyncio.timeout(PATIENCE):  # PostgreSQL needs a moment to see that
+            while await connections_to(database):
+                pass  # each look takes its time

@@ -8,12 +8,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-HANGS = 180.0  # seconds
+PATIENCE = 180.0  # seconds
 
 
-async def until(condition: Callable[[], Awaitable[object] | object], what: str) -> None:
+async def until(
+    condition: Callable[[], Awaitable[object] | object], what: str = "it never comes"
+) -> None:
     """Return once the condition holds; `what` is what is wrong if it never does."""
-    deadline = time.monotonic() + HANGS
+    deadline = time.monotonic() + PATIENCE
     while True:
         found = condition()
         if await found if inspect.isawaitable(found) else found:
@@ -22,9 +24,9 @@ async def until(condition: Callable[[], Awaitable[object] | object], what: str) 
         await asyncio.sleep(0.02)
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str = "it never comes") -> None:
     """The same where there is no event loop."""
-    deadline = time.monotonic() + HANGS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -32,4 +34,4 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 async def come(awaitable: Awaitable[T]) -> T:
     """What it gives."""
-    return await asyncio.wait_for(awaitable, HANGS)
+    return await asyncio.wait_for(awaitable, PATIENCE)

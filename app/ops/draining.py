@@ -55,14 +55,19 @@ class DrainingServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await super().main_loop()
+        self._drain()
+        log.info("draining", seconds=self.delay)
+        await self._wait_while(lambda: True, self.delay)
+
+    def _drain(self) -> None:
         # Every request gets a copy of this state, and these headers.
         self.lifespan.state["draining"] = True
         self.config.encoded_headers.append(_CLOSE)
         self.server_state.default_headers.append(_CLOSE)
-        log.info("draining", seconds=self.delay)
-        await self._wait_while(lambda: True, self.delay)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if "draining" not in self.lifespan.state:  # told so while it started: there was no loop
+            self._drain()
         listeners = [listener.dup() for listener in sockets or []]
         for server in self.servers:
             server.close()

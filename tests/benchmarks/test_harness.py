@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         text=True,
     ) as process:
         try:
-            said, told = process.communicate(timeout=120)
+            said, told = process.communicate(timeout=1800)
         finally:
             process.terminate()  # not killed: it has servers to stop
     assert process.returncode == 0, told

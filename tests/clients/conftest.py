@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
-def run_tool(*command: object, cwd: Path = HERE, seconds: float = 120, **environment: str) -> str:
+def run_tool(*command: object, cwd: Path = HERE, seconds: float = 900, **environment: str) -> str:
     """What the program wrote; its failure is the test's, with all that it said."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -55,7 +55,7 @@ def npm_tools() -> Path:
     installed = modules / ".package-lock.json"  # npm writes it last
     with FileLock(HERE / "node_modules.lock"):  # of several pytest processes, one installs
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=600)
+            run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=1800)
     return modules / ".bin"
 
 
@@ -71,7 +71,7 @@ def sdk_python(pytestconfig: pytest.Config) -> Path:
         if not made.exists():
             venv.create(home, clear=True, symlinks=True)
             pip = [sys.executable, "-m", "pip", "--python", python]
-            run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=600)
+            run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=1800)
             made.touch()
     return python
 

@@ -84,7 +84,7 @@ async def test_runs_through(
         *[npm_tools / "newman", "run", COLLECTION, "--reporters", "cli,json", "--color", "off"],
         *["--env-var", f"host={address.hostname}", "--env-var", f"port={address.port}"],
         *["--env-var", f"api_key={key}"],
-        *["--reporter-json-export", report, "--timeout-request", "10000"],
+        *["--reporter-json-export", report, "--timeout-request", "120000"],
         cwd=tmp_path,
     )
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.clients.conftest import operations, run_tool
 from tests.factories import create_account, create_item
+from tests.waiting import PATIENCE
 
 HERE = Path(__file__).parent
 SEED = os.environ.get("SCHEMATHESIS_SEED", "1")
@@ -26,7 +27,7 @@ async def test_nothing_breaks_a_promise_of_the_document(
     server_url: str, document: dict[str, Any], tmp_path: Path
 ) -> None:
     number = len(operations(document))
-    async with httpx2.AsyncClient(base_url=server_url) as client:
+    async with httpx2.AsyncClient(base_url=server_url, timeout=PATIENCE) as client:
         for name, ids in (await seed(client)).items():
             lines = "".join(f'"{one}"\n' for one in ids)
             (tmp_path / f"{name}.txt").write_text(lines)
@@ -37,7 +38,7 @@ async def test_nothing_breaks_a_promise_of_the_document(
         *("--config-file", config, "run", f"{server_url}/openapi.json", "--checks", "all"),
         *("--seed", SEED, "--max-examples", EXAMPLES, "--no-color"),
         cwd=tmp_path,
-        seconds=int(EXAMPLES) * 30,
+        seconds=int(EXAMPLES) * 120,
         HOOKS=str(HERE / "schemathesis_hooks.py"),
         PYTHONPATH=str(HERE.parent.parent),
     )

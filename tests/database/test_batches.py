@@ -8,13 +8,13 @@ import pytest
 from app.database import batches as batches_module
 from app.database.batches import Batches
 from app.errors import Overloaded
-from tests.waiting import HANGS, come
+from tests.waiting import PATIENCE, come
 
 
 @pytest.fixture(autouse=True)
 def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches_module, "SLOW", HANGS)
+    monkeypatch.setattr(batches_module, "SLOW", PATIENCE)
 
 
 async def settle() -> None:

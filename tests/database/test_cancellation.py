@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.database.statements import Statements
 from tests.conftest import client_of, execute, running_app
 from tests.factories import create_account
-from tests.waiting import HANGS
+from tests.waiting import PATIENCE
 
 POOL = 2
 LEFT = text(
@@ -43,7 +43,7 @@ async def assert_nothing_left(app: FastAPI, database: URL) -> None:
     """All places and connections are to be had, and no statement or transaction goes on."""
     statements: Statements = app.state.statements
     engine = create_async_engine(database, poolclass=NullPool)
-    async with engine.connect() as observer, asyncio.timeout(HANGS):
+    async with engine.connect() as observer, asyncio.timeout(PATIENCE):
         while await observer.scalar(LEFT):
             await observer.rollback()
             await asyncio.sleep(0.05)
@@ -54,7 +54,7 @@ async def assert_nothing_left(app: FastAPI, database: URL) -> None:
             await session.execute(text("SELECT 1"))
             await everybody.wait()
 
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(hold() for _ in range(POOL)))
 
 
@@ -99,7 +99,7 @@ async def test_who_reads_by_id_in_a_batch(database: URL, *, known: bool) -> None
         reader = app.state.account_reader
         others = [asyncio.create_task(reader.get(account_id)) for _ in range(20)]
         await cancelled_at_many_points(lambda: reader.get(account_id))
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(PATIENCE):
             rows = await asyncio.gather(*others, reader.get(account_id))
         assert {row is not None for row in rows} == {known}
         await assert_nothing_left(app, database)

@@ -37,7 +37,7 @@ from app.database.embedded import (
     privileges,
 )
 from app.database.embedded.home import Home
-from tests.waiting import HANGS, until, wait_until
+from tests.waiting import PATIENCE, until, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -102,16 +102,16 @@ def user_process(
         yield process
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(HANGS)
+        process.wait(PATIENCE)
 
 
 async def ask(url: str, statement: str) -> object:
     dsn = make_url(url).set(drivername="postgresql").render_as_string()
-    connection = await asyncpg.connect(dsn, timeout=HANGS)
+    connection = await asyncpg.connect(dsn, timeout=PATIENCE)
     try:
         return await connection.fetchval(statement)
     finally:
-        await connection.close(timeout=HANGS)
+        await connection.close(timeout=PATIENCE)
 
 
 async def ask_patiently(url: str, statement: str) -> object:
@@ -247,7 +247,7 @@ class TestSharing:
                 first = postmaster(home)
                 assert owner.stdin is not None
                 owner.stdin.close()
-                assert owner.wait(HANGS) == 0
+                assert owner.wait(PATIENCE) == 0
                 assert await ask_patiently(url, "SELECT answer FROM kept") == 42
                 assert postmaster(home) != first
             assert not processes_in(home)
@@ -414,7 +414,7 @@ class TestStopping:
         self, monkeypatch: pytest.MonkeyPatch, deaf_to: str, end: signal.Signals
     ) -> None:
         for number, name in (("INT", "_FAST"), ("QUIT", "_IMMEDIATE")):
-            monkeypatch.setattr(launch, name, 0.2 if number in deaf_to.split() else HANGS)
+            monkeypatch.setattr(launch, name, 0.2 if number in deaf_to.split() else PATIENCE)
         script = f"trap '' HUP {deaf_to}; echo; while :; do sleep 0.1; done"
         with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -425,10 +425,10 @@ class TestStopping:
     def test_a_caller_may_leave_before_it_is_ready(
         self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(launch, "PATIENCE", 10 * HANGS)
+        monkeypatch.setattr(launch, "PATIENCE", 10 * PATIENCE)
 
         def interrupt(_number: int, _frame: object) -> None:
-            signal.setitimer(signal.ITIMER_REAL, HANGS)  # it waits on: there is another
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # it waits on: there is another
             raise KeyboardInterrupt
 
         def interrupt_when_it_starts() -> None:
@@ -436,7 +436,7 @@ class TestStopping:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
         before = signal.signal(signal.SIGALRM, interrupt)
-        programs = fake_programs(tmp_path, postgres=f"echo I start; exec sleep {10 * HANGS:.0f}")
+        programs = fake_programs(tmp_path, postgres=f"echo I start; exec sleep {10 * PATIENCE:.0f}")
         try:
             with ThreadPoolExecutor(1) as thread:
                 started = thread.submit(interrupt_when_it_starts)

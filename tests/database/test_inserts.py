@@ -19,13 +19,13 @@ from app.errors import EmailTaken, UnknownAccount
 from app.items.service import INSERTION as ITEM
 from tests.conftest import client_of, running_app
 from tests.factories import account_body, create_account, item_body
-from tests.waiting import HANGS, come
+from tests.waiting import PATIENCE, come
 
 
 @pytest.fixture(autouse=True)
 def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches, "SLOW", HANGS)
+    monkeypatch.setattr(batches, "SLOW", PATIENCE)
 
 
 @pytest.fixture

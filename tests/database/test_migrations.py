@@ -27,7 +27,7 @@ from app.database.migrations import (
 )
 from app.models import Account
 from tests.conftest import execute
-from tests.waiting import HANGS
+from tests.waiting import PATIENCE
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
 
@@ -157,7 +157,7 @@ class TestMigrate:
             for _ in range(3)
         ]
         for process in started:
-            output, _ = process.communicate(timeout=HANGS)
+            output, _ = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, output
 
     async def test_leaves_alone_what_a_newer_build_has_migrated(self, engine: AsyncEngine) -> None:
@@ -231,7 +231,7 @@ class TestOffline:
             [squawk, "--pg-version=15", f"--exclude={excluded}", script],
             capture_output=True,
             text=True,
-            timeout=HANGS,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stdout

@@ -11,7 +11,7 @@ from sqlalchemy import Executable, Result, Select, text
 from app.database import batches
 from app.database.reader import Reader
 from app.database.statements import Statements
-from tests.waiting import HANGS
+from tests.waiting import PATIENCE
 
 
 class Gate(Statements):
@@ -45,7 +45,7 @@ def ids(*numbers: int) -> list[UUID]:
 @pytest.fixture(autouse=True)
 def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches, "SLOW", HANGS)
+    monkeypatch.setattr(batches, "SLOW", PATIENCE)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from app.database import engine as engines
 from app.database.engine import make_engine, transactional
 from app.database.failures import problem_of
 from tests.conftest import execute, make_settings
-from tests.waiting import HANGS
+from tests.waiting import PATIENCE
 
 PID = text("SELECT pg_backend_pid()")
 
@@ -130,6 +130,6 @@ async def test_a_statement_that_is_never_answered_ends_after_its_time(
         # The server's own limit does not apply: as if it could not act on it any more.
         await connection.execute(text("SET statement_timeout = 0"))
         with pytest.raises(TimeoutError):
-            await connection.execute(text(f"SELECT pg_sleep({HANGS})"))
+            await connection.execute(text(f"SELECT pg_sleep({PATIENCE})"))
     assert await pid_of(engine)
     await engine.dispose()

@@ -19,7 +19,7 @@ from app.database.engine import make_engine
 from app.database.watch import watching
 from tests.conftest import free_port, make_settings
 from tests.hogs import slow_turns
-from tests.waiting import HANGS, until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ async def test_silence_ends_what_waits_and_refuses_who_comes(
     assert await ask(engine) == 7
     with capture_logs() as logs:
         relay.hold()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(DBAPIError):  # a connection that is there
                 await ask(engine)
         for _ in range(20):
@@ -170,7 +170,7 @@ async def test_a_connection_that_is_being_made_is_given_up_too(
     watched: Watched, relay: Relay
 ) -> None:
     relay.hold()
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises((TimeoutError, ConnectionError)):
             await ask(watched.engine)
 
@@ -213,7 +213,7 @@ async def test_a_busy_loop_hides_no_silence(watched: Watched, relay: Relay) -> N
     assert await ask(watched.engine) == 7
     with slow_turns(0.02):
         relay.hold()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(DBAPIError):
                 await ask(watched.engine)
         with pytest.raises(ConnectionError, match="does not answer"):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import find_program
 from tests.factories import create_account
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "docs" / "dashboards" / "satchel.json"
@@ -131,7 +132,7 @@ class TestAlerts:
         file.write_text(situations.replace("RULES", str(ALERTS)))
         for command in (["check", "rules", str(ALERTS)], ["test", "rules", str(file)]):
             done = subprocess.run(
-                [promtool, *command], capture_output=True, text=True, check=False, timeout=60
+                [promtool, *command], capture_output=True, text=True, check=False, timeout=PATIENCE
             )
             assert done.returncode == 0, done.stdout + done.stderr
 
@@ -142,6 +143,6 @@ class TestAlerts:
         page = (await client.get("/metrics")).text
         done = subprocess.run(
             [promtool, "check", "metrics"], input=page, capture_output=True, text=True,
-            check=False, timeout=60,
+            check=False, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

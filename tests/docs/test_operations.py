@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import URL
 
 from tests.conftest import execute, find_program, free_port
+from tests.waiting import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-SECONDS = 60  # for each command
 DONE = "@@done@@"
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ class Shell:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{line}\necho {DONE}\n".encode())
         output = ""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not output.endswith(f"{DONE}\n"):
                 read = await self.process.stdout.readline()
                 assert read, f"the shell ended: {output}"

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.database.embedded import embedded_postgres
 from tests.conftest import Server, execute, server_environment
-from tests.waiting import HANGS, until
+from tests.waiting import PATIENCE, until
 
 
 class Cluster:
@@ -81,7 +81,7 @@ async def database(cluster: Cluster) -> AsyncIterator[URL]:
 
 
 # A service that refuses nobody because the machine is slow: who waits for a connection, waits.
-_PATIENCE = f"from app.database import statements; statements.PATIENCE = {HANGS}"
+_PATIENCE = f"from app.database import statements; statements.PATIENCE = {PATIENCE}"
 PATIENT = ("-c", f"{_PATIENCE}; from app.cli import main; main()", "serve")
 
 
@@ -100,7 +100,7 @@ async def client(service: Server) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def client_for(server: Server) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=server.url, timeout=HANGS)
+    return httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE)
 
 
 async def terminate_backends(database: URL) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from tests.conftest import Server, server_environment
 from tests.factories import account_body
 from tests.faults.conftest import PATIENT, Cluster, assert_serves, client_for
-from tests.waiting import HANGS, until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ class Writers:
         self.replays = 0
 
     async def run(self) -> None:
-        async with httpx2.AsyncClient(timeout=HANGS) as client:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as client:
             while not self.stopped:
                 key, body = secrets.token_hex(8), account_body()
                 answer = await self.write(client, key, body)
@@ -43,7 +43,7 @@ class Writers:
     async def write(
         self, client: httpx2.AsyncClient, key: str, body: dict[str, Any]
     ) -> httpx2.Response:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     answer = await client.post(

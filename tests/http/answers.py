@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.waiting import PATIENCE
+
 PROBLEM_FIELDS = ["type", "title", "status", "code", "detail", "instance", "request_id", "errors"]
 
 
@@ -63,10 +65,10 @@ class Connection:
     """A connection to a server of this machine, without a client that puts requests in order."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._port = port
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self._socket.makefile("rb")
-        self.interim: list[int] = []
 
     def __enter__(self) -> Self:
         return self
@@ -83,24 +85,41 @@ class Connection:
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
+    def send_apart(self, *pieces: bytes) -> None:
+        """Send pieces so that the server, one process, reads each by itself: after each it has
+        answered a request that was sent later.
+        """
+        with Connection(self._port) as other:
+            for piece in pieces:
+                self.send(piece)
+                other.send(head("GET", "/livez"))
+                assert other.receive().status_code == 200
+
+    def receive_interim(self) -> int:
+        """The status of the next answer, which is an interim one."""
+        status, _ = self._receive_head()
+        assert status < 200
+        return status
+
     def receive(self, method: str = "GET") -> httpx2.Response:
-        """The next final answer; the status of interim ones before it goes to `interim`."""
-        status = int(self._answers.readline().split()[1])
-        headers = []
-        while line := self._answers.readline().strip():
-            name, _, value = line.decode("latin-1").partition(":")
-            headers.append((name, value.strip()))
-        if status < 200:
-            self.interim.append(status)
-            return self.receive(method)
+        """The next answer, which is a final one."""
+        status, headers = self._receive_head()
+        assert status >= 200
         answer = httpx2.Response(status, headers=headers)
         bodiless = method == "HEAD" or status in (204, 304)
         length = 0 if bodiless else int(answer.headers["content-length"])
         return httpx2.Response(status, headers=headers, content=self._answers.read(length))
 
+    def _receive_head(self) -> tuple[int, list[tuple[str, str]]]:
+        status = int(self._answers.readline().split()[1])
+        headers = []
+        while line := self._answers.readline().strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers.append((name, value.strip()))
+        return status, headers
+
     def ended(self) -> bool:
-        """Whether the server closes the connection at once, and says nothing more before."""
-        self._socket.settimeout(2)
+        """Whether the server closes the connection, and says nothing more before."""
         return self._answers.read(1) == b""
 
 

@@ -12,6 +12,10 @@ from sqlalchemy.pool import NullPool
 
 from tests.conftest import Server, server_environment
 from tests.factories import create_account, create_item
+from tests.waiting import PATIENCE
+
+# So that a connection that ends is one that the server ends for another reason.
+NO_END = dict.fromkeys(("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT"), "3600")
 
 
 class Running:
@@ -50,11 +54,11 @@ async def running(
     clone_database: Callable[[], Awaitable[URL]], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Running]:
     url = await clone_database()
-    server = Server(server_environment(url), cwd=tmp_path_factory.mktemp("running"))
+    server = Server({**server_environment(url), **NO_END}, cwd=tmp_path_factory.mktemp("running"))
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         await asyncio.to_thread(server.wait_until_ready)
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
             owner = await create_account(client, email="taken@example.com")
             other = await create_account(client)
             owned = await create_item(client, owner["id"])

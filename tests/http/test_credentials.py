@@ -45,6 +45,7 @@ from tests.tokens.provider import (
     serving,
     signed,
 )
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -516,6 +517,6 @@ async def test_the_libraries_of_jwt_are_loaded_where_it_is_set_up_alone() -> Non
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         said, _ = await process.communicate()
     assert said.decode().strip() == "[]"

@@ -16,8 +16,11 @@ from app.errors import NotFound
 from app.http import docs
 from tests.conftest import Server, server_environment
 from tests.factories import make_key
+from tests.waiting import PATIENCE
 
 PAGES = ["/docs", "/redoc"]
+MILLISECONDS = PATIENCE * 1000
+expect.set_options(timeout=MILLISECONDS)
 
 
 @pytest.fixture
@@ -230,6 +233,7 @@ async def visit(
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium,
+            timeout=MILLISECONDS,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",
@@ -241,7 +245,7 @@ async def visit(
             ],
         )
         page = await browser.new_page(viewport={"width": width, "height": 800})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(MILLISECONDS)
         page.on(
             "console",
             lambda message: (
@@ -306,11 +310,11 @@ class TestInChromium:
             await operation.get_by_role("button", name="Execute").click()
             answer = operation.locator(".live-responses-table tbody")
             await expect(answer.locator("td.response-col_status").first).to_contain_text("201")
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
             assert (await client.get("/accounts")).status_code == 401
 
     async def test_redoc_shows_every_operation(self, chromium: str, server_url: str) -> None:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as client:
             paths = (await client.get(f"{server_url}/openapi.json")).json()["paths"]
         operations = {
             operation["operationId"] for path in paths.values() for operation in path.values()

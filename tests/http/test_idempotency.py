@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from tests.conftest import client_of, execute, running_app
 from tests.factories import account_body, create_account, create_item, item_body
 from tests.locks import held_up
+from tests.waiting import PATIENCE
 
 KEY = {"Idempotency-Key": "one request"}
 
@@ -325,7 +325,11 @@ class TestCost:
 
 @pytest.fixture
 async def running(database: URL) -> AsyncIterator[FastAPI]:
-    async with running_app(database) as application:
+    # Who waits for another transaction waits until the test ends that.
+    limits = dict.fromkeys(
+        ("lock_timeout", "statement_timeout", "idle_in_transaction_timeout"), PATIENCE
+    )
+    async with running_app(database, **limits) as application:
         yield application
 
 
@@ -361,9 +365,7 @@ class TestInFlight:
             first = asyncio.create_task(post(committing, json=body))
             await held_up(database)
             for repeat in (body, {**body, "username": "Other"}):
-                started = time.monotonic()
                 answer = await post(committing, json=repeat)
-                assert time.monotonic() - started < 1
                 assert_problem(answer, 409, "idempotency_in_flight")
                 assert answer.headers["retry-after"] == "1"
             # Other keys, other paths and requests without a key are not held up.

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app.config import Settings
 from tests.conftest import client_of, make_settings
 from tests.http.answers import assert_problem
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -37,10 +38,9 @@ class TestShedding:
     ) -> None:
         async with client_of(app) as client:
             waiting = [asyncio.create_task(client.get("/wait")) for _ in range(2)]
-            await asyncio.sleep(0.05)
-            assert app.state.meter.in_flight == 2
+            await until(lambda: app.state.meter.in_flight == 2)
             for path in ("/accounts", "/wait", "/nowhere"):
-                answer = await asyncio.wait_for(client.get(path), 1)
+                answer = await asyncio.wait_for(client.get(path), PATIENCE)
                 assert_problem(answer, 503, "overloaded", {})
                 assert answer.headers["retry-after"] == "1"
             assert statements == []

@@ -3,10 +3,9 @@
 import asyncio
 import json
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,7 +16,8 @@ from tests.conftest import find_program
 from tests.factories import account_body
 from tests.http.answers import Connection, assert_problem, head
 from tests.http.conftest import Running
-from tests.waiting import until
+from tests.http.timers import TimersOfTheTest
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -91,10 +91,13 @@ async def answer_path(scope: Scope, _: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
-def serving(app: ASGIApp, **limits: Any) -> tuple[EdgeProtocol, Written]:
+def serving(
+    app: ASGIApp, timers: TimersOfTheTest | None = None, **limits: Any
+) -> tuple[EdgeProtocol, Written]:
     """A connection of this process, whose pieces are those that the test gives it."""
     config = ServerConfig(app, limits=Limits(**limits), log_config=None, lifespan="off")
-    protocol, transport = EdgeProtocol(config, ServerState(), {}), Written()
+    loop = cast(asyncio.AbstractEventLoop | None, timers)
+    protocol, transport = EdgeProtocol(config, ServerState(), {}, loop), Written()
     protocol.connection_made(transport)
     return protocol, transport
 
@@ -105,13 +108,6 @@ def connection(running: Running) -> Iterator[Connection]:
     with Connection(running.port) as connection:
         yield connection
     assert running.logged(since=size) == ""
-
-
-def send_apart(connection: Connection, *pieces: bytes) -> None:
-    """Send pieces so that the server reads each by itself."""
-    for piece in pieces:
-        connection.send(piece)
-        time.sleep(0.002)
 
 
 def assert_usable(connection: Connection) -> None:
@@ -173,20 +169,20 @@ class TestOfferedUpgrade:
     @pytest.mark.parametrize("chunked", [False, True])
     def test_body_in_later_pieces(self, connection: Connection, chunked: bool) -> None:
         post = Post(chunked=chunked)
-        send_apart(connection, post.head, post.body[:9], post.body[9:30], post.body[30:])
+        connection.send_apart(post.head, post.body[:9], post.body[9:30], post.body[30:])
         post.assert_answered(connection)
         assert_usable(connection)
 
     def test_head_in_two_pieces_cut_anywhere(self, connection: Connection) -> None:
         for cut in range(1, len(Post().head), 5):
             post = Post()
-            send_apart(connection, post.head[:cut], post.head[cut:] + post.body)
+            connection.send_apart(post.head[:cut], post.head[cut:] + post.body)
             post.assert_answered(connection)
         assert_usable(connection)
 
     def test_byte_by_byte(self, connection: Connection) -> None:
         post = Post()
-        send_apart(connection, *(bytes([byte]) for byte in post.head + post.body))
+        connection.send_apart(*(bytes([byte]) for byte in post.head + post.body))
         post.assert_answered(connection)
         assert_usable(connection)
 
@@ -204,7 +200,7 @@ class TestOfferedUpgrade:
         self, connection: Connection
     ) -> None:
         post = Post()
-        send_apart(connection, LIVEZ + post.head, post.body + LIVEZ)
+        connection.send_apart(LIVEZ + post.head, post.body + LIVEZ)
         assert connection.receive().json() == {"status": "pass"}
         post.assert_answered(connection)
         assert connection.receive().json() == {"status": "pass"}
@@ -218,10 +214,9 @@ class TestOfferedUpgrade:
     def test_client_waits_to_be_told_to_go_on(self, connection: Connection) -> None:
         post = Post(("Expect", "100-continue"))
         connection.send(post.head)
-        time.sleep(0.05)
+        assert connection.receive_interim() == 100
         connection.send(post.body)
         post.assert_answered(connection)
-        assert connection.interim == [100]
         assert_usable(connection)
 
     @pytest.mark.parametrize("offered", ["websocket", "h2c, websocket", "TLS/1.3"])
@@ -253,16 +248,14 @@ class TestOfferedUpgrade:
 class TestSizeOfHeads:
     def test_a_head_without_end_is_refused(self, running: Running) -> None:
         with Connection(running.port) as connection:
-            connection.send(head("GET", "/livez")[:-2] + b"X: ")
-            time.sleep(0.1)
+            connection.send_apart(head("GET", "/livez")[:-2] + b"X: ")
             connection.send(b"x" * (MAX_HEAD_SIZE + 1))
             assert_problem(connection.receive(), 431, "head_too_large", {})
             assert connection.ended()
 
     def test_an_address_without_end_is_refused(self, running: Running) -> None:
         with Connection(running.port) as connection:
-            connection.send(b"GET /livez?")
-            time.sleep(0.1)
+            connection.send_apart(b"GET /livez?")
             connection.send(b"x" * (MAX_HEAD_SIZE + 1))
             assert_problem(connection.receive(), 414, "target_too_long", {})
             assert connection.ended()
@@ -279,7 +272,6 @@ class TestSizeOfHeads:
     ) -> None:
         protocol, transport = serving(answer_path)
         protocol.data_received(head("GET", target, [("X", value)]))
-        await asyncio.sleep(0)
         assert transport.written.startswith(b"HTTP/1.1 %d " % status)
         assert f'"code":"{code}"'.encode() in transport.written
         assert transport.closed
@@ -287,7 +279,7 @@ class TestSizeOfHeads:
     def test_a_large_one_is_read(self, connection: Connection) -> None:
         value = "x" * (MAX_HEAD_SIZE * 3 // 4)
         request = head("GET", "/livez", [("X", value)])
-        send_apart(connection, request[:9], request[9:])
+        connection.send_apart(request[:9], request[9:])
         assert connection.receive().status_code == 200
         assert_usable(connection)
 
@@ -299,22 +291,23 @@ class TestSizeOfHeads:
         protocol, transport = serving(answer_path)
         for piece in (first + second[:5], second[5:9], second[9:]):
             protocol.data_received(piece)
-        await asyncio.sleep(0.01)
-        assert b"/second" in transport.written
+        await until(lambda: b"/second" in transport.written)
         assert b"/first" in transport.written
 
 
 @pytest.mark.parametrize("unread", [0, 1])
 @pytest.mark.parametrize("last", [True, False])
 async def test_what_a_closed_connection_does_not_take_is_given_up(unread: int, last: bool) -> None:
-    protocol, transport = serving(answer_path, body=0.05)
+    timers = TimersOfTheTest(asyncio.get_running_loop())
+    protocol, transport = serving(answer_path, timers, body=30)
     transport.unread = unread
     protocol.data_received(head("GET", "/", [("Connection", "close")] if last else []))
-    await asyncio.sleep(0.01)
+    await until(lambda: b"\r\n/" in transport.written)
     if not last:
         protocol.timeout_keep_alive_handler()
+    timers.forward(29)
     assert (transport.closed, transport.aborted) == (True, False)
-    await asyncio.sleep(0.1)
+    timers.forward(1)
     assert transport.aborted == bool(unread)
 
 
@@ -324,7 +317,7 @@ def test_the_http_client_of_java_posts_with_its_defaults(running: Running) -> No
     posts = [Post(), Post()]
     url = f"http://127.0.0.1:{running.port}/accounts"
     command = [java, str(program), url, *(post.body.decode() for post in posts)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     answers = [line.partition(" ") for line in done.stdout.splitlines()]
     assert [status for status, _, _ in answers] == ["201", "201"]

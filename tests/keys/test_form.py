@@ -22,22 +22,23 @@ def test_is_well_formed_in_its_mode_alone() -> None:
     assert not is_well_formed(KEY, "test")
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        b"",
-        b"satchel_testing_",
-        KEY[:-1],
-        KEY + b"0",
-        KEY + b"\n",
-        b" " + KEY,
-        KEY.swapcase(),
-        KEY.replace(b"testing", b"production"),
-        KEY[:-8] + b"00000000",
-        KEY[:20] + (b"b" if KEY[20:21] == b"a" else b"a") + KEY[21:],
-        KEY + b"\xff",
-    ],
-)
+# By name: a key in the name of a test would be another one in each process that runs the tests.
+GARBAGE = {
+    "empty": b"",
+    "beginning": b"satchel_testing_",
+    "cut": KEY[:-1],
+    "longer": KEY + b"0",
+    "line": KEY + b"\n",
+    "blank": b" " + KEY,
+    "case": KEY.swapcase(),
+    "mode": KEY.replace(b"testing", b"production"),
+    "checksum": KEY[:-8] + b"00000000",
+    "letter": KEY[:20] + (b"b" if KEY[20:21] == b"a" else b"a") + KEY[21:],
+    "byte": KEY + b"\xff",
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage_is_not(garbage: bytes) -> None:
     assert not is_well_formed(garbage, "testing")
     assert not is_well_formed(garbage, "production")

@@ -16,6 +16,7 @@ from app.keys.form import digest_of
 from app.keys.lookup import KeyLookup
 from app.principals import SCOPES, Principal
 from tests.conftest import OneConnection
+from tests.waiting import until
 
 
 class Clock:
@@ -118,7 +119,7 @@ class TestRemembers:
     ) -> None:
         counted.let_go.clear()
         finding = asyncio.create_task(find(digest))
-        await asyncio.sleep(0.01)
+        await until(lambda: counted.batches)
         clock.now += 20  # as long as the database took
         counted.let_go.set()
         assert await finding == CI
@@ -163,7 +164,7 @@ class TestShares:
         keys = [number.to_bytes(32) for number in range(250)]
         counted.let_go.clear()
         finding = [asyncio.create_task(find(key)) for key in [*keys, digest]]
-        await asyncio.sleep(0.01)
+        await until(lambda: counted.batches)
         counted.let_go.set()
         assert await asyncio.gather(*finding) == [None] * 250 + [CI]
         assert counted.batches == [100, 100, 51]
@@ -173,7 +174,7 @@ class TestShares:
     ) -> None:
         counted.let_go.clear()
         first, second = (asyncio.create_task(find(digest)) for _ in range(2))
-        await asyncio.sleep(0.01)
+        await until(lambda: counted.batches)
         first.cancel()
         counted.let_go.set()
         assert await second == CI

@@ -14,6 +14,7 @@ from app.keys import service, uses
 from app.keys.lookup import KeyLookup
 from app.keys.uses import write_uses, writing_uses
 from tests.conftest import OneConnection, running_app
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_are_written_now_and_then_and_at_the_end(
             written.set()
             return result
 
-    async with asyncio.timeout(10), writing_uses(lookup, Telling(connection), 0.001):
+    async with asyncio.timeout(PATIENCE), writing_uses(lookup, Telling(connection), 0.001):
         await written.wait()
     assert await last_used(session) is not None
     await session.execute(text("UPDATE api_keys SET last_used = NULL"))
@@ -104,7 +105,7 @@ async def test_hold_up_no_shutdown(lookup: KeyLookup, monkeypatch: pytest.Monkey
 
     assert uses.PATIENCE == 2
     monkeypatch.setattr(uses, "PATIENCE", 0.01)
-    async with asyncio.timeout(10), writing_uses(lookup, Hanging()):
+    async with asyncio.timeout(PATIENCE), writing_uses(lookup, Hanging()):
         pass
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from tests.canaries import ACCOUNT, HEADERS, ITEM, NAME, PATH, WORD, Canaries, found_in
 from tests.collector import Collector, running_collector
 from tests.conftest import Server, execute, server_environment
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,7 @@ LOUD = {"LOG_LEVEL": "debug", "DEBUG": "true", "REQUIRE_IF_MATCH": "false"}
 
 
 def drive(server: Server) -> Canaries:
-    with httpx2.Client(base_url=server.url) as client:
+    with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
         canaries = Canaries(client)
         document: dict[str, Any] = client.get("/openapi.json").json()
         operations = {
@@ -68,7 +69,7 @@ async def test_of_all_operations(server: Server, collector: Collector) -> None:
 
 
 async def test_of_requests_that_fail(database: URL, server: Server, collector: Collector) -> None:
-    with httpx2.Client(base_url=server.url) as client:
+    with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
         canaries = Canaries(client)
         await asyncio.to_thread(canaries.visit_all)
         # Faults that nobody foresaw, which PostgreSQL tells with the whole row.

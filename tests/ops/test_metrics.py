@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from app.ops.process_metrics import ProcessMeter
 from tests.conftest import Server, client_of, running_app, server_environment
 from tests.factories import create_account
 from tests.http.cases import UNKNOWN
+from tests.waiting import PATIENCE, until, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -47,14 +47,6 @@ def figure(page: str, name: str, **labels: str) -> float | None:
             if sample.name == name and sample.labels == labels:
                 return float(sample.value)
     return None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it does not come")
 
 
 async def scrape(client: httpx2.AsyncClient) -> str:
@@ -84,7 +76,7 @@ class TestRequests:
         assert requests(page, "GET", "/accounts/{account_id}", "404") == 1
         name = "satchel_http_request_duration_seconds"
         labels = {"method": "GET", "route": "/accounts/{account_id}", "status": "200"}
-        assert 0 < (figure(page, f"{name}_sum", **labels) or 0) < 10
+        assert (figure(page, f"{name}_sum", **labels) or 0) > 0
         assert figure(page, f"{name}_bucket", le="+Inf", **labels) == 3
 
     async def test_of_paths_and_methods_that_are_not_there_share_a_series(
@@ -388,23 +380,17 @@ class TestWorkers:
         server = await asyncio.to_thread(start_server, environment, "--workers", "2")
 
         def read() -> str:
-            return httpx2.get(f"{server.url}/metrics").text
-
-        def wait_for(condition: Callable[[], bool]) -> None:
-            deadline = time.monotonic() + 20
-            while not condition():
-                assert time.monotonic() < deadline, read()
-                time.sleep(0.1)
+            return httpx2.get(f"{server.url}/metrics", timeout=PATIENCE).text
 
         def started() -> int:
             return server.log.read_text().count("startup complete")
 
         def drive() -> None:
-            wait_for(lambda: started() == 2)
+            wait_until(lambda: started() == 2)
             for _ in range(20):
-                httpx2.get(f"{server.url}/accounts")
+                httpx2.get(f"{server.url}/accounts", timeout=PATIENCE)
             assert requests(read(), "GET", "/accounts", "200") == 20
-            wait_for(lambda: figure(read(), "satchel_database_connections_max") == 20)
+            wait_until(lambda: figure(read(), "satchel_database_connections_max") == 20)
             cpu = figure(read(), "process_cpu_seconds_total") or 0
             children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
             workers = [
@@ -413,11 +399,11 @@ class TestWorkers:
             ]  # fmt: skip
             assert len(workers) == 2
             os.kill(workers[0], signal.SIGKILL)
-            wait_for(lambda: started() == 3)
+            wait_until(lambda: started() == 3)
             page = read()
             assert requests(page, "GET", "/accounts", "200") == 20
             assert (figure(page, "process_cpu_seconds_total") or 0) >= cpu
-            wait_for(lambda: figure(read(), "satchel_database_connections_max") == 20)
+            wait_until(lambda: figure(read(), "satchel_database_connections_max") == 20)
             assert server.stop() == 0
 
         assert list(tmp_path.glob("satchel-metrics-*"))
@@ -431,8 +417,4 @@ class TestWorkers:
         server = await asyncio.to_thread(start_server, environment, "--workers", "2")
         (folder,) = tmp_path.glob("satchel-metrics-*")
         server.process.kill()
-        for _ in range(200):
-            if not folder.exists():
-                break
-            await asyncio.sleep(0.05)
-        assert not folder.exists()
+        await until(lambda: not folder.exists())

@@ -16,6 +16,7 @@ from app.database.statements import Session, Statements
 from app.ops import sweeper
 from app.ops.sweeper import sweep_all, sweeping
 from tests.conftest import execute, running_app, server_environment
+from tests.waiting import PATIENCE
 
 KEYS = (
     "INSERT INTO idempotency_keys (principal, path, key, fingerprint, expires, status)"
@@ -87,7 +88,7 @@ class TestSweeping:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(sweeper, "INTERVAL", 0.02)
-        async with asyncio.timeout(10), sweeping(statements):
+        async with asyncio.timeout(PATIENCE), sweeping(statements):
             for _ in range(2):
                 await fill(database, expired=3)
                 while await keys_left(statements):
@@ -112,7 +113,7 @@ class TestSweeping:
 
         monkeypatch.setattr(sweeper, "sweep_all", sweep_all)
         with capture_logs() as logs:
-            async with asyncio.timeout(10), sweeping(NONE):
+            async with asyncio.timeout(PATIENCE), sweeping(NONE):
                 await done.wait()
         assert [(line["event"], line["log_level"]) for line in logs[:3]] == [
             ("sweep failed", "warning"),
@@ -130,7 +131,7 @@ class TestSweeping:
     ) -> None:
         monkeypatch.setattr(sweeper, "INTERVAL", 0.02)
         await fill(database, expired=3, live=1)
-        async with asyncio.timeout(10), running_app(database) as application:
+        async with asyncio.timeout(PATIENCE), running_app(database) as application:
             while await keys_left(application.state.statements) > 1:
                 pass
         left = [task for task in asyncio.all_tasks() if "sweep" in repr(task.get_coro())]

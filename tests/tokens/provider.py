@@ -63,16 +63,19 @@ class Provider:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = jwks(RSA, EC)
-        self.delay = 0.0
+        self.let_go = asyncio.Event()  # until then no answer comes
+        self.let_go.set()
+        self.answered = 0
         self.url = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0])
-        await asyncio.sleep(self.delay)
+        await self.let_go.wait()
         fields = {"Content-Length": str(len(self.body)), "Connection": "close", **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         writer.write(f"HTTP/1.1 {self.status} x\r\n{head}\r\n".encode() + self.body)
         writer.close()
+        self.answered += 1
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from app.errors import IdentityProviderUnavailable
 from app.tokens import jwks as module
 from app.tokens.jwks import FetchedKeys, FixedKeys
 from tests.tokens.provider import EC, OTHER, RSA, Provider, jwks, serving
+from tests.waiting import until
 
 NAMELESS = RSAKey.import_key(RSA.as_pem(private=False))
 
@@ -64,18 +65,21 @@ class TestFetchedKeys:
         assert provider.asked == ["GET /jwks HTTP/1.1"]
 
     async def test_many_requests_share_a_fetch(self, keys: FetchedKeys, provider: Provider) -> None:
-        provider.delay = 0.05
-        found = await asyncio.gather(*(kids(keys, "rsa") for _ in range(20)))
-        assert found == [["rsa"]] * 20
+        provider.let_go.clear()
+        finding = [asyncio.create_task(kids(keys, "rsa")) for _ in range(20)]
+        await until(lambda: provider.asked)
+        provider.let_go.set()
+        assert await asyncio.gather(*finding) == [["rsa"]] * 20
         assert len(provider.asked) == 1
 
     async def test_a_request_that_goes_away_takes_no_other_along(
         self, keys: FetchedKeys, provider: Provider
     ) -> None:
-        provider.delay = 0.05
+        provider.let_go.clear()
         first, second = (asyncio.create_task(kids(keys, "rsa")) for _ in range(2))
-        await asyncio.sleep(0.01)
+        await until(lambda: provider.asked)
         first.cancel()
+        provider.let_go.set()
         assert await second == ["rsa"]
 
     async def test_an_unknown_name_fetches_once_a_minute_at_most(
@@ -170,8 +174,9 @@ class TestFaultyProvider:
     ) -> None:
         assert module.PATIENCE == 5
         monkeypatch.setattr(module, "PATIENCE", 0.05)
-        provider.delay = 0.2
+        provider.let_go.clear()
         with capture_logs() as logs, pytest.raises(IdentityProviderUnavailable):
             await keys.find("rsa")
         assert logs[0]["error"] in ("TimeoutError", "ReadTimeout")
-        await asyncio.sleep(0.2)  # for the provider's own task
+        provider.let_go.set()
+        await until(lambda: provider.answered == len(provider.asked))
