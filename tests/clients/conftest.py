@@ -67,8 +67,8 @@ def sdk_python(pytestconfig: pytest.Config) -> Path:
     python, made = home / "bin" / "python", home / "made"
     if not made.exists():
         venv.create(home, clear=True, symlinks=True)
-        pip = [sys.executable, "-m", "pip", "--python", python]
-        run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=600)
+        install = [sys.executable, "-m", "scripts.install", "--python", python]
+        run_tool(*install, lock, cwd=HERE.parent.parent, seconds=600)
         made.touch()
     return python
 
