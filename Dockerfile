@@ -5,7 +5,7 @@ RUN python -m venv /opt/venv
 COPY requirements/production.lock requirements/tracing.lock requirements/
 # With traces: docker build --build-arg REQUIREMENTS=requirements/tracing.lock .
 ARG REQUIREMENTS=requirements/production.lock
-RUN /opt/venv/bin/pip install --require-hashes -r $REQUIREMENTS
+RUN /opt/venv/bin/pip install --no-deps --require-hashes -r $REQUIREMENTS
 # The project itself stays a folder beside its migrations; the environment only points at it.
 RUN python - <<'PYTHON'
 import pathlib

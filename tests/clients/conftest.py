@@ -70,8 +70,8 @@ def sdk_python(pytestconfig: pytest.Config) -> Path:
     with FileLock(home.with_suffix(".lock")):
         if not made.exists():
             venv.create(home, clear=True, symlinks=True)
-            pip = [sys.executable, "-m", "pip", "--python", python]
-            run_tool(*pip, "install", "--quiet", "--require-hashes", "-r", lock, seconds=1800)
+            install = [sys.executable, "-m", "scripts.install", "--python", python]
+            run_tool(*install, lock, cwd=HERE.parent.parent, seconds=1800)
             made.touch()
     return python
 

@@ -1,0 +1,1 @@
+"""What the Makefile does that takes more than a line."""
