@@ -48,12 +48,13 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def npm_tools() -> Path:
+def npm_tools(pytestconfig: pytest.Config) -> Path:
     """The programs of package-lock.json, installed where that is newer than they are."""
     npm = find_program("npm", "npm")
     lock, modules = HERE / "package-lock.json", HERE / "node_modules"
     installed = modules / ".package-lock.json"  # npm writes it last
-    with FileLock(HERE / "node_modules.lock"):  # of several pytest processes, one installs
+    assert pytestconfig.cache is not None
+    with FileLock(pytestconfig.cache.mkdir("npm") / "lock"):  # of several processes, one installs
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
             run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=1800)
     return modules / ".bin"
