@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,7 @@ def server_home() -> Iterator[Path]:
     memory = Path("/dev/shm")
     parent = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="satchel-", dir=parent) as home:
+        Path(home).chmod(0o711)  # root's server may have to run as another user, who must get in
         yield Path(home)
 
 
@@ -350,6 +353,28 @@ async def server_url(database: URL, start_server: Callable[..., Server]) -> str:
 @pytest.fixture
 def chromium() -> str:
     return find_program("chromium", "chromium")
+
+
+def supported_pythons() -> list[tuple[int, int]]:
+    """The versions of Python that pyproject.toml says Satchel is tested on."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
+        "project"
+    ]
+    versions = re.findall(r"Python :: (\d+)\.(\d+)", "\n".join(project["classifiers"]))
+    return [(int(major), int(minor)) for major, minor in versions]
+
+
+def note_on_python(version: tuple[int, int]) -> list[str]:
+    """A line where the tests run on a Python that is none of those."""
+    supported = supported_pythons()
+    if version in supported:
+        return []
+    names = ", ".join(f"{major}.{minor}" for major, minor in supported)
+    return [f"Satchel is tested on Python {names}; this is {version[0]}.{version[1]}"]
+
+
+def pytest_report_header() -> list[str]:
+    return note_on_python(sys.version_info[:2])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
