@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -17,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +42,7 @@ from app.database.statements import Statements, Turn
 from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
+from tests.pythons import note_on_python
 
 # The environment of whoever runs the tests must not change them, and no test may touch the
 # database that a variable names: only the server that TEST_DATABASE_URL names is used.
@@ -355,25 +354,7 @@ def chromium() -> str:
     return find_program("chromium", "chromium")
 
 
-def supported_pythons() -> list[tuple[int, int]]:
-    """The versions of Python that pyproject.toml says Satchel is tested on."""
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
-        "project"
-    ]
-    versions = re.findall(r"Python :: (\d+)\.(\d+)", "\n".join(project["classifiers"]))
-    return [(int(major), int(minor)) for major, minor in versions]
-
-
-def note_on_python(version: tuple[int, int]) -> list[str]:
-    """A line where the tests run on a Python that is none of those."""
-    supported = supported_pythons()
-    if version in supported:
-        return []
-    names = ", ".join(f"{major}.{minor}" for major, minor in supported)
-    return [f"Satchel is tested on Python {names}; this is {version[0]}.{version[1]}"]
-
-
-def pytest_report_header() -> list[str]:
+def pytest_report_header() -> str | None:
     return note_on_python(sys.version_info[:2])
 
 
