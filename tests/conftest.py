@@ -44,6 +44,7 @@ from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
 from tests.guard import start_guard
+from tests.pythons import note_on_python
 from tests.waiting import PATIENCE, wait_until
 
 # The environment of whoever runs the tests must not change them, and no test may touch the
@@ -103,6 +104,7 @@ def server_home() -> Iterator[Path]:
     memory = Path("/dev/shm")
     parent = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="satchel-", dir=parent) as home:
+        Path(home).chmod(0o711)  # root's server may have to run as another user, who must get in
         yield Path(home)
 
 
@@ -381,6 +383,10 @@ async def server_url(database: URL, start_server: Callable[..., Server]) -> str:
 @pytest.fixture
 def chromium() -> str:
     return find_program("chromium", "chromium")
+
+
+def pytest_report_header() -> str | None:
+    return note_on_python(sys.version_info[:2])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
