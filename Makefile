@@ -67,6 +67,7 @@ lock: $(VENV)/made ## Make the hash-locked requirements anew
 	@$(COMPILE) --all-extras --group dev -o requirements/dev.lock
 	@$(COMPILE) -c requirements/dev.lock -o requirements/production.lock
 	@$(COMPILE) --extra tracing -c requirements/production.lock -o requirements/tracing.lock
+	@$(UV_COMPILE) --group build -c requirements/dev.lock -o requirements/build.lock
 	@$(COMPILE) --extra embedded --group build -c requirements/production.lock -o requirements/embedded.lock
 	@$(COMPILE) --extra embedded --group bench -c requirements/embedded.lock -o requirements/bench.lock
 	@$(UV_COMPILE) --group audit -o requirements/audit.lock
