@@ -28,6 +28,7 @@ LOCKS = {
     DEV: ["pyproject.toml", "--all-extras", "--group", "dev", "-c", INSTALLER],
     PRODUCTION: ["pyproject.toml", "-c", DEV],
     "requirements/tracing.lock": ["pyproject.toml", "--extra", "tracing", "-c", PRODUCTION],
+    "requirements/build.lock": ["--group", "build", "-c", DEV],
     "requirements/embedded.lock": [
         *("pyproject.toml", "--extra", "embedded", "--group", "build", "-c", PRODUCTION)
     ],

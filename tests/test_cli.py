@@ -134,7 +134,7 @@ class TestServe:
         assert result.exit_code == 1
         title, detail = result.stderr.splitlines()
         assert title == "The settings are wrong:"
-        assert "Install satchel[tracing]" in detail
+        assert "pip install '.[tracing]'" in detail
         assert list(directory.iterdir()) == []
 
     def test_an_address_beyond_loopback_needs_the_mode(self) -> None:

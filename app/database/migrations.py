@@ -1,5 +1,6 @@
 """Bringing a database to a revision of the schema, by one process at a time."""
 
+from importlib.resources import files
 from pathlib import Path
 
 from alembic import command
@@ -9,7 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-ROOT = Path(__file__).parent.parent.parent
+_PACKAGE = Path(str(files("app")))
+# Where alembic.ini and the folder alembic lie: wheels hold them inside of the package.
+ROOT = _PACKAGE if (_PACKAGE / "alembic.ini").is_file() else _PACKAGE.parent
 # Any number, the same in every version of Satchel: "satchel" in ASCII.
 _LOCK = 0x7361746368656C
 # For the other instance, which may take as long as its migration takes.

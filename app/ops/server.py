@@ -15,7 +15,7 @@ from uvicorn.supervisors import ChangeReload
 from app.config import ConfigurationError, Settings
 from app.database.embedded import embedded_postgres
 from app.database.engine import make_engine
-from app.database.migrations import autogenerate, migrate
+from app.database.migrations import ROOT, autogenerate, migrate
 from app.http.protocol import Limits, ServerConfig
 from app.ops.draining import DrainingServer
 from app.ops.metrics import shared_folder
@@ -121,7 +121,7 @@ def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
         lifespan="on",
         workers=settings.workers,
         reload=reload,
-        reload_dirs=[str(package), str(package.with_name("alembic"))] if reload else None,
+        reload_dirs=[str(package), str(ROOT / "alembic")] if reload else None,
         limits=Limits(settings.head_timeout, settings.body_timeout, settings.max_connections),
         timeout_keep_alive=settings.keep_alive_timeout,
         ws="none",

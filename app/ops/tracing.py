@@ -37,7 +37,7 @@ def make_tracing(settings: Settings) -> Tracing | None:
     except ImportError:
         raise ConfigurationError(
             "OTEL_EXPORTER_OTLP_ENDPOINT: traces need more libraries."
-            " Install satchel[tracing], or set OTEL_SDK_DISABLED=true."
+            " Run `pip install '.[tracing]'` in Satchel's folder, or set OTEL_SDK_DISABLED=true."
         ) from None
     tracing: Tracing = spans.Spans(endpoint)
     return tracing

@@ -767,7 +767,7 @@ class TestBinaries:
         monkeypatch.setattr(binaries, "find_spec", lambda _: None)
         monkeypatch.setattr(binaries, "_DEBIAN", tmp_path / "lib")
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-        with pytest.raises(EmbeddedError, match=r"satchel\[embedded\].*PG_BINDIR"):
+        with pytest.raises(EmbeddedError, match=r"'\.\[embedded\]'.*PG_BINDIR"):
             find_binaries(None)
         for version in ("9", "15", "17", "common"):
             fake_programs(tmp_path / "lib" / version / "bin")

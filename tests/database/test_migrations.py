@@ -138,6 +138,12 @@ class TestMigrate:
 
         await asyncio.gather(*(one() for _ in range(10)))
 
+    def test_leave_the_module_path_alone(self) -> None:
+        """Beside installed migrations lies the package, whose modules have names like `http`."""
+        before = list(sys.path)
+        ScriptDirectory.from_config(alembic_config())
+        assert sys.path == before
+
     @pytest.mark.slow
     def test_processes_at_once_on_an_empty_database(self, empty_database: URL) -> None:
         environment = {

