@@ -56,6 +56,8 @@ for _name in Settings.model_fields:
 
 start_guard()
 
+# What a database may take for, each by the setting of that name; 0 is without end.
+LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_timeout")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -267,7 +269,7 @@ async def committed_client(
     It refuses nobody because the machine is slow: whoever has to wait, waits.
     """
     monkeypatch.setattr(statements_module, "PATIENCE", PATIENCE)
-    limits = {"statement_timeout": 0, "lock_timeout": 0}
+    limits = dict.fromkeys(LIMITS, 0)
     async with running_app(database, **limits) as application, client_of(application) as client:
         yield client
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings
 from app.database.recovery import let_go_of_dead
-from app.database.waiting import within
+from app.database.waiting import patience
 
 log = structlog.get_logger("satchel.sql")
 
@@ -67,7 +67,8 @@ def _limits(settings: Settings) -> dict[str, Any]:
 
 
 async def _connect(*args: Any, **options: Any) -> Any:
-    return await within(CONNECT_PATIENCE, asyncpg.connect(*args, **options))
+    async with patience(CONNECT_PATIENCE):
+        return await asyncpg.connect(*args, **options)
 
 
 def transactional(engine: AsyncEngine) -> AsyncEngine:

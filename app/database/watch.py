@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database.failures import FAILURES
-from app.database.waiting import done_within
+from app.database.waiting import patience
 
 log = structlog.get_logger("satchel.database")
 
@@ -58,8 +58,10 @@ class _Watch:
         while True:
             asked = asyncio.create_task(self._ask())
             try:
-                answered = await done_within(PATIENCE, asked) and asked.result()
-                self._conclude(silent=not answered)
+                with suppress(TimeoutError):
+                    async with patience(PATIENCE):
+                        await asyncio.wait({asked})
+                self._conclude(silent=not asked.done() or not asked.result())
                 await asked
             finally:
                 asked.cancel()

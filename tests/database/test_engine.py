@@ -63,7 +63,7 @@ class TestConnecting:
     @pytest.fixture(autouse=True)
     def little_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engines, "CONNECT_PATIENCE", 0.2)
-        monkeypatch.setattr(waiting, "STEP", 0.005)
+        monkeypatch.setattr(waiting, "STEP", 0.002)
 
     async def test_gives_up_on_a_server_that_says_nothing(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:

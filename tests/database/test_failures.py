@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.database import statements
 from app.database.failures import problem_of
-from tests.conftest import client_of, execute, make_settings, running_app
+from tests.conftest import LIMITS, client_of, execute, make_settings, running_app
 from tests.factories import account_body, create_account
 from tests.locks import held_up
 
@@ -135,7 +135,7 @@ async def test_a_full_pool_is_503_after_its_patience(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statements, "PATIENCE", 0.1)
-    limits = {"pool_size": 1, "statement_timeout": 0, "lock_timeout": 0}
+    limits = {"pool_size": 1, **dict.fromkeys(LIMITS, 0)}
     engine = create_async_engine(database, poolclass=NullPool)
     async with running_app(database, **limits) as app, client_of(app) as client:
         async with engine.begin() as lock:

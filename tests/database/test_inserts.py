@@ -17,8 +17,9 @@ from app.database.inserts import insert_row
 from app.database.statements import Statements
 from app.errors import EmailTaken, UnknownAccount
 from app.items.service import INSERTION as ITEM
-from tests.conftest import client_of, running_app
+from tests.conftest import LIMITS, client_of, running_app
 from tests.factories import account_body, create_account, item_body
+from tests.locks import held_up
 from tests.waiting import PATIENCE, come
 
 
@@ -30,7 +31,7 @@ def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def app(database: URL) -> AsyncIterator[FastAPI]:
-    async with running_app(database, statement_timeout=0, lock_timeout=0) as application:
+    async with running_app(database, **dict.fromkeys(LIMITS, 0)) as application:
         yield application
 
 
@@ -164,7 +165,7 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 
 
 async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
-    app: FastAPI, statements: Statements, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, statements: Statements, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "SLOW", 0.1)
     async with client_of(app) as client:
@@ -177,6 +178,7 @@ async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
     async with statements.begin() as session:
         await session.execute(lock, {"id": locked})
         blocked = [asyncio.create_task(insert(locked)) for _ in range(3)]
+        await held_up(database, 3)
         others = await come(asyncio.gather(*(insert(free) for _ in range(5))))
         assert others == [True] * 5
         assert not any(task.done() for task in blocked)

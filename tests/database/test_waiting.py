@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.database import waiting
-from app.database.waiting import done_within, within
+from app.database.waiting import patience
 from tests.hogs import slow_turns
 
 
@@ -22,75 +22,59 @@ async def turns(number: int) -> str:
     return "done"
 
 
-async def test_what_is_done_in_time_gives_its_result() -> None:
-    assert await within(60, turns(3)) == "done"
+async def test_what_is_done_in_time_is_not_touched() -> None:
+    async with patience(60):
+        assert await turns(3) == "done"
 
 
 async def test_what_fails_raises_its_error() -> None:
-    async def fail() -> None:
-        raise ValueError("no")
-
     with pytest.raises(ValueError, match="no"):
-        await within(60, fail())
+        async with patience(60):
+            raise ValueError("no")
 
 
 async def test_what_never_comes_is_cancelled() -> None:
     cancelled = False
-
-    async def never() -> None:
-        nonlocal cancelled
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled = True
-            raise
-
     with pytest.raises(TimeoutError):
-        await within(0.05, never())
+        async with patience(0.05):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
     assert cancelled
 
 
-async def test_whoever_waits_may_be_cancelled_and_takes_the_work_along() -> None:
-    work = asyncio.Event()
-    ended: list[str] = []
+async def test_whoever_waits_may_be_cancelled() -> None:
+    waits = asyncio.Event()
 
-    async def never() -> None:
-        work.set()
-        try:
+    async def wait() -> None:
+        async with patience(60):
+            waits.set()
             await asyncio.Event().wait()
-        finally:
-            ended.append("work")
 
-    task = asyncio.create_task(within(60, never()))
-    await work.wait()
+    task = asyncio.create_task(wait())
+    await waits.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert ended == ["work"]
 
 
 async def test_slow_turns_use_up_no_time() -> None:
     """Ten steps; the clock would allow two of these turns."""
     with slow_turns(0.05):
-        assert await within(0.1, turns(15)) == "done"
+        async with patience(0.1):
+            assert await turns(9) == "done"
 
 
 async def test_one_long_pause_counts_as_one_step() -> None:
-    async def pause() -> str:
+    async with patience(0.1):
         await asyncio.sleep(0)
         time.sleep(0.5)  # nothing runs in this process meanwhile
-        return await turns(5)
-
-    assert await within(0.1, pause()) == "done"
+        assert await turns(5) == "done"
 
 
 async def test_with_slow_turns_an_end_comes_too() -> None:
-    with slow_turns(0.01), pytest.raises(TimeoutError):
-        await within(0.1, turns(10**9))
-
-
-async def test_a_task_that_is_not_done_goes_on() -> None:
-    task = asyncio.create_task(turns(10**9))
-    assert not await done_within(0.03, task)
-    assert not task.done()
-    task.cancel()
+    with slow_turns(0.02), pytest.raises(TimeoutError):
+        async with patience(0.1):
+            await turns(10**9)

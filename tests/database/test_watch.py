@@ -94,7 +94,7 @@ def watch_at(
     """Watches the database behind the relay, with little patience."""
     monkeypatch.setattr(watch, "INTERVAL", 0.05)
     monkeypatch.setattr(watch, "PATIENCE", 0.8)
-    monkeypatch.setattr(waiting, "STEP", 0.02)
+    monkeypatch.setattr(waiting, "STEP", 0.008)
     monkeypatch.setattr(engine_module, "CONNECT_PATIENCE", 0.8)
     monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
     silences: list[bool] = []
