@@ -13,7 +13,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -434,7 +434,9 @@ class TestPaths:
             if route.path_regex.match(get_route_path(scope))
         }
 
-    @settings_of_hypothesis(max_examples=500)
+    @settings_of_hypothesis(
+        max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(
         path=PATHS, root=st.sampled_from(["", "/", "/docs", "/docs/assets", "/shop", "/accounts"])
     )

@@ -46,7 +46,8 @@ from app.cli import main
 from app.ops import draining
 
 vars(draining).update({constants})
-handle_exit, wait_while = draining.DrainingServer.handle_exit, draining.DrainingServer._wait_while
+server = draining.DrainingServer
+handle_exit, main_loop, wait_while = server.handle_exit, server.main_loop, server._wait_while
 
 def tell(what):
     sys.stderr.write(what + chr(10))
@@ -54,6 +55,10 @@ def tell(what):
 def told_handle_exit(self, *arguments):
     handle_exit(self, *arguments)
     tell("signalled")
+
+async def told_main_loop(self):
+    tell("serves")
+    await main_loop(self)
 
 async def told_wait_while(self, condition, seconds):
     asked = []
@@ -63,8 +68,9 @@ async def told_wait_while(self, condition, seconds):
         return condition()
     await wait_while(self, told_condition, seconds)
 
-draining.DrainingServer.handle_exit = told_handle_exit
-draining.DrainingServer._wait_while = told_wait_while
+server.handle_exit = told_handle_exit
+server.main_loop = told_main_loop
+server._wait_while = told_wait_while
 if __name__ == "__main__":
     main()
 """
@@ -72,7 +78,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def start(database: URL, tmp_path: Path) -> Iterator[Start]:
-    """Starts a server whose constants of `app.ops.draining` are these."""
+    """Starts a server whose constants of `app.ops.draining` are these; all its workers serve."""
     servers: list[Server] = []
 
     async def start(environment: dict[str, str], workers: str = "1", **constants: float) -> Server:
@@ -81,6 +87,7 @@ def start(database: URL, tmp_path: Path) -> Iterator[Start]:
         environment = {**server_environment(database), **PATIENT, **environment}
         command = (str(program), "serve")
         servers.append(Server(environment, "--workers", workers, cwd=tmp_path, command=command))
+        await told(servers[-1], "serves", int(workers))
         await asyncio.to_thread(servers[-1].wait_until_ready)
         return servers[-1]
 

@@ -69,7 +69,12 @@ class Provider:
         self.url = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0])
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:  # whoever came gave up before asking
+            writer.close()
+            return
+        self.asked.append(request.decode().splitlines()[0])
         await self.let_go.wait()
         fields = {"Content-Length": str(len(self.body)), "Connection": "close", **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

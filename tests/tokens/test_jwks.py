@@ -177,6 +177,7 @@ class TestFaultyProvider:
         provider.let_go.clear()
         with capture_logs() as logs, pytest.raises(IdentityProviderUnavailable):
             await keys.find("rsa")
-        assert logs[0]["error"] in ("TimeoutError", "ReadTimeout")
+        # On a busy machine its time may be over before it has asked.
+        assert logs[0]["error"] in ("TimeoutError", "ConnectTimeout", "ReadTimeout")
         provider.let_go.set()
         await until(lambda: provider.answered == len(provider.asked))

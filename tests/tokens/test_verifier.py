@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, Key
@@ -28,6 +29,10 @@ from tests.tokens.provider import (
     jwks,
     part,
     signed,
+)
+
+unhurried = settings_of_hypothesis(
+    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 NOW = 1_800_000_000.0
@@ -193,10 +198,12 @@ class TestBad:
         assert "hunter2" not in str(logs)
         assert token not in str(logs)
 
+    @unhurried
     @given(st.binary(max_size=200) | st.lists(st.binary(max_size=60)).map(b".".join))
     async def test_any_bytes(self, token: bytes) -> None:
         assert await make(RSA).verify(token) is None
 
+    @unhurried
     @given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5), st.data())
     async def test_any_claims(self, value: Any, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(GOOD)))
