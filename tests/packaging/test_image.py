@@ -281,7 +281,7 @@ class TestService:
         environment = {**DATABASE, **environment, "PORT": str(port), "SHUTDOWN_DELAY": "120"}
         command = container.command(container.image.config["Cmd"], environment, scratch=scratch)
         server = Program(command, os.environ, port, tmp_path)
-        server.wait_until_ready(120)
+        server.wait_until_ready()
         assert httpx2.get(f"{server.url}/accounts").status_code == 401
         answer = httpx2.get(f"{server.url}/accounts", headers={"Authorization": f"Bearer {key}"})
         assert (answer.status_code, answer.json()["data"]) == (200, [])

@@ -136,7 +136,7 @@ class TestInstalled:
         status, key, errors = satchel("keys", "create", "--name", "tests", "--scope", "read")
         assert status == 0, errors
 
-        server.wait_until_ready(120)
+        server.wait_until_ready()
         assert httpx2.get(f"{server.url}/accounts").status_code == 401
         answer = httpx2.get(
             f"{server.url}/accounts", headers={"Authorization": f"Bearer {key.strip()}"}
