@@ -1,5 +1,9 @@
 """Phone numbers to E.164."""
 
+import sys
+from pathlib import Path
+from types import FrameType
+
 import phonenumbers
 import pytest
 
@@ -92,3 +96,33 @@ class TestE164:
             number = e164(national, region)
             assert number is not None, region
             assert e164(number, None) == number
+
+
+def test_patterns_are_compiled_once_however_many_countries_there_are() -> None:
+    examples = [
+        phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+        for number in map(phonenumbers.example_number, phonenumbers.SUPPORTED_REGIONS)
+        if number
+    ]
+    compiled = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if (event, code.co_name, Path(code.co_filename).name) == (
+            "call",
+            "compile",
+            "_compiler.py",
+        ):
+            compiled.append(frame.f_locals["p"])
+
+    def read_all() -> None:
+        assert None not in [e164(example, None) for example in examples]
+
+    read_all()
+    sys.setprofile(note)
+    try:
+        read_all()
+    finally:
+        sys.setprofile(None)
+    assert len(examples) > 200
+    assert compiled == []
