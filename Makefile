@@ -41,8 +41,9 @@ install: $(VENV)/dev ## Make .venv with everything for development
 run: $(VENV)/run ## Start PostgreSQL, migrate and serve (HOST, PORT)
 	@exec $(BIN)/satchel serve --host $(HOST) --port $(PORT)
 
-# As many test processes as processors; each has a PostgreSQL of its own.
-PYTEST = -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
+# Several processes, each with a PostgreSQL of its own. They take whole files, in order: those that
+# take longest come early.
+PYTEST = -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 # From Python 3.14 on, coverage counts branches by sys.monitoring, which costs a fraction.
 COVERAGE = $(shell $(BIN)/python -c 'import sys; print("COVERAGE_CONCURRENCY=thread" * (sys.version_info >= (3, 14)))')
 

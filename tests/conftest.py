@@ -387,6 +387,11 @@ def chromium() -> str:
     return find_program("chromium", "chromium")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors, since tests wait for servers now and then."""
+    return len(os.sched_getaffinity(0)) + 1 if sys.platform == "linux" else (os.cpu_count() or 1)
+
+
 def pytest_report_header() -> str | None:
     return note_on_python(sys.version_info[:2])
 
