@@ -497,7 +497,7 @@ class TestChange:
 
     async def test_takes_nothing_but_an_object(self, client: httpx2.AsyncClient) -> None:
         account = await create_account(client)
-        for body in (b"[]", b'"text"', b"5", b"null", b"true"):
+        for body in (b"[]", b'"text"', b"5", b"5.5", b"5e5", b"null", b"true"):
             answer = await client.patch(
                 f"/accounts/{account['id']}",
                 content=body,

@@ -93,7 +93,7 @@ def strange_json() -> Iterator[Case]:
     yield send("key twice, escaped", country(rb'0, "countr\u0079": "JO"'), "/country duplicate")
     yield send("unknown key twice", country(b'null, "x": 1, "x": 1'), "/x unknown")
     yield send("key twice, deeper", country(b'{"a": 1, "a": 1}'), "/country wrong_type")
-    for body in (b"[]", b'"a"', b"1", b"false", b"1e400", rb'"\ud800"'):
+    for body in (b"[]", b'"a"', b"1", b"1.5", b"1e16", b"false", b"1e400", rb'"\ud800"'):
         yield send(f"body is {body!r}", body, " wrong_type")
     yield send("body is null", b"null", " null_not_allowed")
 

@@ -212,7 +212,7 @@ class TestSettings:
 
         monkeypatch.setattr(tracing, "import_module", refuse)
         settings = make_settings(otel_exporter_otlp_endpoint="http://c:4318")
-        with pytest.raises(ConfigurationError, match=r"Install satchel\[tracing\]"):
+        with pytest.raises(ConfigurationError, match=r"pip install '\.\[tracing\]'"):
             create_app(settings)
 
     @pytest.mark.parametrize("name", ["otel_exporter_otlp_endpoint", "otel_exporter_otlp_protocol"])
