@@ -110,7 +110,8 @@ def watch_at(
     @asynccontextmanager
     async def watched() -> AsyncIterator[Watched]:
         engine, probe = (
-            make_engine(url, make_settings(pool_size=size), autocommit=True) for size in (5, 1)
+            make_engine(url, make_settings(pool_size=size, statement_timeout=0), autocommit=True)
+            for size in (5, 1)
         )
         async with watching(engine, probe):
             yield Watched(engine, silences)

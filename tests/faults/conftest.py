@@ -85,10 +85,15 @@ _PATIENCE = f"from app.database import statements; statements.PATIENCE = {PATIEN
 PATIENT = ("-c", f"{_PATIENCE}; from app.cli import main; main()", "serve")
 
 
+def environment_of(database: URL) -> dict[str, str]:
+    """Of a service that closes no connection of ours while the machine lets us idle."""
+    return {**server_environment(database), "KEEP_ALIVE_TIMEOUT": "3600"}
+
+
 @pytest.fixture
 async def service(database: URL, start_server: Callable[..., Server]) -> Server:
     server: Server = await asyncio.to_thread(
-        start_server, server_environment(database), command=PATIENT
+        start_server, environment_of(database), command=PATIENT
     )
     return server
 

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from sqlalchemy import URL
 
-from tests.conftest import Server, server_environment
+from tests.conftest import Server
 from tests.factories import account_body
-from tests.faults.conftest import PATIENT, Cluster, assert_serves, client_for
+from tests.faults.conftest import PATIENT, Cluster, assert_serves, client_for, environment_of
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ async def all_accounts(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
 async def test_every_acknowledged_write_is_there_once(
     victim: str, database: URL, cluster: Cluster, start_server: Callable[..., Server]
 ) -> None:
-    server = await asyncio.to_thread(start_server, server_environment(database), command=PATIENT)
+    server = await asyncio.to_thread(start_server, environment_of(database), command=PATIENT)
     writers = Writers(server.url)
     tasks = [asyncio.create_task(writers.run()) for _ in range(6)]
     await writers.acknowledge(20)
@@ -85,7 +85,7 @@ async def test_every_acknowledged_write_is_there_once(
     if victim != "database":
         server.process.kill()
         # It must start while the database is away, which one that migrates does not.
-        environment = {**server_environment(database), "MIGRATE_ON_START": "false"}
+        environment = {**environment_of(database), "MIGRATE_ON_START": "false"}
         server = await asyncio.to_thread(start_server, environment, command=PATIENT)
         writers.url = server.url
     await until(lambda: writers.doubts, "nobody notices")

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL
 
 from app.database import watch
-from tests.conftest import Server, execute, server_environment
+from tests.conftest import Server, execute
 from tests.factories import account_body, create_account
 from tests.faults.conftest import (
     PATIENT,
@@ -22,6 +22,7 @@ from tests.faults.conftest import (
     assert_serves,
     assert_unavailable,
     client_for,
+    environment_of,
     heard,
     terminate_backends,
 )
@@ -184,7 +185,7 @@ async def test_no_connection_left_to_be_had(
     with contextlib.suppress(asyncpg.TooManyConnectionsError):
         while True:
             held.append(await asyncpg.connect(dsn))
-    environment = server_environment(database) | {"MIGRATE_ON_START": "false"}
+    environment = environment_of(database) | {"MIGRATE_ON_START": "false"}
     server = Server(environment, cwd=tmp_path, command=PATIENT)
     try:
         await asyncio.to_thread(server.wait_until_answers, "/livez")

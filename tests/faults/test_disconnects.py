@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from tests.conftest import Server, make_settings, server_environment
+from tests.conftest import Server, make_settings
 from tests.factories import account_body
-from tests.faults.conftest import assert_serves, client_for
+from tests.faults.conftest import assert_serves, client_for, environment_of
 from tests.load import get, post
 from tests.locks import held_up
 from tests.waiting import come, until
@@ -141,7 +141,7 @@ async def test_a_full_pool_tells_so_and_serves_on(
 ) -> None:
     """Those that hold its places wait here for as long as it takes."""
     limits = {"STATEMENT_TIMEOUT": "0", "LOCK_TIMEOUT": "0"}
-    server = await asyncio.to_thread(start_server, server_environment(database) | limits)
+    server = await asyncio.to_thread(start_server, environment_of(database) | limits)
     locker = create_async_engine(database, poolclass=NullPool)
     async with client_for(server) as client:
         async with locker.begin() as lock:
