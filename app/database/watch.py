@@ -44,7 +44,8 @@ class _Watch:
         self._silent = False
         self._connections: WeakSet[Any] = WeakSet()
         for each in (engine, probe):
-            event.listen(each.sync_engine, "connect", self._remember)
+            # Before SQLAlchemy's own listeners, which ask the new connection things and wait.
+            event.listen(each.sync_engine, "connect", self._remember, insert=True)
         event.listen(engine.sync_engine, "do_connect", self._refuse)
 
     def _remember(self, connection: Any, _entry: object) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple, Self
 
@@ -11,11 +11,13 @@ import structlog
 from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import Pool
 from structlog.testing import capture_logs
 
 from app.database import engine as engine_module
 from app.database import waiting, watch
 from app.database.engine import make_engine
+from app.database.failures import FAILURES
 from app.database.watch import watching
 from tests.conftest import free_port, make_settings
 from tests.hogs import slow_turns
@@ -165,6 +167,40 @@ async def test_silence_ends_what_waits_and_refuses_who_comes(
         assert await ask(engine) == 7
     told = [log["event"] for log in logs]
     assert told == ["database silent", "database answers again"]
+
+
+@pytest.fixture
+def silent_when_connected(relay: Relay) -> Iterator[Callable[[], None]]:
+    """From its call on, nothing passes any more once a connection has been made."""
+
+    def hold(*_: object) -> None:
+        relay.hold()
+
+    yield lambda: event.listen(Pool, "connect", hold)
+    event.remove(Pool, "connect", hold)
+
+
+async def test_silence_is_noticed_before_the_probe_was_ever_answered(
+    watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
+    silent_when_connected: Callable[[], None],
+) -> None:
+    """SQLAlchemy asks a new connection several things before it hands it out."""
+    silent_when_connected()
+    async with watch_at() as watched:
+        await watched.concluded(2)
+        assert set(watched.silences) == {True}
+        with pytest.raises(ConnectionError, match="does not answer"):
+            await ask(watched.engine)
+
+
+async def test_silence_ends_what_waits_for_the_first_connection(
+    watched: Watched, silent_when_connected: Callable[[], None]
+) -> None:
+    await watched.concluded(1)
+    silent_when_connected()
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(FAILURES):
+            await ask(watched.engine)
 
 
 async def test_a_connection_that_is_being_made_is_given_up_too(
