@@ -100,6 +100,27 @@ def find_program(name: str, package: str) -> str:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def measuring() -> Iterator[dict[str, str]]:
+    """The variables with which a process measures its coverage, where the test's own does.
+
+    Those that tests start do not without them: it doubles the time that they take to start, and
+    most run only what other tests run too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        found = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_P")}
+        for name in found:
+            patch.delenv(name)
+        yield found
+
+
+@pytest.fixture
+def measured(measuring: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that the test starts measure their coverage."""
+    for name, value in measuring.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def server_home() -> Iterator[Path]:
     """A directory in memory where the system has one: its path must be short, for sockets."""

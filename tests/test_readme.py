@@ -65,12 +65,11 @@ def served(checkout: Path) -> Iterator[int]:
     find_program("make", "make")
     [line] = blocks("sh", section("Run it"))
     port, log = free_port(), checkout / "server.log"
-    unmeasured = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["sh", "-c", line],
             cwd=checkout,
-            env={**unmeasured, "PORT": str(port)},
+            env={**os.environ, "PORT": str(port)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

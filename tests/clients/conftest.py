@@ -41,12 +41,6 @@ def run_tool(*command: object, cwd: Path = HERE, seconds: float = 900, **environ
     return done.stdout
 
 
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processes that these tests start run without coverage: it would make them crawl."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
 @pytest.fixture(scope="session")
 def npm_tools(pytestconfig: pytest.Config) -> Path:
     """The programs of package-lock.json, installed where that is newer than they are."""

@@ -237,11 +237,11 @@ async def test_a_busy_loop_is_no_silence(
     watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
 ) -> None:
     """An answer takes several turns, a connection dozens; by the clock none came in time."""
-    with slow_turns(0.1):
+    with slow_turns(0.05):
         async with watch_at() as watched:
             await watched.concluded(1)
             async with watched.engine.connect() as connection:
-                await watched.concluded(3)
+                await watched.concluded(2)
                 assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
             assert True not in watched.silences
 

@@ -51,10 +51,13 @@ class Running:
 
 @pytest.fixture(scope="session")
 async def running(
-    clone_database: Callable[[], Awaitable[URL]], tmp_path_factory: pytest.TempPathFactory
+    clone_database: Callable[[], Awaitable[URL]],
+    tmp_path_factory: pytest.TempPathFactory,
+    measuring: dict[str, str],
 ) -> AsyncIterator[Running]:
     url = await clone_database()
-    server = Server({**server_environment(url), **NO_END}, cwd=tmp_path_factory.mktemp("running"))
+    environment = {**server_environment(url), **NO_END, **measuring}
+    server = Server(environment, cwd=tmp_path_factory.mktemp("running"))
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         await asyncio.to_thread(server.wait_until_ready)

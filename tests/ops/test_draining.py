@@ -27,7 +27,7 @@ from tests.load import get, load_on, post
 from tests.locks import held_up
 from tests.waiting import PATIENCE, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("measured")]
 
 Start = Callable[..., Awaitable[Server]]
 

@@ -21,6 +21,7 @@ from tests.factories import account_body
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = [
+    pytest.mark.usefixtures("measured"),
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc"),
 ]
