@@ -85,7 +85,7 @@ migrate: $(VENV)/run ## Bring the database to the newest revision
 	@$(BIN)/satchel migrate
 
 revision: $(VENV)/dev ## Write a migration from the models (m="what changes")
-	@$(BIN)/python -m app.cli revision "$(m)"
+	@$(BIN)/python -m app.cli.commands revision "$(m)"
 
 clean: ## Remove the virtual environment and caches (data stays)
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov

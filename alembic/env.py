@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from app.database.migrations import LIMITS
 from app.models import Account
+from app.postgres.migrations import LIMITS
 
 connection = context.config.attributes.get("connection")
 

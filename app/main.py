@@ -12,33 +12,33 @@ from app import __version__
 from app.accounts import emails
 from app.accounts import service as account_service
 from app.accounts.router import router as accounts
+from app.api.docs.pages import add_docs
+from app.api.error_handlers import add_error_handlers
+from app.api.openapi.document import DocumentedAPI
+from app.auth.guard import Credentials, make_verifier
+from app.auth.key_lookup import KeyLookup
+from app.auth.last_used import writing_uses
 from app.config import Settings, load_settings
-from app.database.engine import log_statements, make_engine
-from app.database.migrations import older_revisions
-from app.database.reader import Reader
-from app.database.statements import Statements
-from app.database.watch import watching
-from app.http.credentials import Credentials, TokenVerifier
-from app.http.docs import add_docs
-from app.http.edge import add_edge
-from app.http.middleware import Guard
-from app.http.openapi import DocumentedAPI
-from app.http.problems import add_problems
-from app.http.trace_ids import own_trace_id, sent_trace_id
+from app.edge.middleware import Guard
+from app.edge.stack import add_edge
+from app.edge.trace_ids import own_trace_id, sent_trace_id
 from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
-from app.keys.lookup import KeyLookup
-from app.keys.uses import writing_uses
 from app.links.router import favorites, reservations, wishes
-from app.ops.health import router as health
-from app.ops.logs import configure_logs
-from app.ops.meter import Meter
-from app.ops.metrics import router as metrics
-from app.ops.metrics import sampling
-from app.ops.server import database_url, migrate_database
-from app.ops.sweeper import sweeping
-from app.ops.tracing import Tracing, make_tracing, telemetry_of
+from app.postgres.engine import log_statements, make_engine
+from app.postgres.migrations import older_revisions
+from app.postgres.statements import Statements
+from app.postgres.watchdog import watching
+from app.resources.reads import Reader
+from app.serving.health import router as health
+from app.serving.metrics import router as metrics
+from app.serving.metrics import sampling
+from app.serving.server import database_url, migrate_database
+from app.serving.sweeper import sweeping
+from app.telemetry.logs import configure_logs
+from app.telemetry.request_counters import Meter
+from app.telemetry.tracing import Tracing, make_tracing, telemetry_of
 
 root = APIRouter(include_in_schema=False)
 
@@ -97,15 +97,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await tracing.stop()
 
 
-def _make_verifier(settings: Settings) -> TokenVerifier | None:
-    """What takes JWTs, where they are set up. Its libraries are imported there alone."""
-    if settings.jwt_issuer is None:
-        return None
-    from app.tokens.verifier import make_verifier
-
-    return make_verifier(settings)
-
-
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A new application; without settings, with those of the environment."""
     settings = settings or load_settings()
@@ -124,7 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
     )
-    add_problems(app)
+    add_error_handlers(app)
     for router in (
         root,
         accounts,
@@ -143,7 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.key_lookup = KeyLookup()
     guards: list[Guard] = []
     if settings.auth_mode == "on":
-        guards.append(Credentials(app.state, settings.mode, _make_verifier(settings)))
+        guards.append(Credentials(app.state, settings.mode, make_verifier(settings)))
     add_edge(
         app,
         settings,

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
-from app.database.schema import Base, Created, Resource
+from app.postgres.schema import Base, Created, Resource
 
 # Sorted and compared by code point, whatever the database's own locale is.
 CText = Text(collation="C")

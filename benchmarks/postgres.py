@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import URL, make_url
 
-from app.database.embedded import embedded_postgres
+from app.postgres.embedded import embedded_postgres
 from benchmarks.data import ACCOUNT_COLUMNS, ITEM_COLUMNS, Amount, account_csv, item_csv
 from benchmarks.measure import parent_of
 

@@ -66,7 +66,7 @@ def make_databases(
 
 def _satchel(contestant: Contestant, postgres: Postgres, folder: Path, *command: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli", *command],
+        [sys.executable, "-m", "app.cli.commands", *command],
         env={**base_environment(), **contestant.environment(Start(postgres, 0, 1))},
         cwd=folder,
         check=True,

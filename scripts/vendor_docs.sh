@@ -4,7 +4,7 @@
 #   SWAGGER_UI=5.36.0 scripts/vendor_docs.sh    another version (or REDOC=...), which is then recorded
 set -eu
 
-cd "$(dirname "$0")/../app/http/static"
+cd "$(dirname "$0")/../app/api/docs/static"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

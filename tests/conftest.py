@@ -34,15 +34,15 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from app.accounts import service as account_service
 from app.config import Mode, Settings, parse_database_url
-from app.database import migrations
-from app.database import statements as statements_module
-from app.database.embedded import embedded_postgres
-from app.database.migrations import migrate
-from app.database.reader import Reader
-from app.database.statements import Statements, Turn
-from app.database.tally import count_statement
 from app.items import service as item_service
 from app.main import create_app
+from app.postgres import migrations
+from app.postgres import statements as statements_module
+from app.postgres.embedded import embedded_postgres
+from app.postgres.migrations import migrate
+from app.postgres.statement_count import count_statement
+from app.postgres.statements import Statements, Turn
+from app.resources.reads import Reader
 from tests.guard import start_guard
 from tests.pythons import note_on_python
 from tests.waiting import PATIENCE, wait_until
@@ -333,7 +333,7 @@ class Server:
         environment: dict[str, str],
         *options: str,
         cwd: Path,
-        command: Sequence[str] = ("-m", "app.cli", "serve"),
+        command: Sequence[str] = ("-m", "app.cli.commands", "serve"),
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

@@ -8,9 +8,9 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.auth.keys import NewKey, create_key
+from app.cli.transactions import in_transaction
 from app.config import Mode, Settings
-from app.keys.commands import in_transaction
-from app.keys.service import NewKey, create_key
 
 _numbers = itertools.count(1)
 

@@ -48,7 +48,14 @@ def test_nothing_outlives_a_run_that_is_killed(tmp_path: Path, plugins: list[str
             commands = [command_of(pid) for pid in started]
         finally:
             run.kill()
-    for part in ("app.cli", "multiprocessing", "postgres", "sleep", "while True", "tests/guard.py"):
+    for part in (
+        "app.cli.commands",
+        "multiprocessing",
+        "postgres",
+        "sleep",
+        "while True",
+        "tests/guard.py",
+    ):
         assert any(part in command for command in commands), (part, commands)
     wait_until(lambda: not any(map(lives, started)), "something outlives the run")
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from app.cli import app as command
+from app.cli.commands import app as command
 from app.config import MODE_DEFAULTS, Mode, Settings
 from tests.conftest import find_program, free_port
 from tests.pythons import note_on_python, supported_pythons

@@ -15,15 +15,15 @@ from app.accounts.schemas import (
     AccountRead,
     AccountReplace,
 )
-from app.database.reader import Reader
+from app.api.conditions import KnownVersionsDep, PreconditionDep
+from app.api.idempotency import KeyedStatementsDep
+from app.api.openapi.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.api.responses import Json, no_content, page_response
+from app.api.routes import StrictRoute
+from app.api.sessions import StatementsDep
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
-from app.fields import Id
-from app.http.conditions import KnownVersionsDep, PreconditionDep
-from app.http.idempotency import KeyedStatementsDep
-from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
-from app.http.responses import Json, no_content, page_response
-from app.http.routes import StrictRoute
-from app.http.sessions import StatementsDep
+from app.resources.fields import Id
+from app.resources.reads import Reader
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)

@@ -16,8 +16,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from app.accounts import countries, emails, phones
-from app.database.pages import NextCursor, PageQuery, RowCount
-from app.fields import (
+from app.resources.fields import (
     NOT_BLANK,
     Date,
     FilterText,
@@ -30,6 +29,7 @@ from app.fields import (
     SystemFields,
     fault,
 )
+from app.resources.pages import NextCursor, PageQuery, RowCount
 
 EARLIEST_DOB = date(1900, 1, 1)
 

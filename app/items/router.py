@@ -4,15 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.database.reader import Reader
+from app.api.conditions import KnownVersionsDep, PreconditionDep
+from app.api.idempotency import KeyedStatementsDep
+from app.api.openapi.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.api.responses import Json, no_content, page_response
+from app.api.routes import StrictRoute
+from app.api.sessions import StatementsDep
 from app.errors import AccountNotFound, InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
-from app.fields import Id
-from app.http.conditions import KnownVersionsDep, PreconditionDep
-from app.http.idempotency import KeyedStatementsDep
-from app.http.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
-from app.http.responses import Json, no_content, page_response
-from app.http.routes import StrictRoute
-from app.http.sessions import StatementsDep
 from app.items import service
 from app.items.schemas import (
     ItemChange,
@@ -23,6 +21,8 @@ from app.items.schemas import (
     ItemReplace,
     OwnedItemQuery,
 )
+from app.resources.fields import Id
+from app.resources.reads import Reader
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
 owned_router = APIRouter(

@@ -7,8 +7,7 @@ from pydantic import MISSING, BaseModel, BeforeValidator, ConfigDict, Field, Wit
 from pydantic_core import Url
 from typing_extensions import TypedDict
 
-from app.database.pages import NextCursor, PageQuery, RowCount
-from app.fields import (
+from app.resources.fields import (
     EXAMPLE_ID,
     NOT_BLANK,
     TEXT,
@@ -25,6 +24,7 @@ from app.fields import (
     SystemFields,
     fault,
 )
+from app.resources.pages import NextCursor, PageQuery, RowCount
 
 # Url() takes http:///host for http://host, which others do not.
 _HTTP_URL = re.compile(r"https?://(?!/)[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)

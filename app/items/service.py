@@ -8,15 +8,6 @@ from uuid import UUID
 from sqlalchemy import Text, bindparam, exists, select
 
 from app.accounts.service import account_exists, require_account
-from app.database.as_json import json_row
-from app.database.constraints import conflicts
-from app.database.filters import Filter, at_least, at_most, equals, less_than, starts_with
-from app.database.inserts import insert_row, make_insertion
-from app.database.pages import PARENT_ID, Listing, Page, fetch_page
-from app.database.reader import Reader, any_id
-from app.database.schema import columns_of, table_of
-from app.database.statements import Session, Statements
-from app.database.writes import Precondition, Target, delete_row, update_row
 from app.errors import ItemNotFound, PreconditionRequired, StaleVersion, UnknownAccount
 from app.items.schemas import (
     ItemChange,
@@ -27,6 +18,15 @@ from app.items.schemas import (
     OwnedItemQuery,
 )
 from app.models import Account, Item, has_words
+from app.postgres.schema import columns_of, table_of
+from app.postgres.statements import Session, Statements
+from app.resources.constraints import conflicts
+from app.resources.filters import Filter, at_least, at_most, equals, less_than, starts_with
+from app.resources.inserts import insert_row, make_insertion
+from app.resources.json_rows import json_row
+from app.resources.pages import PARENT_ID, Listing, Page, fetch_page
+from app.resources.reads import Reader, any_id
+from app.resources.writes import Precondition, Target, delete_row, update_row
 
 _C = table_of(Item).c
 JSON = json_row(Item, ItemRead)

@@ -4,6 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.api.openapi.problems import PUTTING, READING, problems
+from app.api.responses import Json, made, no_content, page_response
+from app.api.routes import JsonRoute
+from app.api.sessions import StatementsDep
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
@@ -13,11 +17,6 @@ from app.errors import (
     NotFound,
     UnknownItem,
 )
-from app.fields import Id
-from app.http.problems import PUTTING, READING, problems
-from app.http.responses import Json, made, no_content, page_response
-from app.http.routes import JsonRoute
-from app.http.sessions import StatementsDep
 from app.links import service
 from app.links.schemas import (
     AccountLink,
@@ -30,6 +29,7 @@ from app.links.schemas import (
     LinkReplace,
     WishReplace,
 )
+from app.resources.fields import Id
 
 favorites = APIRouter(tags=["favorites"], route_class=JsonRoute)
 reservations = APIRouter(tags=["reservations"], route_class=JsonRoute)

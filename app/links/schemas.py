@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.accounts.schemas import AccountRead
-from app.database.pages import NextCursor, PageQuery, RowCount
-from app.fields import EXAMPLE_ID, TEXT, Id, Instant
 from app.items.schemas import ItemRead
+from app.resources.fields import EXAMPLE_ID, TEXT, Id, Instant
+from app.resources.pages import NextCursor, PageQuery, RowCount
 
 Note = Annotated[str, Field(max_length=1000, examples=["For the hall"], json_schema_extra=TEXT)]
 

@@ -25,11 +25,6 @@ from sqlalchemy.dialects.postgresql import insert
 from app.accounts.service import JSON as ACCOUNT_JSON
 from app.accounts.service import TARGET as ACCOUNT
 from app.accounts.service import require_account
-from app.database.as_json import json_object
-from app.database.constraints import conflicts
-from app.database.pages import PARENT_ID, Listing, Page, fetch_page
-from app.database.schema import table_of
-from app.database.statements import Session, Statements
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
@@ -43,6 +38,11 @@ from app.items.service import TARGET as ITEM
 from app.items.service import require_item
 from app.links.schemas import AccountLink, ItemLink, ItemWish, LinkQuery
 from app.models import Account, Favorite, Item, Reservation, Wish
+from app.postgres.schema import table_of
+from app.postgres.statements import Session, Statements
+from app.resources.constraints import conflicts
+from app.resources.json_rows import json_object
+from app.resources.pages import PARENT_ID, Listing, Page, fetch_page
 
 # xmax is zero in a row that the statement inserted, and not in one that it updated.
 _FAVORITE, _WISH = table_of(Favorite).c, table_of(Wish).c

@@ -86,7 +86,7 @@ def _gunicorn(start: Start) -> list[str]:
 
 def _satchel(start: Start) -> list[str]:
     options = ["--port", str(start.port), "--workers", str(start.workers)]
-    return [sys.executable, "-m", "app.cli", "serve", *options]
+    return [sys.executable, "-m", "app.cli.commands", "serve", *options]
 
 
 def _node(_start: Start) -> list[str]:

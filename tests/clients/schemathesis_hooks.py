@@ -18,8 +18,8 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
-from app.fields import EXAMPLE_ID
-from app.http.routes import FORM, MULTIPART
+from app.api.routes import FORM, MULTIPART
+from app.resources.fields import EXAMPLE_ID
 
 # Problems that the present state decides, and why a well-formed request may meet them.
 BY_STATE: Final = {

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL, NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.database.embedded import embedded_postgres
+from app.postgres.embedded import embedded_postgres
 from tests.conftest import Server, execute, server_environment
 from tests.waiting import PATIENCE, until
 
@@ -81,8 +81,8 @@ async def database(cluster: Cluster) -> AsyncIterator[URL]:
 
 
 # A service that refuses nobody because the machine is slow: who waits for a connection, waits.
-_PATIENCE = f"from app.database import statements; statements.PATIENCE = {PATIENCE}"
-PATIENT = ("-c", f"{_PATIENCE}; from app.cli import main; main()", "serve")
+_PATIENCE = f"from app.postgres import statements; statements.PATIENCE = {PATIENCE}"
+PATIENT = ("-c", f"{_PATIENCE}; from app.cli.commands import main; main()", "serve")
 
 
 def environment_of(database: URL) -> dict[str, str]:

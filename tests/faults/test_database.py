@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from sqlalchemy import URL
 
-from app.database import watch
+from app.postgres import watchdog as watch
 from tests.conftest import Server, execute
 from tests.factories import account_body, create_account
 from tests.faults.conftest import (

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.fields import FormText
 from app.items.schemas import ItemChange, ItemCreate, ItemRead, ItemReplace
+from app.resources.fields import FormText
 
 OWNER = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")
 REQUIRED = {"account_id": str(OWNER), "name": "Lamp", "image_link": "https://example.com/lamp.jpg"}

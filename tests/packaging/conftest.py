@@ -18,10 +18,11 @@ PARTS = (
     *("alembic", "alembic.ini", "app", "docs", "requirements", "scripts", "tests"),
 )
 LITTER = (
-    *(".env", "app/.env", "app/http/static/.env", "alembic/.env", "alembic/versions/.env"),
-    *("app/main.py~", "app/.main.py.swp", "app/http/.#edge.py", "app/http/static/page.css~"),
+    *(".env", "app/.env", "app/api/docs/static/.env", "alembic/.env", "alembic/versions/.env"),
+    *("app/main.py~", "app/.main.py.swp", "app/edge/.#stack.py", "app/api/docs/static/page.css~"),
     *("alembic/versions/0001.py~", "alembic/__pycache__/env.cpython-311.pyc", "notes.txt"),
-    *("app/__pycache__/main.cpython-311.pyc", "app/http/static/__pycache__/a.pyc", "app/notes.txt"),
+    *("app/__pycache__/main.cpython-311.pyc", "app/api/docs/static/__pycache__/a.pyc"),
+    "app/notes.txt",
     *(".venv/bin/python", ".data/owner.lock", ".git/config", "dist/old.whl", "requirements/.env"),
 )
 
@@ -48,7 +49,7 @@ def littered(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         *(folder / "alembic.ini", folder / "alembic/script.py.mako"),
         *(folder / "alembic").rglob("*.py"),
         *(folder / "app").rglob("*.py"),
-        *(path for path in (folder / "app/http/static").rglob("*") if path.is_file()),
+        *(path for path in (folder / "app/api/docs/static").rglob("*") if path.is_file()),
     ]
     for name in LITTER:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

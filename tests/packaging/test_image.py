@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import make_url
 
 from app.config import MODE_DEFAULTS, Mode, Settings
-from app.database.embedded import embedded_postgres
+from app.postgres.embedded import embedded_postgres
 from tests.clients.conftest import run_tool
 from tests.conftest import FAST, execute, find_program, free_port
 from tests.packaging.conftest import Checkout, Program, ask

@@ -1,0 +1,1 @@
+"""The HTTP contract of resources: routes, bodies, queries, conditions, idempotency, responses."""

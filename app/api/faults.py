@@ -1,0 +1,70 @@
+"""From Pydantic's validation errors to the faults of the contract: codes, pointers, no values."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast, get_args
+
+from app.api.bodies import Refused
+from app.errors import Fault, FaultCode
+
+_CODES: Final = frozenset(get_args(FaultCode))
+# Fields that every resource has and no client sets.
+_SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
+
+# Pydantic's own error types; what is not here is a matter of form.
+_BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
+    "missing": ("required", "Is required."),
+    "string_type": ("wrong_type", "Must be text."),
+    "model_attributes_type": ("wrong_type", "Must be an object."),
+    "string_too_short": ("too_short", "Must have at least {min_length} character(s)."),
+    "string_too_long": ("too_long", "Must have at most {max_length} characters."),
+    "greater_than_equal": ("too_small", "Must be at least {ge}."),
+    "greater_than": ("too_small", "Must be more than {gt}."),
+    "less_than_equal": ("too_large", "Must be at most {le}."),
+    "less_than": ("too_large", "Must be less than {lt}."),
+    "too_long": ("too_long", "Must have at most {max_length} values."),
+}
+
+
+def faults_of(errors: Iterable[Mapping[str, Any]], known: Sequence[Fault]) -> list[Fault]:
+    """The faults in Pydantic's errors, without those of parameters already `known`.
+
+    The place of an error begins with `path`, `query` or `body`.
+    """
+    faults: dict[tuple[str, str], Fault] = {}
+    for raw in errors:
+        place, name = _place(raw["loc"])
+        code, detail = _explain(raw, name)
+        faults.setdefault((place, name), cast(Fault, {place: name, "code": code, "detail": detail}))
+    for fault in known:
+        faults.pop(("parameter", fault["parameter"]), None)
+    return list(faults.values())
+
+
+def _place(loc: Sequence[Any]) -> tuple[str, str]:
+    # Bodies are flat: what follows the field's name is Pydantic's own business.
+    kind, *names = loc[:2]
+    if kind == "body":
+        return "pointer", "".join("/" + _escape(name) for name in names)
+    return "parameter", names[0]
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _explain(raw: Mapping[str, Any], name: str) -> tuple[FaultCode, str]:
+    kind, value = raw["type"], raw.get("input")
+    if kind == "extra_forbidden":
+        if name.removeprefix("/") in _SYSTEM_FIELDS:
+            return "read_only", "Is set by the system."
+        return "unknown", "No such field."
+    if isinstance(value, Refused):
+        return value.code, value.detail
+    if value is None and kind != "missing":
+        return "null_not_allowed", "Must not be null."
+    if kind in _CODES and "ctx" not in raw:  # raised by a validator of our own
+        return kind, raw["msg"]
+    if kind in _BY_TYPE:
+        code, detail = _BY_TYPE[kind]
+        return code, detail.format(**raw.get("ctx", {}))
+    return "invalid_format", "Does not have the documented form."

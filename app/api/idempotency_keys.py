@@ -1,0 +1,122 @@
+"""Idempotency keys: the answer to a request is stored with its effect, in one transaction."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import blake2b
+
+from sqlalchemy import ColumnElement, delete, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import IdempotencyInFlight, IdempotencyKeyReused
+from app.models import IdempotencyKey
+from app.postgres.statements import Session
+
+LIFETIME = timedelta(hours=24)
+SWEEP_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request with a key: whose and where it is, and what it asks for."""
+
+    principal: str
+    path: str
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered with."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def claim(session: AsyncSession, attempt: Attempt) -> Answer | None:
+    """Take the key for this transaction; the stored answer where an earlier one had it.
+
+    Never waits: who holds the key holds a lock until the answer is committed. Errors:
+    IdempotencyInFlight, IdempotencyKeyReused.
+    """
+    expires = func.statement_timestamp() + LIFETIME
+    names = ["principal", "path", "key", "fingerprint", "expires"]
+    values = (attempt.principal, attempt.path, attempt.key, attempt.fingerprint)
+    row = select(*(literal(value) for value in values), expires)
+    taking = insert(IdempotencyKey).from_select(
+        names, row.where(func.pg_try_advisory_xact_lock(_lock_of(attempt)))
+    )
+    # An expired key is as good as none, swept or not.
+    taking = taking.on_conflict_do_update(
+        constraint="pk_idempotency_keys",
+        set_={
+            "fingerprint": taking.excluded.fingerprint,
+            "expires": taking.excluded.expires,
+            "status": None,
+            "headers": None,
+            "body": None,
+        },
+        where=IdempotencyKey.expires <= func.statement_timestamp(),
+    )
+    if await session.scalar(taking.returning(IdempotencyKey.expires)) is not None:
+        return None
+    columns = (
+        IdempotencyKey.fingerprint,
+        IdempotencyKey.status,
+        IdempotencyKey.headers,
+        IdempotencyKey.body,
+    )
+    live = IdempotencyKey.expires > func.statement_timestamp()
+    stored = (await session.execute(select(*columns).where(_is(attempt), live))).one_or_none()
+    if stored is None or stored.status is None:
+        raise IdempotencyInFlight
+    if stored.fingerprint != attempt.fingerprint:
+        raise IdempotencyKeyReused
+    return Answer(stored.status, stored.headers or {}, stored.body or b"")
+
+
+async def keep(session: AsyncSession, attempt: Attempt, answer: Answer) -> None:
+    """Store the answer of a claimed key; it is committed together with its effect."""
+    await session.execute(
+        update(IdempotencyKey)
+        .where(_is(attempt))
+        .values(status=answer.status, headers=answer.headers, body=answer.body)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def sweep(session: Session) -> int:
+    """Delete a batch of expired keys and return their number; rows in use are passed over."""
+    identity = (IdempotencyKey.principal, IdempotencyKey.path, IdempotencyKey.key)
+    expired = (
+        select(*identity)
+        .where(IdempotencyKey.expires <= func.statement_timestamp())
+        .limit(SWEEP_SIZE)
+        .with_for_update(skip_locked=True)
+        .cte("expired")  # which runs once, whatever the plan, so that the limit holds
+    )
+    statement = (
+        delete(IdempotencyKey)
+        .where(tuple_(*identity).in_(select(*expired.c)))
+        .returning(IdempotencyKey.key)
+        .execution_options(synchronize_session=False)
+    )
+    return len((await session.execute(statement)).all())
+
+
+def _is(attempt: Attempt) -> ColumnElement[bool]:
+    return (
+        (IdempotencyKey.principal == attempt.principal)
+        & (IdempotencyKey.path == attempt.path)
+        & (IdempotencyKey.key == attempt.key)
+    )
+
+
+def _lock_of(attempt: Attempt) -> int:
+    """A number of 64 bits that hardly any two keys share; two that do wait for nothing worse than
+    an answer that the other one is in flight.
+    """
+    name = f"{attempt.principal}\0{attempt.path}\0{attempt.key}"
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)

@@ -1,0 +1,81 @@
+"""Responses of resources: serialized once, from rows as the database gave them."""
+
+from typing import Any
+from urllib.parse import quote, unquote_plus
+
+from fastapi import Request, Response
+from pydantic import TypeAdapter
+
+from app.resources.pages import Page
+
+_CACHE = "private, no-cache"
+# What may stand in a query as it is (RFC 3986, 3.4), of which `%` begins what is escaped already.
+_QUERY_CHARACTERS = "%!$&'()*+,;=:@/?"
+
+
+class Json:
+    """Writes one type as JSON responses."""
+
+    def __init__(self, schema: Any) -> None:
+        self._adapter: TypeAdapter[Any] = TypeAdapter(schema)
+
+    def resource(
+        self,
+        resource: Any,
+        *,
+        created_at: str | None = None,
+        known_versions: frozenset[str] = frozenset(),
+    ) -> Response:
+        """A resource with its ETag: 200, 201 with its Location where it was `created_at`, or 304
+        where the client has this version.
+        """
+        etag = f'"{resource["version"]}"'
+        headers = {"Cache-Control": _CACHE, "ETag": etag}
+        if known_versions and (etag in known_versions or "*" in known_versions):
+            return Response(status_code=304, headers=headers)
+        if created_at is not None:
+            headers["Location"] = created_at
+        return Response(
+            self._adapter.dump_json(resource),
+            200 if created_at is None else 201,
+            headers,
+            "application/json",
+        )
+
+    def link(self, link: Any, *, is_new: bool = False) -> Response:
+        """A link, which has no ETag: 200, or 201 where it is new."""
+        headers = {"Cache-Control": _CACHE}
+        status = 201 if is_new else 200
+        return Response(self._adapter.dump_json(link), status, headers, "application/json")
+
+
+def page_response(page: Page, request: Request) -> Response:
+    """A page of a list, with the address of the next one as a Link header."""
+    headers = {"Cache-Control": _CACHE}
+    if page.next_cursor is not None:
+        query = _without_cursor(request.scope["query_string"].decode("latin-1"))
+        target = f"{quote(request.scope['path'])}?{query}cursor={page.next_cursor}"
+        headers["Link"] = f'<{target}>; rel="next"'
+    cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'
+    count = "null" if page.count is None else page.count
+    body = f'{{"data":[{page.rows}],"next_cursor":{cursor},"count":{count}}}'
+    return Response(body, 200, headers, "application/json")
+
+
+def _without_cursor(query: str) -> str:
+    """The parameters of a query, as they were written, each with an `&` behind it."""
+    kept = (
+        part
+        for part in query.split("&")
+        if part and unquote_plus(part.partition("=")[0]) != "cursor"
+    )
+    return "".join(f"{quote(part, safe=_QUERY_CHARACTERS)}&" for part in kept)
+
+
+def made(schema: Any) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a PUT that may make what it puts."""
+    return {201: {"description": "Made", "model": schema}}
+
+
+def no_content() -> Response:
+    return Response(status_code=204)

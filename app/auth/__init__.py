@@ -1,0 +1,1 @@
+"""Authentication and authorization: API keys, JWTs and the guard that asks for them."""

@@ -1,0 +1,126 @@
+"""Verifies JWTs: signature, issuer, audience, times; their subject is the principal."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, Final, Protocol
+
+import structlog
+from joserfc import jws, jwt
+from joserfc.errors import BadSignatureError, JoseError
+from joserfc.jwk import Key
+
+from app.auth.jwks import FetchedKeys, FixedKeys
+from app.auth.principals import REMEMBERED, SCOPES, Memory, Principal
+from app.auth.public_keys import read_key_file
+from app.config import ConfigurationError, Settings
+
+log = structlog.get_logger("satchel.tokens")
+
+SKEW: Final = 30  # seconds by which clocks may differ
+MAX_LENGTH: Final = 16_384
+SIZE: Final = 10_000
+# OpenID Connect: at most 255 ASCII characters. It goes into logs, so they must be printable.
+_SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class Keys(Protocol):
+    """Where the issuer's keys come from."""
+
+    async def find(self, kid: str | None) -> list[Key]: ...
+
+
+class Verifier:
+    """Takes the tokens of one issuer for one audience, signed with one of these algorithms."""
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        algorithms: Sequence[str],
+        keys: Keys,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.keys = keys
+        self._algorithms = list(algorithms)
+        self._clock = clock
+        self._good: Memory[Principal] = Memory(SIZE, clock)
+        self._claims = jwt.JWTClaimsRegistry(
+            now=lambda: int(clock()),
+            leeway=SKEW,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+
+    async def verify(self, token: bytes) -> Principal | None:
+        """The principal of a token; None: it is not good. Errors: those of the keys."""
+        digest = sha256(token).digest()
+        principal = self._good.get(digest)
+        if principal is not None:
+            return principal
+        try:
+            claims = await self._claims_of(token)
+            principal = _principal_of(claims)
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
+            # Its kind alone: the message may repeat what the client sent.
+            log.info(
+                "token refused", reason=type(error).__name__, claim=getattr(error, "claim", None)
+            )
+            return None
+        now = self._clock()
+        self._good.keep(digest, principal, min(now + REMEMBERED, claims["exp"] + SKEW))
+        return principal
+
+    async def _claims_of(self, token: bytes) -> dict[str, Any]:
+        if len(token) > MAX_LENGTH:
+            raise ValueError("too long")
+        header = jws.extract_compact(token).headers()
+        if header.get("alg") not in self._algorithms:
+            raise ValueError("another algorithm")
+        kid = header.get("kid")
+        if not (kid is None or isinstance(kid, str)):
+            raise ValueError("no name of a key")
+        claims = self._signed(token, header["alg"], await self.keys.find(kid))
+        self._claims.validate(claims)
+        return claims
+
+    def _signed(self, token: bytes, algorithm: str, keys: Sequence[Key]) -> dict[str, Any]:
+        for key in keys:
+            try:
+                return jwt.decode(token, key, algorithms=[algorithm]).claims
+            except (JoseError, ValueError):  # another of the issuer's keys, perhaps of another type
+                continue
+        raise BadSignatureError
+
+
+def make_verifier(settings: Settings) -> Verifier:
+    """The verifier of settings that name an issuer. Errors: ConfigurationError."""
+    assert settings.jwt_issuer is not None
+    assert settings.jwt_audience is not None
+    algorithms = settings.jwt_algorithms.split(",")
+    keys: Keys
+    if settings.jwt_key_file is not None:
+        try:
+            keys = FixedKeys(read_key_file(settings.jwt_key_file, algorithms))
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+    else:
+        assert settings.jwt_jwks_url is not None
+        keys = FetchedKeys(settings.jwt_jwks_url, algorithms)
+    return Verifier(settings.jwt_issuer, settings.jwt_audience, algorithms, keys)
+
+
+def _principal_of(claims: dict[str, Any]) -> Principal:
+    """The scope is a string of words (RFC 9068); unknown words are of other services."""
+    subject, scope = claims["sub"], claims.get("scope", "")
+    if not _SUBJECT.fullmatch(subject) or not isinstance(scope, str):
+        raise ValueError("not a subject or a scope")
+    known = (SCOPES[word] for word in scope.split(" ") if word in SCOPES)
+    # The name goes into logs, which hold nobody's address.
+    name = (
+        f"jwt#{sha256(subject.encode()).hexdigest()[:32]}" if "@" in subject else f"jwt:{subject}"
+    )
+    return Principal(name, frozenset().union(*known))

@@ -1,0 +1,68 @@
+"""Writes when keys were last used: once a minute at most, and beside the requests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, or_, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth.key_lookup import KeyLookup
+from app.auth.keys import KEYS, NOW
+from app.errors import Problem
+from app.models import ApiKey
+from app.postgres.statements import Statements
+
+log = structlog.get_logger("satchel.keys")
+
+INTERVAL: Final = 60.0  # seconds
+PATIENCE: Final = 2.0  # seconds, when the server leaves
+
+# Other processes write too.
+_WRITE: Final = (
+    update(ApiKey)
+    .where(
+        KEYS.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+        or_(KEYS.last_used.is_(None), KEYS.last_used <= NOW - timedelta(seconds=INTERVAL)),
+    )
+    .values(last_used=NOW)
+    .execution_options(synchronize_session=False)
+)
+
+
+async def write_uses(lookup: KeyLookup, statements: Statements) -> None:
+    """Write the uses since the last time; where the database fails, they stay for the next."""
+    ids, lookup.used = lookup.used, set()
+    if not ids:
+        return
+    try:
+        await statements.execute(_WRITE, {"ids": sorted(ids)})
+    except (SQLAlchemyError, OSError, Problem) as error:
+        lookup.used |= ids
+        log.warning("uses of keys not written", error=type(error).__name__)
+
+
+@asynccontextmanager
+async def writing_uses(
+    lookup: KeyLookup, statements: Statements, interval: float = INTERVAL
+) -> AsyncIterator[None]:
+    """Writes them now and then while the block runs, and at its end."""
+
+    async def write_now_and_then() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            await write_uses(lookup, statements)
+
+    task = asyncio.create_task(write_now_and_then())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await write_uses(lookup, statements)

@@ -1,0 +1,71 @@
+"""Public keys of an issuer of JWTs: which are taken, from a JWK Set or a file."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key
+
+# The type of key that an algorithm needs, by how the algorithm's name begins.
+_KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+
+
+def read_key_file(path: Path, algorithms: Collection[str]) -> "list[Key]":
+    """The keys of a file. Errors: ValueError, which names the mend and shows nothing of it."""
+    try:
+        text = path.read_text()
+    except (OSError, ValueError):
+        raise ValueError("JWT_KEY_FILE cannot be read: name a file of public keys") from None
+    keys = _import_pem(text) if text.lstrip().startswith("-----BEGIN") else import_jwks(text)
+    if any(key.is_private for key in keys):
+        raise ValueError("JWT_KEY_FILE holds a private key: put the public one there")
+    fitting = usable_keys(keys, algorithms)
+    if not fitting:
+        raise ValueError(f"JWT_KEY_FILE holds no public key for {','.join(algorithms)}")
+    return fitting
+
+
+def import_jwks(text: str | bytes) -> "list[Key]":
+    """The keys of a JWK Set that can be read; others in it harm none. No set: an empty list."""
+    from joserfc.errors import JoseError
+    from joserfc.jwk import import_key
+
+    try:
+        document: Any = json.loads(text)
+        entries = list(document["keys"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    keys = []
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("kty") in _KEY_TYPES.values():
+            try:
+                keys.append(import_key(entry))
+            except (JoseError, ValueError, TypeError, KeyError):
+                continue
+    return keys
+
+
+def usable_keys(keys: "Collection[Key]", algorithms: Collection[str]) -> "list[Key]":
+    """Those that verify signatures of these algorithms."""
+    types = {_KEY_TYPES[algorithm[:2]] for algorithm in algorithms}
+    return [
+        key
+        for key in keys
+        if key.key_type in types
+        and key.get("use") in (None, "sig")
+        and key.get("alg") in (None, *algorithms)
+    ]
+
+
+def _import_pem(text: str) -> "list[Key]":
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            return [kind.import_key(text)]
+        except (JoseError, ValueError, TypeError):
+            continue
+    return []

@@ -1,0 +1,95 @@
+"""The command `satchel`."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from app.auth.guard import make_verifier
+from app.cli.checks import check_database
+from app.cli.error_reports import faults_told
+from app.cli.keys import keys
+from app.config import ConfigurationError
+from app.main import create_app
+from app.serving import server
+from app.serving.sweeper import sweep_database
+from app.telemetry.tracing import make_tracing
+
+app = typer.Typer(
+    help="Accounts and the items they own, as a service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(keys, name="keys")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to serve on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to serve on; 0: any free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    reload: Annotated[bool, typer.Option(help="Restart when the code changes.")] = False,
+) -> None:
+    """Start the database where none is named, migrate where the mode says so, and serve."""
+    with faults_told(host=host, port=port, workers=workers) as settings:
+        if reload and settings.workers > 1:
+            raise ConfigurationError("WORKERS: there is one only with --reload.")
+        server.serve(settings, reload=reload)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest revision; may run on many machines at once."""
+    with faults_told() as settings, server.database_url(settings) as url:
+        asyncio.run(server.migrate_database(url, settings))
+    typer.echo("The schema is up to date.")
+
+
+@app.command()
+def check() -> None:
+    """Look at the settings and the database, and name each fault with its mend."""
+    with faults_told() as settings:
+        # Refused where a library or a file is missing.
+        make_tracing(settings)
+        make_verifier(settings)
+        typer.echo(f"ok     settings (mode {settings.mode})")
+        with server.database_url(settings) as url:
+            faults = asyncio.run(check_database(url, settings))
+    for fault in faults:
+        typer.echo(f"fault  {fault}", err=True)
+    if faults:
+        raise typer.Exit(1)
+    typer.echo("ok     database")
+
+
+@app.command()
+def sweep() -> None:
+    """Delete the expired idempotency keys, as servers do by themselves now and then."""
+    with faults_told() as settings, server.database_url(settings) as url:
+        swept = asyncio.run(sweep_database(url, settings))
+    typer.echo(f"Expired keys deleted: {swept}")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    with faults_told() as settings:
+        document = create_app(settings).openapi()
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@app.command(hidden=True)
+def revision(message: str) -> None:
+    """Write a migration from the difference between the models and the migrated database."""
+    with faults_told() as settings:
+        server.write_revision(settings, message)
+
+
+def main() -> None:
+    app(prog_name="satchel")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What commands have in common: settings to begin with, and faults told in a few lines."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth.keys import KeyFault
+from app.cli.checks import explain
+from app.config import ConfigurationError, Settings, load_settings
+from app.postgres.embedded import EmbeddedError
+from app.telemetry.logs import configure_logs
+
+
+@contextmanager
+def faults_told(**options: Any) -> Iterator[Settings]:
+    """The settings, for a command; what an operator can mend is told in a few lines, no stack."""
+    try:
+        settings = load_settings(**{k: v for k, v in options.items() if v is not None})
+        configure_logs(settings)
+        yield settings
+    except ConfigurationError as error:
+        _fail("The settings are wrong:", str(error))
+    except EmbeddedError as error:
+        _fail("The embedded PostgreSQL does not start:", str(error))
+    except KeyFault as error:
+        _fail("Nothing was changed:", str(error))
+    except CommandError as error:
+        _fail("The migrations cannot be used:", str(error))
+    except (SQLAlchemyError, OSError) as error:
+        _fail("The database cannot be used (`satchel check` may tell more):", explain(error))
+
+
+def _fail(title: str, text: str) -> NoReturn:
+    typer.secho(title, fg="red", err=True)
+    typer.echo("  " + text.replace("\n", "\n  "), err=True)
+    raise typer.Exit(1)

@@ -1,1 +1,0 @@
-"""The way to PostgreSQL: engines, schema conventions, constraint names, pages, migrations."""

@@ -1,0 +1,59 @@
+"""The edge: what stands between clients and routes, put together as the settings say."""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from starlette.types import Scope
+
+from app.config import Settings, parse_rate_limit
+from app.edge.cors import CrossOrigin
+from app.edge.load_shedding import Load
+from app.edge.middleware import Guard, Headers, Meter, RequestMiddleware
+from app.edge.proxies import TrustedProxies
+from app.edge.rate_limits import CountRefused, RateLimit
+from app.edge.trace_ids import FindTraceId
+
+
+def add_edge(
+    app: FastAPI,
+    settings: Settings,
+    *,
+    meter: Meter,
+    find_trace_id: FindTraceId,
+    credentials: Sequence[Guard] = (),
+) -> None:
+    """Add what the settings ask for; `credentials` are the guards that find the principal.
+
+    What is added last stands outermost.
+    """
+    guards: list[Guard] = list(credentials)
+    if settings.rate_limit is not None:
+        limit = RateLimit(parse_rate_limit(settings.rate_limit))
+        guards = [*(CountRefused(guard, limit) for guard in credentials), limit]
+    guards.insert(0, Load(settings.max_concurrent_requests, meter))
+    if settings.hsts_max_age:
+        guards.insert(0, StrictTransport(settings.hsts_max_age))
+    app.add_middleware(
+        RequestMiddleware,
+        max_body_size=settings.max_body_size,
+        guards=tuple(guards),
+        meter=meter,
+        find_trace_id=find_trace_id,
+    )
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+    if settings.trusted_proxies:
+        app.add_middleware(TrustedProxies, proxies=settings.trusted_proxies)
+
+
+class StrictTransport:
+    """The guard that refuses nothing, and has browsers come by https for so many seconds.
+
+    Of the scheme, a proxy alone can know: it must be a trusted one.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self._headers = ((b"strict-transport-security", f"max-age={seconds}".encode()),)
+
+    async def __call__(self, scope: Scope) -> Headers | None:
+        return self._headers if scope["scheme"] == "https" else None

@@ -1,1 +1,0 @@
-"""API keys: their form, their table, and finding them fast."""

@@ -1,1 +1,0 @@
-"""Running Satchel: the server, probes and logs."""

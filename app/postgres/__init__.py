@@ -1,0 +1,1 @@
+"""PostgreSQL: engines, sessions, coalescing, what failures mean, and migrations."""

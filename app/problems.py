@@ -1,0 +1,47 @@
+"""An error as a response (RFC 9457): one shape for routes, middleware and protocol."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Scope
+from typing_extensions import TypedDict
+
+from app.errors import EmailTaken, Fault, Problem
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ProblemRead(TypedDict):
+    """An error, as RFC 9457 describes it; `errors` lists all faults together."""
+
+    type: Annotated[str, Field(examples=["/problems/email-taken"])]
+    title: Annotated[str, Field(examples=[EmailTaken.title])]
+    status: Annotated[int, Field(ge=400, le=599, examples=[EmailTaken.status])]
+    code: Annotated[str, Field(examples=[EmailTaken.code])]
+    detail: Annotated[str, Field(examples=[EmailTaken.detail])]
+    instance: Annotated[str, Field(examples=["/accounts"])]
+    request_id: Annotated[str, Field(examples=["9f86d081884c7d65"])]
+    errors: list[Fault]
+
+
+def slug(code: str) -> str:
+    return code.replace("_", "-")
+
+
+def problem_response(problem: Problem, scope: Scope) -> Response:
+    """The answer to a request. Its query is left out of `instance`: it may hold personal data."""
+    scope["state"]["problem"] = problem.code  # for the log and the metrics
+    body: ProblemRead = {
+        "type": f"/problems/{slug(problem.code)}",
+        "title": problem.title,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": str(problem),
+        "instance": scope["path"].encode("utf-8", "replace").decode(),
+        "request_id": scope["state"]["request_id"],
+        "errors": problem.errors,
+    }
+    headers = {"Cache-Control": "private, no-cache", **problem.headers}
+    return Response(to_json(body), problem.status, headers, PROBLEM_JSON)

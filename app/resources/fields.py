@@ -1,0 +1,209 @@
+"""The field types that schemas share: what JSON, forms and queries may send, and what goes out.
+
+Stricter than Pydantic's own lax mode, which takes numbers for dates and text for numbers. Each type
+states in the JSON schema what it checks, so that generated clients know it too.
+"""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, LiteralString
+from uuid import UUID
+
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from app.errors import Fault, FaultCode, InvalidRequest
+from app.resources.writes import Precondition
+
+MAX_VERSION = 2**31 - 1
+
+
+class FormText(str):
+    """Text from a form, where every value is text: taken for a number where one is expected."""
+
+    __slots__ = ()
+
+
+def fault(code: FaultCode, detail: LiteralString) -> PydanticCustomError:
+    """What a validator raises: a code of the contract and a sentence that repeats no value."""
+    return PydanticCustomError(code, detail)
+
+
+def matching(pattern: str, code: FaultCode, detail: LiteralString) -> BeforeValidator:
+    """A check, run before Pydantic parses, that the input is text of this form."""
+    compiled = re.compile(pattern)
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise fault("wrong_type", "Must be text.")
+        if not compiled.fullmatch(value):
+            raise fault(code, detail)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _strip(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+# What is refused before any schema is asked, said for clients: NUL is no text.
+TEXT: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
+# For required text: surrounding white space goes, and something must remain.
+Stripped = BeforeValidator(_strip)
+NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+
+EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+Id = Annotated[
+    UUID,
+    matching(r"[0-9A-Fa-f-]{36}", "invalid_format", "Must be a UUID of 36 characters."),
+    Field(json_schema_extra={"maxLength": 36}),
+]
+# Of what is read: an id or a version that this service gave.
+GivenId = Annotated[UUID, Field(examples=[EXAMPLE_ID])]
+GivenVersion = Annotated[int, Field(ge=1, examples=[1])]
+
+Date = Annotated[
+    date,
+    matching(r"\d{4}-\d{2}-\d{2}", "invalid_format", "Must be a date as YYYY-MM-DD."),
+    Field(json_schema_extra={"maxLength": 10}),
+]
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise fault("invalid_format", "Must lie within the years 1 to 9999 in UTC.") from None
+
+
+InstantIn = Annotated[
+    datetime,
+    matching(
+        r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})",
+        "invalid_format",
+        "Must be an RFC 3339 instant with an offset, such as 2026-01-31T09:30:00Z.",
+    ),
+    AfterValidator(_to_utc),
+    Field(json_schema_extra={"maxLength": 35}),
+]
+
+
+def _format_instant(value: datetime) -> str:
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+Instant = Annotated[
+    datetime,
+    PlainSerializer(_format_instant, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-01-31T09:30:00.000000Z"]}
+    ),
+]
+
+
+def _whole_number(value: Any) -> Any:
+    if isinstance(value, FormText) and value.isascii() and value.isdigit():
+        return int(value) if len(value) <= 10 else MAX_VERSION + 1
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(max(Decimal(0), min(value, Decimal(MAX_VERSION + 1))))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise fault("wrong_type", "Must be a whole number.")
+    return value
+
+
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(_whole_number)]
+
+
+def _true_or_false(value: Any) -> Any:
+    if value not in ("true", "false"):
+        raise fault("wrong_type", "Must be true or false.")
+    return value == "true"
+
+
+# In queries, where all is text: Pydantic would take yes, on and 1 too.
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+
+MAX_PRICE = Decimal("9999999999.99")
+_CENT = Decimal("0.01")
+PRICE_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"
+_PRICE_TEXT = re.compile(PRICE_PATTERN)
+_PRICE_FORM: Final = "Must be a number with at most 2 decimals, such as 19.90."
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,2})?")
+
+
+def _parse_price(value: Any) -> Any:
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value):
+            raise fault("invalid_format", _PRICE_FORM)
+        number = Decimal(value)
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        number = Decimal(value)
+    else:
+        raise fault("wrong_type", "Must be a decimal as text or number.")
+    if number < 0:
+        raise fault("too_small", "Must not be negative.")
+    if number > MAX_PRICE:
+        raise fault("too_large", "Must be at most 9999999999.99.")
+    # -0 and more zeros than digits are numbers, but no prices.
+    if number != number.quantize(_CENT) or (
+        isinstance(value, str) and not _PRICE_TEXT.fullmatch(value)
+    ):
+        raise fault("invalid_format", _PRICE_FORM)
+    return number.quantize(_CENT).copy_abs()
+
+
+PRICE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN},
+        {"type": "number", "minimum": 0, "maximum": 9999999999.99, "multipleOf": 0.01},
+    ]
+}
+PriceIn = Annotated[Decimal, BeforeValidator(_parse_price), WithJsonSchema(PRICE_SCHEMA)]
+Price = Annotated[
+    Decimal,
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[0-9]{1,10}\.[0-9]{2}$", "examples": ["19.90"]}
+    ),
+]
+
+
+PriceFilter = Annotated[
+    Decimal,
+    BeforeValidator(_parse_price),
+    WithJsonSchema({"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN}),
+]
+FilterText = Annotated[str, Field(min_length=1, max_length=1000, json_schema_extra=TEXT)]
+
+
+class SystemFields(BaseModel):
+    """The system's fields in a body that was read with GET, changed and sent back."""
+
+    id: Annotated[Id | MISSING, Field(description="Must be the id of the path")] = MISSING
+    created: Annotated[InstantIn | MISSING, Field(description="Ignored")] = MISSING
+    updated: Annotated[InstantIn | MISSING, Field(description="Ignored")] = MISSING
+    version: Annotated[Version | MISSING, Field(description="Counts as If-Match")] = MISSING
+
+    def values(self) -> dict[str, Any]:
+        """The fields that the client may set, as far as they are given."""
+        return self.model_dump(exclude=set(SystemFields.model_fields))
+
+    def precondition(self, path_id: UUID, header: Precondition) -> Precondition:
+        """What must hold for the write: the If-Match header's and this body's word.
+
+        Errors: InvalidRequest where the body was read from another resource.
+        """
+        if self.id is not MISSING and self.id != path_id:
+            detail = "Must be the id of the path."
+            raise InvalidRequest(errors=[Fault(pointer="/id", code="read_only", detail=detail)])
+        return header if self.version is MISSING else header.narrowed_to(self.version)

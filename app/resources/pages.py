@@ -1,0 +1,176 @@
+"""Keyset pages: the query that every list takes, its filters and sorts, and the page itself.
+
+A page starts where the one before ended (`WHERE (key, id) > (:key, :id) ORDER BY key, id LIMIT n`),
+so page 10,000 costs what page 1 costs and rows that come and go meanwhile shift nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import MISSING, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Integer,
+    Numeric,
+    Row,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
+
+from app.postgres.statements import Statements
+from app.resources.counts import count_rows
+from app.resources.cursors import binding_of, decode_cursor, encode_cursor
+from app.resources.filters import Filter
+
+Count = Literal["none", "exact", "estimated"]
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
+        raise PydanticCustomError("wrong_type", "Must be a whole number.")
+    return value
+
+
+class PageQuery(BaseModel):
+    """What every list takes. A list adds its `sort` and its filters, named as in its Listing."""
+
+    limit: Annotated[
+        int, Field(ge=1, le=200, description="Rows on a page"), BeforeValidator(_digits)
+    ] = 50
+    cursor: Annotated[
+        str | MISSING,
+        Field(
+            max_length=2000,
+            description="`next_cursor` of the page before; opaque",
+            json_schema_extra={"pattern": "^[!-~]+$"},
+        ),
+    ] = MISSING
+    count: Annotated[
+        Count,
+        Field(
+            description="`exact`: count the filtered rows, null where that takes more than a "
+            "second; `estimated`: the planner's figure"
+        ),
+    ] = "none"
+    sort: str = "-created"
+
+
+NextCursor = Annotated[
+    str | None,
+    Field(description="For the page after this one; null: this is the last", examples=["b3BhcXVl"]),
+]
+RowCount = Annotated[
+    int | None,
+    Field(ge=0, description="Of all rows that the filters let through, if asked", examples=[None]),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows as JSON text in the form of the list's read schema, and the cursor to what follows.
+
+    rows: with commas between them.
+    """
+
+    rows: str
+    next_cursor: str | None
+    count: int | None
+
+
+# Stands for the parent's id in the statement of a list that has one.
+PARENT_ID = bindparam("parent_id", type_=Uuid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """What a list consists of.
+
+    statement: selects the JSON text of its rows, those of PARENT_ID where it has a parent.
+    sorts: by their names in the query; each goes with `tie`, a unique column, in one direction.
+    filters: by their names in the query.
+    """
+
+    name: str
+    statement: Select[Any]
+    sorts: Mapping[str, Column[Any]]
+    tie: Column[Any]
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+
+
+async def fetch_page(
+    session: Statements, listing: Listing, query: PageQuery, parent_id: UUID | None = None
+) -> Page:
+    """One page of a list: one statement, and one for the count where it is asked for.
+
+    Errors: InvalidCursor.
+    """
+    given = {name: getattr(query, name) for name in listing.filters.keys() & query.model_fields_set}
+    filtered = _filtered(listing, frozenset(given))
+    parameters = {} if parent_id is None else {"parent_id": parent_id}
+    for name, value in given.items():
+        parameters |= listing.filters[name].parameters(name, value)
+
+    # A cursor is good for this list, with these filters, in this order.
+    binding = binding_of(listing.name, parent_id, query.sort, given)
+    page = _page(listing, filtered, query.sort, query.cursor is not MISSING)
+    # One row more than asked for tells whether another page follows.
+    position: dict[str, Any] = {"row_limit": query.limit, "row_limit_and_one": query.limit + 1}
+    if query.cursor is not MISSING:
+        value_type = _sorted_by(listing, query.sort).type.python_type
+        after = decode_cursor(query.cursor, binding, value_type)
+        position |= {"after_key": after[0], "after_tie": after[1]}
+    result: Row[*tuple[Any, ...]] = (await session.execute(page, parameters | position)).one()
+    found, rows, key, tie = result
+    next_cursor = encode_cursor(key, tie, binding) if found > query.limit else None
+    count = await count_rows(session, filtered, parameters, query.count)
+    return Page(rows or "", next_cursor, count)
+
+
+# Making a statement costs more than running it, so each form is made once. There are as many forms
+# as sorts and sets of filters; those in use stay.
+
+
+@lru_cache(maxsize=1000)
+def _filtered(listing: Listing, names: frozenset[str]) -> Select[Any]:
+    conditions = (listing.filters[name].condition(name) for name in sorted(names))
+    return listing.statement.where(*conditions)
+
+
+@lru_cache(maxsize=1000)
+def _page(listing: Listing, filtered: Select[Any], sort: str, after_cursor: bool) -> Select[Any]:
+    """The number of rows up to one more than the limit, the text of those up to the limit, and the
+    key and tie of the last of them. In one row: apart, each would cost as much to decode as all.
+    """
+    column, tie = _sorted_by(listing, sort), listing.tie
+    descending = sort.startswith("-")
+    (row,) = filtered.selected_columns
+    page = filtered.with_only_columns(row.label("row"), column.label("key"), tie.label("tie"))
+    page = page.order_by(*(key.desc() if descending else key.asc() for key in (column, tie)))
+    page = page.limit(bindparam("row_limit_and_one", type_=Integer))
+    if after_cursor:
+        keys = tuple_(column, tie)
+        # Without precision: a forged number need not fit the column.
+        key_type = Numeric() if isinstance(column.type, Numeric) else column.type
+        after = tuple_(
+            bindparam("after_key", type_=key_type), bindparam("after_tie", type_=tie.type)
+        )
+        page = page.where(keys < after if descending else keys > after)
+    ordered = page.subquery()  # aggregates take the rows in the order that they come in
+    limit = bindparam("row_limit", type_=Integer)
+    rows, positions, ties = (func.array_agg(each, type_=ARRAY(each.type)) for each in ordered.c)
+    text = func.array_to_string(rows[1:limit], ",")
+    return select(func.count(), text, positions[limit], ties[limit]).select_from(ordered)
+
+
+def _sorted_by(listing: Listing, sort: str) -> Column[Any]:
+    return listing.sorts[sort.removeprefix("-")]

@@ -1,0 +1,145 @@
+"""Serving: the parent holds socket and database, and uvicorn runs one process or several."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from uvicorn.supervisors import ChangeReload
+
+from app.auth.guard import make_verifier
+from app.config import ConfigurationError, Settings
+from app.edge.protocol import Limits, ServerConfig
+from app.postgres.embedded import embedded_postgres
+from app.postgres.engine import make_engine
+from app.postgres.migrations import ROOT, autogenerate, migrate
+from app.serving.draining import DrainingServer
+from app.serving.metrics import shared_folder
+from app.serving.workers import follow_parent, run_workers
+from app.telemetry.tracing import make_tracing
+
+
+@contextmanager
+def database_url(settings: Settings) -> Iterator[URL]:
+    """The mode's database; where none is named, the embedded PostgreSQL as long as this lasts."""
+    if settings.url is not None:
+        yield settings.url
+    else:
+        with embedded_postgres(settings.embedded_data_dir, bindir=settings.pg_bindir) as url:
+            yield make_url(url)
+
+
+async def migrate_database(url: URL, settings: Settings) -> None:
+    """Bring a database to the revision of this build. Errors: those of the database."""
+    engine = make_engine(url, settings, patient=True)
+    try:
+        await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+def write_revision(settings: Settings, message: str) -> None:
+    """Write a migration that takes the mode's database, once migrated, to the models."""
+
+    async def write(url: URL) -> None:
+        await migrate_database(url, settings)
+        engine = make_engine(url, settings, patient=True)
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(autogenerate, message)
+        finally:
+            await engine.dispose()
+
+    with database_url(settings) as url:
+        asyncio.run(write(url))
+
+
+def serve(settings: Settings, *, reload: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM; leaves no process behind.
+
+    Errors: ConfigurationError, EmbeddedError, those of the database while it is migrated.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it is done: the default would end us before
+        # PostgreSQL, or with a traceback.
+        signal.signal(number, lambda *_: sys.exit())
+    # Refused here rather than by each worker.
+    make_tracing(settings)
+    make_verifier(settings)
+    with (
+        _listen(settings) as listener,
+        shared_folder(settings.workers),
+        database_url(settings) as url,
+    ):
+        if settings.migrate_on_start:
+            asyncio.run(migrate_database(url, settings))
+        _hand_down(settings, url, reload=reload)
+        _announce(settings, listener.getsockname()[1])
+        _run(settings, listener, reload=reload)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Before anything is started: if the port is taken, there is nothing to undo."""
+    address = (settings.host, settings.port)
+    ipv6 = ":" in settings.host
+    try:
+        return socket.create_server(
+            address,
+            family=socket.AF_INET6 if ipv6 else socket.AF_INET,
+            dualstack_ipv6=ipv6 and socket.has_dualstack_ipv6(),
+        )
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"HOST, PORT: {error}. Choose others.") from None
+
+
+def _hand_down(settings: Settings, url: URL, *, reload: bool) -> None:
+    """What the parent has settled, for the processes that uvicorn starts."""
+    os.environ["CONFIG_MODE"] = settings.mode
+    os.environ[settings.url_variable] = url.render_as_string(hide_password=False)
+    os.environ.pop(f"{settings.url_variable}_FILE", None)  # both would be refused
+    # Migrations may be among the code that changes.
+    os.environ["MIGRATE_ON_START"] = str(reload and settings.migrate_on_start)
+    os.environ["HOST"] = settings.host
+    os.environ["PORT"] = str(settings.port)
+    os.environ["WORKERS"] = str(settings.workers)
+
+
+def _announce(settings: Settings, port: int) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    page = "docs" if settings.docs_enabled else ""
+    sys.stderr.write(f"Satchel serves on http://{host}:{port}/{page}\n")
+    sys.stderr.flush()
+
+
+def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
+    package = Path(__file__).parent.parent
+    config = ServerConfig(
+        "app.main:create_app",
+        factory=True,
+        lifespan="on",
+        workers=settings.workers,
+        reload=reload,
+        reload_dirs=[str(package), str(ROOT / "alembic")] if reload else None,
+        limits=Limits(settings.head_timeout, settings.body_timeout, settings.max_connections),
+        timeout_keep_alive=settings.keep_alive_timeout,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,  # the server has waited by then
+        callback_notify=follow_parent,
+        timeout_notify=1,  # seconds
+    )
+    server = DrainingServer(config, settings.shutdown_delay, settings.shutdown_grace)
+    if reload:
+        ChangeReload(config, target=server.run, sockets=[listener]).run()
+    elif settings.workers > 1:
+        run_workers(server, listener)
+    else:
+        server.run(sockets=[listener])

@@ -1,1 +1,0 @@
-"""JWTs of an identity provider. Importing its modules imports cryptography."""

@@ -1,0 +1,401 @@
+"""The OpenAPI document: what generators of clients need, and that it changes on purpose only."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx2
+import jsonschema_rs
+import pytest
+
+from app import __version__ as version
+from app.errors import FaultCode
+from app.main import create_app
+from tests.api.breaking import METHODS, breaking_changes
+from tests.conftest import make_settings
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+MEND = "satchel openapi > docs/openapi.json"
+DOCUMENT = create_app(make_settings()).openapi()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+
+OPERATIONS = {
+    operation["operationId"]: operation
+    for methods in DOCUMENT["paths"].values()
+    for operation in methods.values()
+}
+FORM_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data"]
+WITH_FORMS = ["application/json", *FORM_TYPES]
+LISTS = {name for name in OPERATIONS if name.startswith("list_")}
+WRITES = {"replace_account", "change_account", "replace_item", "change_item"}
+DELETES = {"delete_account", "delete_item"}
+CREATES = {"create_account", "create_item"}
+RETRIEVES = {"retrieve_account", "retrieve_item"}
+each_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
+each_schema = pytest.mark.parametrize("name", sorted(SCHEMAS))
+
+
+def parts(node: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a piece of the document."""
+    inner: list[Any] = node if isinstance(node, list) else []
+    if isinstance(node, dict):
+        yield node
+        inner = list(node.values())
+    for one in inner:
+        yield from parts(one)
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    found: Any = DOCUMENT
+    for name in node["$ref"].removeprefix("#/").split("/") if "$ref" in node else ():
+        found = found[name]
+    return found if "$ref" in node else node
+
+
+def parameters_of(name: str) -> list[dict[str, Any]]:
+    return [resolved(one) for one in OPERATIONS[name].get("parameters", [])]
+
+
+def headers_of(name: str, status: str) -> set[str]:
+    return set(OPERATIONS[name]["responses"][status]["headers"]) - {"X-Request-ID"}
+
+
+class TestCommitted:
+    def test_is_the_document_of_this_code(self) -> None:
+        committed = json.loads(COMMITTED.read_text())
+        if committed != DOCUMENT:
+            broken = "\n".join(breaking_changes(committed, DOCUMENT)) or "none"
+            pytest.fail(
+                f"docs/openapi.json is not what the code gives. If that is on purpose: {MEND}\n"
+                f"Changes that break clients: {broken}",
+                pytrace=False,
+            )
+
+    def test_is_written_as_the_command_writes_it(self) -> None:
+        text = json.dumps(json.loads(COMMITTED.read_text()), indent=2, ensure_ascii=False) + "\n"
+        assert text == COMMITTED.read_text(), MEND
+
+    async def test_is_what_is_served(self, client: httpx2.AsyncClient) -> None:
+        answer = await client.get("/openapi.json")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == json.loads(COMMITTED.read_text())
+        assert (await client.get("/openapi.json")).content == answer.content
+
+
+class TestBreakingChanges:
+    def test_none_between_a_document_and_itself(self) -> None:
+        assert breaking_changes(DOCUMENT, DOCUMENT) == []
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            (
+                "del paths['/items/{item_id}/reservation']",
+                "GET /items/{item_id}/reservation: removed",
+            ),
+            ("del paths['/items']['post']", "POST /items: removed"),
+            ("paths['/items']['post']['operationId'] = 'x'", "POST /items: operationId is another"),
+            (
+                "del paths['/items']['post']['responses']['422']",
+                "POST /items: no longer documents 422",
+            ),
+            (
+                "del paths['/items']['post']['responses']['201']['headers']['ETag']",
+                "POST /items 201: header ETag removed",
+            ),
+            (
+                "del paths['/items']['post']['requestBody']['content']['multipart/form-data']",
+                "POST /items request: multipart/form-data removed",
+            ),
+            ("del paths['/items']['get']['parameters'][0]", "GET /items query limit: removed"),
+            (
+                "paths['/items']['get']['parameters'][0]['required'] = True",
+                "GET /items query limit: is required",
+            ),
+            (
+                "paths['/items']['get']['parameters'][0]['schema']['maximum'] = 100",
+                "GET /items query limit: maximum is 100",
+            ),
+            (
+                "paths['/items']['get']['parameters'][0]['schema']['minimum'] = 5",
+                "GET /items query limit: minimum is 5",
+            ),
+            (
+                "paths['/items']['get']['parameters'][0]['schema']['type'] = 'string'",
+                "GET /items query limit: no longer takes integer",
+            ),
+            (
+                "paths['/items']['get']['parameters'][3]['schema']['enum'].remove('price')",
+                "GET /items query sort: value price removed",
+            ),
+            (
+                "paths['/items']['get']['parameters'][4]['schema']['enum'] = ['Lamp']",
+                "GET /items query name: takes some values only",
+            ),
+            (
+                "parameters['Idempotency-Key']['schema']['pattern'] = '^x$'",
+                "POST /items header Idempotency-Key: pattern is ^x$",
+            ),
+            (
+                "del schemas['ItemCreate']['properties']['price']",
+                "POST /items request price: removed",
+            ),
+            (
+                "schemas['ItemCreate']['required'].append('price')",
+                "POST /items request price: is required",
+            ),
+            (
+                "schemas['ItemCreate']['properties']['description']['anyOf'].pop()",
+                "POST /items request description: no longer takes null",
+            ),
+            (
+                "del schemas['ItemRead']['properties']['price']",
+                "GET /items 200 data[] price: removed",
+            ),
+            (
+                "schemas['ItemRead']['required'].remove('price')",
+                "GET /items 200 data[] price: is not required",
+            ),
+            (
+                "schemas['ItemRead']['properties']['price']['type'] = 'number'",
+                "GET /items 200 data[] price: may be number",
+            ),
+        ],
+    )
+    def test_names(self, change: str, told: str) -> None:
+        changed = copy.deepcopy(DOCUMENT)
+        components = changed["components"]
+        exec(change, {"paths": changed["paths"], **components})
+        assert told in breaking_changes(DOCUMENT, changed)
+
+    def test_a_body_where_none_was_required(self) -> None:
+        before = copy.deepcopy(DOCUMENT)
+        before["paths"]["/items"]["post"]["requestBody"]["required"] = False
+        assert breaking_changes(before, DOCUMENT) == ["POST /items: a body is required"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "paths['/new'] = paths['/items']",
+            "schemas['ItemCreate']['properties']['colour'] = {'type': 'string'}",
+            "schemas['ItemRead']['properties']['colour'] = {'type': 'string'}",
+            "paths['/items']['get']['parameters'][3]['schema']['enum'].append('owner')",
+            "schemas['ItemCreate']['properties']['name']['maxLength'] = 60",
+            "paths['/items']['get']['responses']['418'] = {}",
+        ],
+    )
+    def test_additions_are_none(self, change: str) -> None:
+        changed = copy.deepcopy(DOCUMENT)
+        exec(change, {"paths": changed["paths"], **changed["components"]})
+        assert changed != DOCUMENT
+        assert breaking_changes(DOCUMENT, changed) == []
+
+
+class TestWhole:
+    def test_says_what_it_is(self) -> None:
+        assert DOCUMENT["openapi"].startswith("3.1.")
+        info = DOCUMENT["info"]
+        assert info.keys() == {"title", "version", "summary", "description", "contact", "license"}
+        assert info["version"] == version
+        assert DOCUMENT["servers"]
+
+    def test_tags_are_described_and_used(self) -> None:
+        declared = {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]}
+        assert declared == {tag for one in OPERATIONS.values() for tag in one["tags"]}
+
+    def test_operation_ids_are_unique(self) -> None:
+        operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
+        assert len(operations) == len(OPERATIONS)
+
+    def test_references_lead_somewhere_and_nothing_is_left_over(self) -> None:
+        used = {one["$ref"] for one in parts(DOCUMENT) if "$ref" in one}
+        assert used == {
+            f"#/components/{section}/{name}"
+            for section, components in DOCUMENT["components"].items()
+            for name in components
+            if section != "securitySchemes"  # referred to by name
+        }
+
+    def test_credentials_may_be_needed(self) -> None:
+        [(name, scheme)] = DOCUMENT["components"]["securitySchemes"].items()
+        assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+        assert DOCUMENT["security"] == [{name: []}, {}]
+        assert not any("security" in operation for operation in OPERATIONS.values())
+
+
+class TestOperation:
+    @each_operation
+    def test_is_named_and_described(self, name: str) -> None:
+        operation = OPERATIONS[name]
+        assert re.fullmatch("[a-z]+(_[a-z]+)+", name)
+        assert operation["summary"]
+        assert operation["description"].endswith(".")
+        assert len(operation["tags"]) == 1
+
+    @each_operation
+    def test_every_answer_is_described(self, name: str) -> None:
+        for status, answer in OPERATIONS[name]["responses"].items():
+            assert answer["description"] != "Successful Response"
+            assert "X-Request-ID" in answer["headers"]
+            content = answer.get("content", {})
+            if status in ("204", "304"):
+                assert content == {}
+            elif status < "300":
+                assert list(content) == ["application/json"]
+                assert content["application/json"]["schema"].keys() == {"$ref"}
+            else:
+                problem = {"$ref": "#/components/schemas/Problem"}
+                assert content == {"application/problem+json": {"schema": problem}}
+
+    @each_operation
+    def test_may_always_fail(self, name: str) -> None:
+        assert {"401", "403", "422", "500", "503"} <= OPERATIONS[name]["responses"].keys()
+        assert headers_of(name, "401") == headers_of(name, "403") == {"WWW-Authenticate"}
+        assert headers_of(name, "503") == {"Retry-After"}
+
+    @each_operation
+    def test_parameters_are_described_and_never_null(self, name: str) -> None:
+        for parameter in parameters_of(name):
+            assert parameter["description"]
+            assert "anyOf" not in parameter["schema"]
+            assert "null" not in json.dumps(parameter["schema"].get("type"))
+
+    @each_operation
+    def test_the_headers_it_takes(self, name: str) -> None:
+        taken = {one["name"] for one in parameters_of(name) if one["in"] == "header"}
+        expected = (
+            (WRITES | DELETES, {"If-Match"}),
+            (RETRIEVES, {"If-None-Match"}),
+            (CREATES, {"Idempotency-Key"}),
+        )
+        assert taken == next((headers for names, headers in expected if name in names), set())
+
+    @each_operation
+    def test_the_headers_it_gives(self, name: str) -> None:
+        given = {
+            status: headers_of(name, status)
+            for status in OPERATIONS[name]["responses"]
+            if headers_of(name, status)
+        }
+        del given["401"], given["403"]
+        assert given.pop("503") == {"Retry-After"}
+        rate = {"RateLimit", "RateLimit-Policy"}
+        assert given.pop("429") == {*rate, "Retry-After"}
+        for status in ("200", "201", "204"):
+            if status in given:
+                assert rate <= given[status]
+                given[status] -= rate
+        given = {status: headers for status, headers in given.items() if headers}
+        if name in CREATES:
+            headers = {"201": {"ETag", "Location", "Idempotency-Replayed"}, "409": {"Retry-After"}}
+        elif name in RETRIEVES:
+            headers = {"200": {"ETag"}, "304": {"ETag"}}
+        elif name in WRITES:
+            headers = {"200": {"ETag"}, "412": {"ETag"}}
+            headers |= {"415": {"Accept-Patch"}} if name.startswith("change_") else {}
+        elif name in DELETES:
+            headers = {"412": {"ETag"}}
+        else:
+            headers = {"200": {"Link"}} if name in LISTS else {}
+        assert given == headers
+
+    @each_operation
+    def test_the_bodies_it_takes(self, name: str) -> None:
+        body = OPERATIONS[name].get("requestBody")
+        if body is None:
+            assert not name.startswith(("create_", "replace_", "change_", "put_"))
+            return
+        assert body["required"]
+        if name.startswith("change_"):
+            expected = ["application/merge-patch+json", "application/json"]
+        elif name.startswith("put_"):
+            expected = ["application/json"]
+        else:
+            expected = WITH_FORMS
+        assert list(body["content"]) == expected
+
+    @pytest.mark.parametrize("name", sorted(CREATES | {"replace_account", "replace_item"}))
+    def test_each_kind_of_form_has_a_schema_of_its_own(self, name: str) -> None:
+        content = OPERATIONS[name]["requestBody"]["content"]
+        references = [content[media_type]["schema"]["$ref"] for media_type in WITH_FORMS]
+        assert len(set(references)) == len(WITH_FORMS)
+        fields, *forms = [resolved({"$ref": one})["properties"] for one in references]
+        for form in forms:
+            assert form.keys() == fields.keys()
+            assert not any("anyOf" in field for field in form.values())
+
+
+class TestSchema:
+    def validate(self, schema: dict[str, Any], value: Any) -> None:
+        components = {"components": DOCUMENT["components"]}
+        jsonschema_rs.Draft202012Validator(schema | components, validate_formats=True).validate(
+            value
+        )
+
+    @each_schema
+    def test_has_examples_of_itself(self, name: str) -> None:
+        assert SCHEMAS[name]["examples"]
+        for example in SCHEMAS[name]["examples"]:
+            assert set(example) >= set(SCHEMAS[name].get("required", ()))
+            self.validate({"$ref": f"#/components/schemas/{name}"}, example)
+
+    def test_every_example_is_valid(self) -> None:
+        described = [one for one in parts(DOCUMENT) if {"example", "examples"} & one.keys()]
+        assert len(described) > 50
+        for one in described:
+            examples = one.get("examples", [one.get("example")])
+            for example in examples if isinstance(examples, list) else []:
+                self.validate(one.get("schema", one), example)
+
+    @each_schema
+    def test_has_a_name_for_its_purpose(self, name: str) -> None:
+        assert re.fullmatch(
+            "(Account|Item)((Create|Replace)(Form|Multipart)?|Change|Read)"
+            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)?(Page)?|Fault|Problem",
+            name,
+        )
+        assert SCHEMAS[name]["title"] == name
+        assert SCHEMAS[name]["description"]
+
+    @each_schema
+    def test_what_is_read_has_all_its_fields(self, name: str) -> None:
+        if not re.search("Create|Replace|Change|Fault", name):
+            assert SCHEMAS[name]["required"] == list(SCHEMAS[name]["properties"])
+
+    @each_schema
+    def test_what_is_sent_is_limited(self, name: str) -> None:
+        if re.search("Create|Replace|Change", name):
+            assert SCHEMAS[name]["additionalProperties"] is False
+            for part in parts(SCHEMAS[name]["properties"]):
+                assert is_limited(part), part
+
+    @each_operation
+    def test_what_is_asked_is_limited(self, name: str) -> None:
+        for parameter in parameters_of(name):
+            for part in parts(parameter["schema"]):
+                # HTTP servers limit headers; how many entity tags there may be is no length.
+                assert is_limited(part) or parameter["name"] in ("If-Match", "If-None-Match"), part
+
+    def test_values_of_a_set_are_listed(self) -> None:
+        for name in LISTS:
+            listed = {one["name"] for one in parameters_of(name) if "enum" in one["schema"]}
+            assert listed == {"sort", "count"}
+
+    def test_codes_are_told_and_open_to_more(self) -> None:
+        code = SCHEMAS["Fault"]["properties"]["code"]
+        assert code["examples"] == list(get_args(FaultCode))
+        assert "enum" not in code
+
+
+def is_limited(schema: dict[str, Any]) -> bool:
+    limits = {"string": {"maxLength", "enum"}, "integer": {"maximum"}, "number": {"maximum"}}
+    limits["array"] = {"maxItems"}
+    needed = limits.get(str(schema.get("type")), set())
+    return not needed or bool(needed & schema.keys())
+
+
+def test_methods_are_those_that_are_compared() -> None:
+    assert {method for methods in DOCUMENT["paths"].values() for method in methods} == set(METHODS)

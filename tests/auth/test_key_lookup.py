@@ -1,0 +1,203 @@
+"""Lookups of keys: remembered for 30 s and no longer, shared, bounded, and never half done."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Executable, Result
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app.auth import key_lookup as module
+from app.auth import keys as service
+from app.auth.key_format import digest_of
+from app.auth.key_lookup import KeyLookup
+from app.auth.principals import SCOPES, Principal
+from tests.conftest import OneConnection
+from tests.waiting import until
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Counted(OneConnection):
+    """Counts statements, and may hold them up or fail."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self.batches: list[int] = []
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+        self.fault: Exception | None = None
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Result[Any]:
+        assert parameters is not None
+        self.batches.append(len(parameters["digests"]))
+        await self.let_go.wait()
+        if self.fault is not None:
+            raise self.fault
+        return await super().execute(statement, parameters)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def lookup(clock: Clock) -> KeyLookup:
+    return KeyLookup(clock)
+
+
+@pytest.fixture
+def counted(connection: AsyncConnection) -> Counted:
+    return Counted(connection)
+
+
+@pytest.fixture
+async def digest(session: AsyncSession) -> bytes:
+    """Of a key named ci that may write."""
+    key = await service.create_key(session, "testing", "ci", "write", None)
+    return digest_of(key.secret.encode())
+
+
+Find = Callable[[bytes], Any]
+
+
+@pytest.fixture
+def find(lookup: KeyLookup, counted: Counted) -> Find:
+    """As the guard asks: what is remembered first."""
+
+    async def find(digest: bytes) -> Principal | None:
+        return lookup.recall(digest) or await lookup.find(digest, counted)
+
+    return find
+
+
+CI = Principal("key:ci", SCOPES["write"])
+
+
+class TestRemembers:
+    async def test_a_key_for_30_seconds(
+        self, find: Find, digest: bytes, clock: Clock, counted: Counted
+    ) -> None:
+        assert await find(digest) == CI
+        clock.now += 29.9
+        assert await find(digest) == CI
+        assert len(counted.batches) == 1
+        clock.now += 0.1
+        assert await find(digest) == CI
+        assert len(counted.batches) == 2
+
+    async def test_an_unknown_key_too(self, find: Find, clock: Clock, counted: Counted) -> None:
+        for _ in range(3):
+            assert await find(bytes(32)) is None
+        assert len(counted.batches) == 1
+        clock.now += 30
+        await find(bytes(32))
+        assert len(counted.batches) == 2
+
+    async def test_a_revoked_key_for_no_longer(
+        self, find: Find, digest: bytes, clock: Clock, session: AsyncSession
+    ) -> None:
+        assert await find(digest) == CI
+        await service.revoke_keys(session, "ci")
+        clock.now += 30
+        assert await find(digest) is None
+
+    async def test_counts_from_before_the_statement(
+        self, find: Find, digest: bytes, clock: Clock, counted: Counted
+    ) -> None:
+        counted.let_go.clear()
+        finding = asyncio.create_task(find(digest))
+        await until(lambda: counted.batches)
+        clock.now += 20  # as long as the database took
+        counted.let_go.set()
+        assert await finding == CI
+        clock.now += 10
+        await find(digest)
+        assert len(counted.batches) == 2
+
+    async def test_not_beyond_the_end_of_a_key(
+        self, find: Find, clock: Clock, session: AsyncSession, lookup: KeyLookup
+    ) -> None:
+        expires = datetime.now(UTC) + timedelta(seconds=10)
+        key = await service.create_key(session, "testing", "brief", "read", expires)
+        digest = digest_of(key.secret.encode())
+        assert await find(digest) is not None
+        clock.now += 9
+        assert lookup.recall(digest) is not None
+        clock.now += 1
+        assert lookup.recall(digest) is None
+
+    async def test_no_more_than_fit(
+        self, monkeypatch: pytest.MonkeyPatch, connection: AsyncConnection, digest: bytes
+    ) -> None:
+        monkeypatch.setattr(module, "SIZE", 50)
+        lookup, counted = KeyLookup(), Counted(connection)
+        assert await lookup.find(digest, counted) == CI
+        for number in range(200):
+            await lookup.find(number.to_bytes(32), counted)
+        assert len(lookup._unknown) == 50
+        assert lookup.recall(digest) == CI  # unknown keys push out no good one
+
+
+class TestShares:
+    async def test_one_statement_among_all_that_ask_for_a_key(
+        self, find: Find, digest: bytes, counted: Counted
+    ) -> None:
+        assert await asyncio.gather(*(find(digest) for _ in range(50))) == [CI] * 50
+        assert counted.batches == [1]
+
+    async def test_a_statement_among_keys_that_gather(
+        self, find: Find, digest: bytes, counted: Counted
+    ) -> None:
+        keys = [number.to_bytes(32) for number in range(250)]
+        counted.let_go.clear()
+        finding = [asyncio.create_task(find(key)) for key in [*keys, digest]]
+        await until(lambda: counted.batches)
+        counted.let_go.set()
+        assert await asyncio.gather(*finding) == [None] * 250 + [CI]
+        assert counted.batches == [100, 100, 51]
+
+    async def test_a_request_that_goes_away_takes_no_other_along(
+        self, find: Find, digest: bytes, counted: Counted
+    ) -> None:
+        counted.let_go.clear()
+        first, second = (asyncio.create_task(find(digest)) for _ in range(2))
+        await until(lambda: counted.batches)
+        first.cancel()
+        counted.let_go.set()
+        assert await second == CI
+
+    async def test_a_failure_and_remembers_none(
+        self, find: Find, digest: bytes, counted: Counted
+    ) -> None:
+        counted.fault = OperationalError("x", {}, OSError())
+        results = await asyncio.gather(*(find(digest) for _ in range(3)), return_exceptions=True)
+        assert results == [counted.fault] * 3
+        counted.fault = None
+        assert await find(digest) == CI
+        assert counted.batches == [1, 1]
+
+
+async def test_collects_which_keys_were_used(
+    find: Find, digest: bytes, lookup: KeyLookup, session: AsyncSession
+) -> None:
+    await find(bytes(32))
+    assert lookup.used == set()
+    await find(digest)
+    [key] = await service.list_keys(session)
+    assert lookup.used == {key.id}
+    lookup.used = set()
+    await find(digest)
+    assert lookup.used == {key.id}

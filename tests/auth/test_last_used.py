@@ -1,0 +1,123 @@
+"""Last uses: written once a minute at most, beside the requests, failing none."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from structlog.testing import capture_logs
+
+from app.auth import keys as service
+from app.auth import last_used as uses
+from app.auth.key_lookup import KeyLookup
+from app.auth.last_used import write_uses, writing_uses
+from app.errors import Overloaded
+from tests.conftest import OneConnection, running_app
+from tests.waiting import PATIENCE
+
+
+@pytest.fixture
+async def lookup(session: AsyncSession) -> KeyLookup:
+    """Of a process in which a key was just used."""
+    await service.create_key(session, "testing", "ci", "read", None)
+    lookup = KeyLookup()
+    lookup.used = {(await service.list_keys(session))[0].id}
+    return lookup
+
+
+async def last_used(session: AsyncSession) -> datetime | None:
+    instant: datetime | None = (await service.list_keys(session))[0].last_used
+    return instant
+
+
+async def test_are_written_once_a_minute_by_all_processes_together(
+    lookup: KeyLookup, session: AsyncSession, connection: AsyncConnection, statements: list[str]
+) -> None:
+    database, ids = OneConnection(connection), set(lookup.used)
+    assert await last_used(session) is None
+    await write_uses(lookup, database)
+    first = await last_used(session)
+    assert first is not None
+    assert lookup.used == set()
+    lookup.used = set(ids)
+    await write_uses(lookup, database)  # another process, or the same too early
+    assert await last_used(session) == first
+    await session.execute(text("UPDATE api_keys SET last_used = last_used - interval '1 minute'"))
+    lookup.used = set(ids)
+    await write_uses(lookup, database)
+    again = await last_used(session)
+    assert again is not None
+    assert again >= first
+    statements.clear()
+    await write_uses(lookup, database)
+    assert statements == []
+
+
+class Broken(OneConnection):
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    async def execute(self, *_: Any, **__: Any) -> Any:
+        raise self.fault
+
+
+@pytest.mark.parametrize("fault", [ConnectionRefusedError(), Overloaded()])
+async def test_stay_for_the_next_time_when_the_database_fails(
+    lookup: KeyLookup, fault: Exception
+) -> None:
+    ids = set(lookup.used)
+    with capture_logs() as logs:
+        await write_uses(lookup, Broken(fault))
+    assert lookup.used == ids
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("uses of keys not written", type(fault).__name__)
+    ]
+
+
+async def test_are_written_now_and_then_and_at_the_end(
+    lookup: KeyLookup, session: AsyncSession, connection: AsyncConnection
+) -> None:
+    ids = set(lookup.used)
+    written = asyncio.Event()
+
+    class Telling(OneConnection):
+        async def execute(self, *arguments: Any, **options: Any) -> Any:
+            result = await super().execute(*arguments, **options)
+            written.set()
+            return result
+
+    async with asyncio.timeout(PATIENCE), writing_uses(lookup, Telling(connection), 0.001):
+        await written.wait()
+    assert await last_used(session) is not None
+    await session.execute(text("UPDATE api_keys SET last_used = NULL"))
+    async with writing_uses(lookup, OneConnection(connection)):
+        lookup.used = ids
+    assert await last_used(session) is not None
+
+
+async def test_hold_up_no_shutdown(lookup: KeyLookup, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(OneConnection):
+        def __init__(self) -> None: ...
+
+        async def execute(self, *_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+
+    assert uses.PATIENCE == 2
+    monkeypatch.setattr(uses, "PATIENCE", 0.01)
+    async with asyncio.timeout(PATIENCE), writing_uses(lookup, Hanging()):
+        pass
+
+
+async def test_are_written_by_the_application(database: URL) -> None:
+    async with running_app(database) as application:
+        async with application.state.statements.begin() as session:
+            await service.create_key(session, "testing", "ci", "read", None)
+            [key] = await service.list_keys(session)
+        application.state.key_lookup.used.add(key.id)
+    async with (
+        running_app(database) as application,
+        application.state.statements.begin() as session,
+    ):
+        assert await last_used(session) is not None

@@ -1,0 +1,122 @@
+"""What `satchel check` finds: each fault, with its mend."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+
+from app.cli import checks
+from app.cli.checks import check_database, explain
+from tests.conftest import add_revision, execute, free_port, make_settings
+
+SETTINGS = make_settings()
+MIGRATE = "run `satchel migrate`."
+
+
+@pytest.fixture
+async def make_database(database_server: URL) -> AsyncIterator[Callable[[str], Awaitable[URL]]]:
+    """Makes databases without a schema; dropped after the test."""
+    made: list[str] = []
+
+    async def make(options: str = "") -> URL:
+        made.append(f"satchel_test_{secrets.token_hex(6)}")
+        await execute(database_server, f"CREATE DATABASE {made[-1]} {options}")
+        return database_server.set(database=made[-1])
+
+    yield make
+    for name in made:
+        await execute(database_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def stranger(database_server: URL) -> AsyncIterator[URL]:
+    """A user who may connect and nothing more."""
+    name = f"satchel_test_{secrets.token_hex(6)}"
+    await execute(database_server, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    yield database_server.set(username=name, password=name)
+    await execute(database_server, f"DROP ROLE {name}")
+
+
+class TestCheckDatabase:
+    async def test_finds_nothing_wrong_with_a_migrated_one(self, database: URL) -> None:
+        assert await check_database(database, SETTINGS) == []
+
+    async def test_no_schema(self, make_database: Callable[..., Awaitable[URL]]) -> None:
+        faults = await check_database(await make_database(), SETTINGS)
+        assert faults == [f"The database has no schema: {MIGRATE}"]
+
+    async def test_an_older_schema(self, database: URL, own_migrations: Path) -> None:
+        older = add_revision(own_migrations)
+        faults = await check_database(database, SETTINGS)
+        assert faults == [f"The database is at revision {older}: {MIGRATE}"]
+
+    async def test_a_newer_schema_is_no_fault(self, database: URL) -> None:
+        await execute(database, "UPDATE alembic_version SET version_num = 'f00d'")
+        assert await check_database(database, SETTINGS) == []
+
+    async def test_read_only(self, database: URL) -> None:
+        await execute(
+            database, f"ALTER DATABASE {database.database} SET default_transaction_read_only = on"
+        )
+        assert await check_database(database, SETTINGS) == [
+            "The database is read-only: name the primary, or add ?target_session_attrs=read-write."
+        ]
+
+    async def test_wrong_encoding(self, make_database: Callable[..., Awaitable[URL]]) -> None:
+        url = await make_database(
+            "ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+        )
+        faults = await check_database(url, SETTINGS)
+        assert faults[0] == "The database is encoded in LATIN1: make one in UTF8."
+
+    async def test_old_server(self, database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checks, "OLDEST_SERVER", 990000)
+        faults = await check_database(database, SETTINGS)
+        assert faults == ["PostgreSQL is older than 15: use a newer server."]
+
+    async def test_user_who_cannot_migrate_a_database_that_needs_it(
+        self, make_database: Callable[..., Awaitable[URL]], stranger: URL
+    ) -> None:
+        empty = await make_database()
+        assert await check_database(stranger.set(database=empty.database), SETTINGS) == [
+            f"The database has no schema: {MIGRATE}",
+            "The user may not create tables: GRANT CREATE ON SCHEMA public TO it.",
+        ]
+
+    async def test_user_who_may_only_serve(self, database: URL, stranger: URL) -> None:
+        await execute(database, "GRANT SELECT ON alembic_version TO PUBLIC")
+        assert await check_database(stranger.set(database=database.database), SETTINGS) == []
+
+    async def test_user_who_may_not_even_read(self, database: URL, stranger: URL) -> None:
+        (fault,) = await check_database(stranger.set(database=database.database), SETTINGS)
+        assert "(permission denied for table alembic_version): mend that, or correct" in fault
+
+    async def test_unreachable(self) -> None:
+        url = URL.create("postgresql+asyncpg", "me", "hunter2", "127.0.0.1", free_port(), "d")
+        (fault,) = await check_database(url, SETTINGS)
+        assert "Connect call failed ('127.0.0.1'" in fault
+        assert fault.endswith("): start it, or correct TEST_DATABASE_URL.")
+        assert "hunter2" not in fault
+
+    async def test_no_such_database(self, database_server: URL) -> None:
+        absent = database_server.set(database="satchel_absent", password="hunter2")
+        (fault,) = await check_database(absent, SETTINGS)
+        assert '(database "satchel_absent" does not exist): mend that, or correct' in fault
+        assert "hunter2" not in fault
+
+    async def test_names_the_variable_of_the_mode(self) -> None:
+        url = f"postgresql://127.0.0.1:{free_port()}/d"
+        settings = make_settings(config_mode="production", production_database_url=url)
+        assert settings.url is not None
+        (fault,) = await check_database(settings.url, settings)
+        assert fault.endswith("correct PRODUCTION_DATABASE_URL.")
+
+
+class TestExplain:
+    def test_is_one_line(self) -> None:
+        assert explain(OSError("first\nsecond")) == "first"
+
+    def test_is_never_empty(self) -> None:
+        assert explain(TimeoutError()) == "TimeoutError"

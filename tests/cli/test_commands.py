@@ -1,0 +1,376 @@
+"""The command `satchel`, in this process where no server is needed."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+from typer.testing import CliRunner, Result
+
+from app.auth.key_format import is_well_formed, prefix_of
+from app.cli import commands as cli
+from tests.conftest import execute, free_port, server_environment
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.usefixtures("logs_restored")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: no `.env`, and no embedded server of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def named_database(database: URL, monkeypatch: pytest.MonkeyPatch) -> URL:
+    """A migrated database that the environment names."""
+    for name, value in server_environment(database).items():
+        monkeypatch.setenv(name, value)
+    return database
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli.commands", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+class TestHelp:
+    def test_lists_the_commands_and_not_the_hidden_one(self) -> None:
+        result = run("--help")
+        assert result.exit_code == 0
+        for command in ("serve", "migrate", "check", "sweep", "openapi", "keys"):
+            assert command in result.stdout
+        assert "Write a migration" not in result.stdout
+
+    def test_without_a_command_is_the_help(self) -> None:
+        assert "serve" in run().output
+
+    @pytest.mark.parametrize(
+        "command", ["serve", "migrate", "check", "sweep", "openapi", "revision"]
+    )
+    def test_of_each_command(self, command: str) -> None:
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.stdout
+
+    def test_the_installed_command_goes_by_its_name(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["anything", "--help"])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == 0
+        assert "Usage: satchel " in capsys.readouterr().out
+
+
+class TestWrongSettings:
+    @pytest.mark.parametrize(
+        "command", ["serve", "migrate", "check", "sweep", "openapi", "revision"]
+    )
+    def test_are_refused_in_two_lines(self, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+        monkeypatch.setenv("CONFIG_MODE", "production")
+        result = run(command, *(["message"] if command == "revision" else []))
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert result.stderr.splitlines() == [
+            "The settings are wrong:",
+            "  PRODUCTION_DATABASE_URL (or DATABASE_URL) must name the database",
+        ]
+
+    def test_are_refused_a_line_for_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("POOL_SIZE", "many")
+        lines = run("serve", "--port", "70000").stderr.splitlines()
+        assert [line.partition(":")[0] for line in lines[1:]] == ["  POOL_SIZE", "  PORT"]
+
+    @pytest.mark.slow
+    def test_are_refused_without_a_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@h/d")
+        done = run_process("serve")
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.splitlines() == [
+            "The settings are wrong:",
+            "  DATABASE_URL is set, so CONFIG_MODE must be said too",
+        ]
+
+
+class TestServe:
+    @pytest.fixture(autouse=True)
+    def signals_restored(self) -> Iterator[None]:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        yield
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    @pytest.mark.parametrize("command", ["serve", "check", "openapi"])
+    def test_traces_without_their_libraries_are_refused_with_the_mend(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+        monkeypatch.delitem(sys.modules, "app.telemetry.spans", raising=False)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+        result = run(command)
+        assert result.exit_code == 1
+        title, detail = result.stderr.splitlines()
+        assert title == "The settings are wrong:"
+        assert "pip install '.[tracing]'" in detail
+        assert list(directory.iterdir()) == []
+
+    def test_an_address_beyond_loopback_needs_the_mode(self) -> None:
+        result = run("serve", "--host", "0.0.0.0")
+        assert result.exit_code == 1
+        assert "CONFIG_MODE must be said" in result.stderr
+
+    def test_reload_takes_one_worker(self) -> None:
+        result = run("serve", "--reload", "--workers", "2")
+        assert result.exit_code == 1
+        assert "WORKERS: " in result.stderr
+
+    def test_a_taken_port_is_told_before_anything_is_started(self, directory: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            result = run("serve", "--port", str(port))
+        assert result.exit_code == 1
+        title, detail = result.stderr.splitlines()
+        assert title == "The settings are wrong:"
+        assert detail.startswith("  HOST, PORT: ")
+        assert "Address already in use" in detail
+        assert str(port) in detail
+        assert list(directory.iterdir()) == []  # not even the embedded server's directory
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "a..b"])
+    def test_an_address_that_is_not_ours_is_told(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, host: str
+    ) -> None:
+        monkeypatch.setenv("CONFIG_MODE", "development")
+        result = run("serve", "--host", host, "--port", "0")
+        assert result.exit_code == 1
+        assert len(result.stderr.splitlines()) == 2
+        assert "  HOST, PORT: " in result.stderr
+        assert list(directory.iterdir()) == []
+
+    def test_a_database_that_is_away_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/d"
+        monkeypatch.setenv("CONFIG_MODE", "development")
+        monkeypatch.setenv("DEVELOPMENT_DATABASE_URL", url)
+        result = run("serve", "--port", "0")
+        assert result.exit_code == 1
+        title, detail = result.stderr.splitlines()
+        assert title == "The database cannot be used (`satchel check` may tell more):"
+        assert "Connect call failed" in detail
+        assert "hunter2" not in result.output
+
+
+class TestMigrate:
+    def test_an_empty_database_and_once_more(self, named_database: URL) -> None:
+        empty = "DROP SCHEMA public CASCADE", "CREATE SCHEMA public"
+        asyncio.run(execute(named_database, *empty))
+        assert run("check").exit_code == 1
+        for _ in range(2):
+            result = run("migrate")
+            assert result.exit_code == 0
+            assert result.stdout == "The schema is up to date.\n"
+        assert run("check").exit_code == 0
+
+    def test_tells_each_step_in_the_logs(
+        self, named_database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asyncio.run(execute(named_database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public"))
+        monkeypatch.setenv("LOG_LEVEL", "info")
+        events = [json.loads(line)["event"] for line in run("migrate").stderr.splitlines()]
+        assert [event.partition(" -> ")[0] for event in events[:1]] == ["Running upgrade "]
+        assert all(event.startswith("Running upgrade") for event in events)
+
+    def test_of_a_newer_build_stays(self, named_database: URL) -> None:
+        newer = "UPDATE alembic_version SET version_num = 'f00d'"
+        asyncio.run(execute(named_database, newer))
+        assert run("migrate").exit_code == 0
+        assert run("check").exit_code == 0
+
+    def test_tells_what_the_database_refused(self, named_database: URL) -> None:
+        read_only = f"ALTER DATABASE {named_database.database} SET default_transaction_read_only=on"
+        drop = "DROP TABLE alembic_version"
+        asyncio.run(execute(named_database, drop, read_only))
+        result = run("migrate")
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            "The database cannot be used (`satchel check` may tell more):",
+            "  cannot execute CREATE TABLE in a read-only transaction",
+        ]
+
+    @pytest.mark.usefixtures("named_database")
+    def test_without_its_files_says_so(self, directory: Path, own_migrations: Path) -> None:
+        shutil.rmtree(own_migrations.parent)
+        result = run("migrate")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("The migrations cannot be used:\n  ")
+        assert "Traceback" not in result.stderr
+
+
+class TestCheck:
+    @pytest.mark.usefixtures("named_database")
+    def test_finds_nothing_wrong(self) -> None:
+        result = run("check")
+        assert result.exit_code == 0
+        assert result.stdout == "ok     settings (mode testing)\nok     database\n"
+        assert result.stderr == ""
+
+    def test_tells_each_fault_in_a_line(self, named_database: URL) -> None:
+        read_only = f"ALTER DATABASE {named_database.database} SET default_transaction_read_only=on"
+        asyncio.run(execute(named_database, "DROP TABLE alembic_version", read_only))
+        result = run("check")
+        assert result.exit_code == 1
+        assert result.stdout == "ok     settings (mode testing)\n"
+        first, second = result.stderr.splitlines()
+        assert first.startswith("fault  The database is read-only: ")
+        assert second == "fault  The database has no schema: run `satchel migrate`."
+
+
+class TestOpenAPI:
+    def test_prints_the_document(self) -> None:
+        result = run("openapi")
+        assert result.exit_code == 0
+        document = json.loads(result.stdout)
+        assert document["openapi"].startswith("3.1")
+        assert {"/accounts", "/items"} <= document["paths"].keys()
+
+    def test_is_the_same_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        in_development = run("openapi").stdout
+        monkeypatch.setenv("CONFIG_MODE", "production")
+        monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
+        assert run("openapi").stdout == in_development
+
+
+class TestRevision:
+    def test_takes_the_database_to_the_models(
+        self, named_database: URL, own_migrations: Path
+    ) -> None:
+        before = set(own_migrations.glob("*.py"))
+        drop = "DROP INDEX ix_accounts_created_id"
+        asyncio.run(execute(named_database, drop))
+
+        result = run("revision", "Put the index back")
+        assert result.exit_code == 0, result.output
+        (written,) = set(own_migrations.glob("*.py")) - before
+        number = f"{len(before) + 1:04}"
+        assert written.name == f"{number}_put_the_index_back.py"
+        assert "create_index(op.f('ix_accounts_created_id')" in written.read_text()
+
+        assert run("check").exit_code == 1
+        assert run("migrate").exit_code == 0
+        assert run("check").exit_code == 0
+        asyncio.run(execute(named_database, drop))  # it is there again
+
+
+class TestEmbedded:
+    def test_that_is_not_there_is_told(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PG_BINDIR", str(directory))
+        result = run("migrate")
+        assert result.exit_code == 1
+        title, *lines = result.stderr.splitlines()
+        assert title == "The embedded PostgreSQL does not start:"
+        assert "PG_BINDIR" in lines[0]
+
+
+@pytest.mark.usefixtures("named_database")
+class TestKeys:
+    def test_are_made_shown_rotated_and_revoked(self) -> None:
+        made = run("keys", "create", "--name", "ci", "--scope", "write", "--expires", "90d")
+        assert made.exit_code == 0
+        key = made.stdout.removesuffix("\n")
+        assert is_well_formed(key.encode(), "testing")  # alone, for scripts
+        assert re.fullmatch(
+            "The key ci may write, until [0-9-]+ [0-9:]+Z. It is shown this once:\n", made.stderr
+        )
+        rotated = run("keys", "rotate", "ci", "--overlap", "1h")
+        assert rotated.exit_code == 0
+        assert is_well_formed(rotated.stdout.strip().encode(), "testing")
+        assert rotated.stderr.startswith("The old key ends at ")
+        listed = run("keys", "list")
+        assert [line.split()[1:4] for line in listed.stdout.splitlines()[1:]] == [
+            ["ci", "write", "good"],
+            ["ci", "write", "rotated"],
+        ]
+        assert prefix_of(key) in listed.stdout
+        assert key not in listed.stdout
+        revoked = run("keys", "revoke", prefix_of(key))
+        assert (
+            revoked.stdout == f"Revoked: {prefix_of(key)}; servers refuse it within 30 seconds.\n"
+        )
+        assert run("keys", "revoke", "ci").exit_code == 0
+
+    def test_may_live_for_ever(self) -> None:
+        made = run("keys", "create", "--name", "ci", "--scope", "read")
+        assert made.stderr == "The key ci may read, for ever. It is shown this once:\n"
+
+    def test_none_are_told_so(self) -> None:
+        assert run("keys", "list").stdout == "There are no keys yet.\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ("create --name ci --scope read", "There is a key ci already: choose another name"),
+            ("create --name x --scope read --expires 2020-01-01", "is past: choose a time to come"),
+            ("rotate x", "There is no key x, or it is revoked"),
+            ("revoke x", "There is no key x: `satchel keys list` shows those there are."),
+        ],
+    )
+    def test_what_cannot_be_is_told_with_its_mend(self, arguments: str, said: str) -> None:
+        run("keys", "create", "--name", "ci", "--scope", "read")
+        before = run("keys", "list").stdout
+        result = run("keys", *arguments.split())
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Nothing was changed:\n  ")
+        assert said in result.stderr
+        assert run("keys", "list").stdout == before
+
+    @pytest.mark.parametrize(
+        ("arguments", "option"),
+        [
+            ("create --scope read", "--name"),
+            ("create --name ci", "--scope"),
+            ("create --name Ci --scope read", "--name"),
+            ("create --name ci --scope all", "--scope"),
+            ("create --name ci --scope read --expires soon", "--expires"),
+            ("rotate ci --overlap soon", "--overlap"),
+            ("rotate ci --expires soon", "--expires"),
+        ],
+    )
+    def test_a_wrong_option_is_named(self, arguments: str, option: str) -> None:
+        result = run("keys", *arguments.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert option in result.stderr
+
+    def test_without_a_schema_tells_so(
+        self, named_database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MIGRATE_ON_START", "false")
+        asyncio.run(execute(named_database, "DROP TABLE api_keys"))
+        result = run("keys", "list")
+        assert result.exit_code == 1
+        assert "satchel check" in result.stderr
+        assert "api_keys" in result.stderr
+        assert "Traceback" not in result.stderr

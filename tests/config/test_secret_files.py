@@ -1,0 +1,132 @@
+"""A secret may come from a file that a variable names, and no message shows it."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from sqlalchemy import URL
+
+from app.config import ConfigurationError, Settings, load_settings
+from app.config.secret_files import SecretFiles, is_secret
+from tests.conftest import Server, server_environment
+
+URL_TEXT = "postgresql://me:hunter2@db.example.com/satchel"
+SECRETS = [name.upper() for name, field in Settings.model_fields.items()
+           if is_secret(field.annotation)]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal() -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+    return str(caught.value)
+
+
+class TestFile:
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+    @pytest.mark.parametrize("name", SECRETS)
+    def test_holds_any_secret(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, end: str
+    ) -> None:
+        (directory / "secret").write_bytes(f"{URL_TEXT}{end}".encode())
+        monkeypatch.setenv(f"{name}_FILE", "secret")
+        found = SecretFiles(Settings, EnvSettingsSource(Settings))()
+        assert found == {name.lower(): URL_TEXT}
+
+    def test_is_what_the_database_is_reached_by(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (directory / "secret").write_text(f"{URL_TEXT}\n")
+        monkeypatch.setenv("CONFIG_MODE", "production")
+        monkeypatch.setenv("DATABASE_URL_FILE", str(directory / "secret"))
+        url = load_settings().url
+        assert url is not None
+        assert (url.password, url.database) == ("hunter2", "satchel")
+
+    def test_may_be_named_in_env_which_yields_to_the_environment(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (directory / "secret").write_text(URL_TEXT)
+        (directory / ".env").write_text("CONFIG_MODE=production\nDATABASE_URL_FILE=secret\n")
+        assert load_settings().database_url == SecretStr(URL_TEXT)
+        monkeypatch.setenv("DATABASE_URL", "postgresql://h/other")
+        assert load_settings().database_url == SecretStr("postgresql://h/other")
+        monkeypatch.delenv("DATABASE_URL")
+        (directory / ".env").write_text("CONFIG_MODE=production\nDATABASE_URL=postgresql://h/x\n")
+        monkeypatch.setenv("DATABASE_URL_FILE", "secret")
+        assert load_settings().database_url == SecretStr(URL_TEXT)
+
+    def test_is_no_way_for_what_is_no_secret(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (directory / "port").write_text("1")
+        monkeypatch.setenv("PORT_FILE", "port")
+        assert load_settings().port == 8000
+
+
+class TestRefusals:
+    def test_both_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", URL_TEXT)
+        monkeypatch.setenv("DATABASE_URL_FILE", "/nowhere")
+        assert refusal() == "DATABASE_URL and DATABASE_URL_FILE are both set: keep one"
+
+    def test_a_file_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL_FILE", URL_TEXT)  # as by mistake
+        reason = "No such file or directory"
+        assert refusal() == f"DATABASE_URL_FILE: the file cannot be read: {reason}"
+
+    def test_each_is_told(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (directory / "bytes").write_bytes(b"\xff")
+        (directory / "empty").write_bytes(b"\n")
+        monkeypatch.setenv("TEST_DATABASE_URL_FILE", "bytes")
+        monkeypatch.setenv("STAGING_DATABASE_URL_FILE", "empty")
+        monkeypatch.setenv("DATABASE_URL_FILE", str(directory))
+        assert refusal().splitlines() == [
+            "TEST_DATABASE_URL_FILE: the file cannot be read: it holds no text",
+            "STAGING_DATABASE_URL_FILE: the file cannot be read: it holds no text",
+            "DATABASE_URL_FILE: the file cannot be read: Is a directory",
+        ]
+
+
+class Others(BaseSettings):
+    """Settings with secrets of other shapes."""
+
+    token: SecretStr = SecretStr("")
+    tokens: list[SecretStr] = []
+    plain: str = ""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **_: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (SecretFiles(settings_cls, EnvSettingsSource(settings_cls)),)
+
+
+def test_secrets_of_any_shape_are_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "token").write_text("one\n")
+    (directory / "tokens").write_text('["one", "two"]\n')
+    for name in ("token", "tokens", "plain"):
+        monkeypatch.setenv(f"{name.upper()}_FILE", name)
+    found = Others()
+    assert found.token == SecretStr("one")
+    assert found.tokens == [SecretStr("one"), SecretStr("two")]
+    assert found.plain == ""
+
+
+@pytest.mark.slow
+async def test_workers_are_started_with_it(database: URL, tmp_path: Path) -> None:
+    environment = server_environment(database)
+    (tmp_path / "secret").write_text(environment.pop("TEST_DATABASE_URL"))
+    environment["TEST_DATABASE_URL_FILE"] = "secret"
+    server = Server(environment, "--workers", "2", cwd=tmp_path)
+    try:
+        server.wait_until_ready()
+    finally:
+        server.stop()

@@ -1,0 +1,79 @@
+"""The size of bodies, on the wire: one too large is refused at once, and the answer arrives."""
+
+import pytest
+
+from tests.api.cases import JSON, account
+from tests.api.conftest import Running
+from tests.edge.answers import Connection, assert_problem, head
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
+
+LIMIT = 1_048_576
+
+with_body = pytest.mark.parametrize(
+    "to", ["POST /accounts", "PUT /items/{item}", "PATCH /accounts/{account}"]
+)
+
+
+def request_head(running: Running, to: str, *header: tuple[str, str]) -> bytes:
+    method, _, target = to.partition(" ")
+    return head(method, target.format(**running.ids), [("Content-Type", JSON), *header])
+
+
+@with_body
+def test_declared_too_large_is_refused_before_it_is_sent(running: Running, to: str) -> None:
+    with Connection(running.port) as connection:
+        connection.send(request_head(running, to, ("Content-Length", str(LIMIT + 1))))
+        assert_problem(connection.receive(), 413, "body_too_large", {})
+
+
+def test_who_asks_before_sending_is_not_told_to_go_on(running: Running) -> None:
+    headers = [("Content-Length", str(LIMIT + 1)), ("Expect", "100-continue")]
+    with Connection(running.port) as connection:
+        connection.send(request_head(running, "POST /accounts", *headers))
+        # The next that comes, and so nothing comes before it.
+        assert_problem(connection.receive(), 413, "body_too_large", {})
+
+
+@with_body
+def test_sent_too_large_is_refused_and_the_connection_stays(running: Running, to: str) -> None:
+    """Closed on a client that is still sending, it would take the answer with it."""
+    size = 3 * LIMIT
+    with Connection(running.port) as connection:
+        connection.send(request_head(running, to, ("Content-Length", str(size))) + b"[" * size)
+        assert_problem(connection.receive(), 413, "body_too_large", {})
+        connection.send(head("GET", "/livez"))
+        assert connection.receive().status_code == 200
+
+
+@with_body
+def test_chunks_that_sum_up_to_too_much_are_refused(running: Running, to: str) -> None:
+    chunk = b"10000\r\n" + b"[" * 65_536 + b"\r\n"
+    with Connection(running.port) as connection:
+        connection.send(request_head(running, to, ("Transfer-Encoding", "chunked")))
+        connection.send(chunk * 17 + b"0\r\n\r\n")
+        assert_problem(connection.receive(), 413, "body_too_large", {})
+        connection.send(head("GET", "/livez"))
+        assert connection.receive().status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_limit_itself_is_taken(running: Running, chunked: bool) -> None:
+    body = account(x="x" * 1_000_000)
+    body += b" " * (LIMIT - len(body))
+    length = ("Content-Length", str(LIMIT))
+    if chunked:
+        length, body = ("Transfer-Encoding", "chunked"), b"100000\r\n%s\r\n0\r\n\r\n" % body
+    with Connection(running.port) as connection:
+        connection.send(request_head(running, "POST /accounts", length) + body)
+        assert_problem(connection.receive(), 422, "invalid_request", {"/x": "unknown"})
+
+
+def test_a_body_whose_client_goes_away_is_dropped(running: Running) -> None:
+    body = account()
+    request = request_head(running, "POST /accounts", ("Content-Length", str(len(body))))
+    with Connection(running.port) as connection:
+        connection.send_apart(request + body[:-1])
+    with Connection(running.port) as connection:
+        connection.send(head("GET", "/livez"))
+        assert connection.receive().status_code == 200

@@ -1,0 +1,58 @@
+"""What is over the limit of a process is refused at once, and the process can still be seen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from app.config import Settings
+from tests.conftest import client_of, make_settings
+from tests.edge.answers import assert_problem
+from tests.waiting import PATIENCE, until
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return make_settings(max_concurrent_requests=2)
+
+
+@pytest.fixture
+async def gate(app: FastAPI) -> AsyncIterator[asyncio.Event]:
+    """Opens the path /wait, whose requests last as long as this is not set."""
+    gate = asyncio.Event()
+
+    async def wait() -> str:
+        await gate.wait()
+        return "done"
+
+    app.add_api_route("/wait", wait)
+    yield gate
+    gate.set()
+
+
+class TestShedding:
+    async def test_at_the_limit_more_are_refused_at_once(
+        self, app: FastAPI, gate: asyncio.Event, statements: list[str]
+    ) -> None:
+        async with client_of(app) as client:
+            waiting = [asyncio.create_task(client.get("/wait")) for _ in range(2)]
+            await until(lambda: app.state.meter.in_flight == 2)
+            for path in ("/accounts", "/wait", "/nowhere"):
+                answer = await asyncio.wait_for(client.get(path), PATIENCE)
+                assert_problem(answer, 503, "overloaded", {})
+                assert answer.headers["retry-after"] == "1"
+            assert statements == []
+            for path in ("/livez", "/readyz", "/metrics"):
+                assert (await client.get(path)).status_code == 200
+            scraped = (await client.get("/metrics")).text
+            assert "satchel_requests_shed_total 3.0" in scraped
+            gate.set()
+            assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+            assert app.state.meter.in_flight == 0
+            assert (await client.get("/accounts")).status_code == 200
+
+    async def test_one_after_the_other_is_never_too_many(self, client: httpx2.AsyncClient) -> None:
+        answers = [await client.get("/") for _ in range(10)]
+        assert {answer.status_code for answer in answers} == {200}

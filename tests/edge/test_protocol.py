@@ -1,0 +1,324 @@
+"""An offered upgrade is ignored and the body read, in whatever pieces the request arrives."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, Limits, ServerConfig
+from tests.api.conftest import Running
+from tests.conftest import find_program
+from tests.edge.answers import Connection, assert_problem, head
+from tests.edge.timers import TimersOfTheTest
+from tests.factories import account_body
+from tests.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow
+
+# As Java's HttpClient sends it.
+OFFER = [
+    ("Connection", "Upgrade, HTTP2-Settings"),
+    ("Upgrade", "h2c"),
+    ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
+]
+LIVEZ = head("GET", "/livez")
+
+
+class Post:
+    """A request that creates an account."""
+
+    def __init__(
+        self,
+        *more: tuple[str, str],
+        offer: Iterable[tuple[str, str]] = OFFER,
+        chunked: bool = False,
+    ) -> None:
+        account = account_body()
+        self.email = account["email"]
+        self.body = json.dumps(account).encode()
+        framing = ("Content-Length", str(len(self.body)))
+        if chunked:
+            framing = ("Transfer-Encoding", "chunked")
+            half, rest = self.body[:20], self.body[20:]
+            self.body = b"14\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (half, len(rest), rest)
+        headers = [("Content-Type", "application/json"), *offer, *more, framing]
+        self.head = head("POST", "/accounts", headers)
+
+    def assert_answered(self, connection: Connection) -> None:
+        answer = connection.receive()
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["email"] == self.email
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written."""
+
+    written = b""
+    closed = aborted = False
+    reading = True
+    unread = 0
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+async def answer_path(scope: Scope, _: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+def serving(
+    app: ASGIApp, timers: TimersOfTheTest | None = None, **limits: Any
+) -> tuple[EdgeProtocol, Written]:
+    """A connection of this process, whose pieces are those that the test gives it."""
+    config = ServerConfig(app, limits=Limits(**limits), log_config=None, lifespan="off")
+    loop = cast(asyncio.AbstractEventLoop | None, timers)
+    protocol, transport = EdgeProtocol(config, ServerState(), {}, loop), Written()
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
+@pytest.fixture
+def connection(running: Running) -> Iterator[Connection]:
+    size = running.log_size()
+    with Connection(running.port) as connection:
+        yield connection
+    assert running.logged(since=size) == ""
+
+
+def assert_usable(connection: Connection) -> None:
+    connection.send(LIVEZ)
+    assert connection.receive().json() == {"status": "pass"}
+
+
+class TestPipelining:
+    """Requests that a client sends without waiting for the answers before them."""
+
+    async def test_nothing_is_read_while_requests_wait_for_those_before_them(self) -> None:
+        served: list[bool] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            served.append(transport.reading)
+            await answer_path(scope, receive, send)
+
+        protocol, transport = serving(app)
+        protocol.data_received(LIVEZ * 5)
+        assert not transport.reading
+        await until(lambda: len(served) == 5, "a request is not served")
+        # The last one has nobody behind it.
+        assert served == [False] * 4 + [True]
+        protocol.data_received(LIVEZ)
+        await until(lambda: transport.written.count(b"/livez") == 6, "it does not read on")
+        assert transport.reading
+
+    async def test_a_body_behind_another_request_is_read_on(self) -> None:
+        bodies: list[bytes] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            more = True
+            while more:
+                message = await receive()
+                bodies.append(message["body"])
+                more = message["more_body"]
+            await answer_path(scope, receive, send)
+
+        protocol, transport = serving(app)
+        post = head("POST", "/body", [("Content-Length", "4")])
+        protocol.data_received(LIVEZ + post + b"ab")
+        assert not transport.reading
+        await until(lambda: bodies == [b"", b"ab"], "the first half does not come")
+        assert transport.reading
+        protocol.data_received(b"cd")
+        await until(lambda: b"/body" in transport.written, "it is not answered")
+        assert b"".join(bodies) == b"abcd"
+
+
+class TestOfferedUpgrade:
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_all_in_one_piece(self, connection: Connection, chunked: bool) -> None:
+        post = Post(chunked=chunked)
+        connection.send(post.head + post.body)
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_body_in_later_pieces(self, connection: Connection, chunked: bool) -> None:
+        post = Post(chunked=chunked)
+        connection.send_apart(post.head, post.body[:9], post.body[9:30], post.body[30:])
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_head_in_two_pieces_cut_anywhere(self, connection: Connection) -> None:
+        for cut in range(1, len(Post().head), 5):
+            post = Post()
+            connection.send_apart(post.head[:cut], post.head[cut:] + post.body)
+            post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_byte_by_byte(self, connection: Connection) -> None:
+        post = Post()
+        connection.send_apart(*(bytes([byte]) for byte in post.head + post.body))
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_between_other_requests_in_one_piece(self, connection: Connection) -> None:
+        first, second, third = Post(offer=()), Post(), Post(chunked=True)
+        posts = b"".join(post.head + post.body for post in (first, second, third))
+        connection.send(LIVEZ + posts + LIVEZ)
+        assert connection.receive().json() == {"status": "pass"}
+        for post in (first, second, third):
+            post.assert_answered(connection)
+        assert connection.receive().json() == {"status": "pass"}
+        assert_usable(connection)
+
+    def test_behind_another_request_with_the_body_in_a_later_piece(
+        self, connection: Connection
+    ) -> None:
+        post = Post()
+        connection.send_apart(LIVEZ + post.head, post.body + LIVEZ)
+        assert connection.receive().json() == {"status": "pass"}
+        post.assert_answered(connection)
+        assert connection.receive().json() == {"status": "pass"}
+
+    def test_hundreds_in_one_piece(self, connection: Connection) -> None:
+        connection.send(head("GET", "/livez", OFFER) * 1500)
+        for _ in range(1500):
+            assert connection.receive().json() == {"status": "pass"}
+        assert_usable(connection)
+
+    def test_client_waits_to_be_told_to_go_on(self, connection: Connection) -> None:
+        post = Post(("Expect", "100-continue"))
+        connection.send(post.head)
+        assert connection.receive_interim() == 100
+        connection.send(post.body)
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    @pytest.mark.parametrize("offered", ["websocket", "h2c, websocket", "TLS/1.3"])
+    def test_whatever_is_offered(self, connection: Connection, offered: str) -> None:
+        post = Post(offer=[("upgrade", offered), ("connection", "keep-alive, upgrade")])
+        connection.send(post.head + post.body)
+        post.assert_answered(connection)
+        assert_usable(connection)
+
+    def test_connection_to_be_closed_is_closed(self, connection: Connection) -> None:
+        post = Post(offer=[("Connection", "close, Upgrade"), *OFFER[1:]])
+        connection.send(post.head + post.body + LIVEZ)
+        post.assert_answered(connection)
+        assert connection.ended()
+
+    def test_http_1_0_is_answered_and_closed(self, connection: Connection) -> None:
+        post = Post()
+        connection.send(post.head.replace(b"HTTP/1.1", b"HTTP/1.0") + post.body)
+        post.assert_answered(connection)
+        assert connection.ended()
+
+    def test_head_request(self, connection: Connection) -> None:
+        connection.send(head("HEAD", "/livez", OFFER))
+        answer = connection.receive("HEAD")
+        assert (answer.status_code, answer.headers["content-length"]) == (200, "17")
+        assert_usable(connection)
+
+
+class TestSizeOfHeads:
+    def test_a_head_without_end_is_refused(self, running: Running) -> None:
+        with Connection(running.port) as connection:
+            connection.send_apart(head("GET", "/livez")[:-2] + b"X: ")
+            connection.send(b"x" * (MAX_HEAD_SIZE + 1))
+            assert_problem(connection.receive(), 431, "head_too_large", {})
+            assert connection.ended()
+
+    def test_an_address_without_end_is_refused(self, running: Running) -> None:
+        with Connection(running.port) as connection:
+            connection.send_apart(b"GET /livez?")
+            connection.send(b"x" * (MAX_HEAD_SIZE + 1))
+            assert_problem(connection.receive(), 414, "target_too_long", {})
+            assert connection.ended()
+
+    @pytest.mark.parametrize(
+        ("target", "value", "status", "code"),
+        [
+            ("/" + "x" * MAX_HEAD_SIZE, "", 414, "target_too_long"),
+            ("/", "x" * MAX_HEAD_SIZE, 431, "head_too_large"),
+        ],
+    )
+    async def test_one_that_comes_whole_is_refused(
+        self, target: str, value: str, status: int, code: str
+    ) -> None:
+        protocol, transport = serving(answer_path)
+        protocol.data_received(head("GET", target, [("X", value)]))
+        assert transport.written.startswith(b"HTTP/1.1 %d " % status)
+        assert f'"code":"{code}"'.encode() in transport.written
+        assert transport.closed
+
+    def test_a_large_one_is_read(self, connection: Connection) -> None:
+        value = "x" * (MAX_HEAD_SIZE * 3 // 4)
+        request = head("GET", "/livez", [("X", value)])
+        connection.send_apart(request[:9], request[9:])
+        assert connection.receive().status_code == 200
+        assert_usable(connection)
+
+    async def test_the_body_before_it_does_not_count(self) -> None:
+        """However much of one came in the same piece as the beginning of the head."""
+        body = b" " * (MAX_HEAD_SIZE * 2)
+        first = head("POST", "/first", [("Content-Length", str(len(body)))]) + body
+        second = head("GET", "/second")
+        protocol, transport = serving(answer_path)
+        for piece in (first + second[:5], second[5:9], second[9:]):
+            protocol.data_received(piece)
+        await until(lambda: b"/second" in transport.written)
+        assert b"/first" in transport.written
+
+
+@pytest.mark.parametrize("unread", [0, 1])
+@pytest.mark.parametrize("last", [True, False])
+async def test_what_a_closed_connection_does_not_take_is_given_up(unread: int, last: bool) -> None:
+    timers = TimersOfTheTest(asyncio.get_running_loop())
+    protocol, transport = serving(answer_path, timers, body=30)
+    transport.unread = unread
+    protocol.data_received(head("GET", "/", [("Connection", "close")] if last else []))
+    await until(lambda: b"\r\n/" in transport.written)
+    if not last:
+        protocol.timeout_keep_alive_handler()
+    timers.forward(29)
+    assert (transport.closed, transport.aborted) == (True, False)
+    timers.forward(1)
+    assert transport.aborted == bool(unread)
+
+
+def test_the_http_client_of_java_posts_with_its_defaults(running: Running) -> None:
+    java = find_program("java", "default-jdk-headless")
+    program = Path(__file__).with_name("PostWithDefaults.java")
+    posts = [Post(), Post()]
+    url = f"http://127.0.0.1:{running.port}/accounts"
+    command = [java, str(program), url, *(post.body.decode() for post in posts)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = [line.partition(" ") for line in done.stdout.splitlines()]
+    assert [status for status, _, _ in answers] == ["201", "201"]
+    assert [json.loads(body)["email"] for _, _, body in answers] == [p.email for p in posts]

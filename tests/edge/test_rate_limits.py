@@ -1,0 +1,196 @@
+"""Each principal, or else each address, may make so many requests in a window of time."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from limits import parse
+from starlette.types import Scope
+
+from app.config import Settings
+from app.edge.rate_limits import CountRefused, RateLimit, Windows, network_of
+from app.errors import Forbidden, RateLimited
+from tests.conftest import make_settings
+from tests.edge.answers import assert_problem
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return make_settings(rate_limit="3/minute")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time that limits go by, to be set."""
+    now = [1000.0]
+    monkeypatch.setattr("app.edge.rate_limits.time.monotonic", lambda: now[0])
+    yield now
+    monkeypatch.undo()
+
+
+def scope(client: str | None = "192.0.2.1", path: str = "/accounts", **state: Any) -> Scope:
+    address = None if client is None else (client, 1)
+    return {"type": "http", "path": path, "root_path": "", "client": address, "state": state}
+
+
+async def passes(limit: RateLimit, *scopes: Scope) -> list[bool]:
+    found = []
+    for one in scopes:
+        try:
+            await limit(one)
+        except RateLimited:
+            found.append(False)
+        else:
+            found.append(True)
+    return found
+
+
+class TestAnswers:
+    async def test_tell_what_is_left_and_then_refuse(
+        self, client: httpx2.AsyncClient, statements: list[str]
+    ) -> None:
+        for left in (2, 1, 0):
+            answer = await client.get("/accounts")
+            assert answer.status_code == 200
+            assert answer.headers["ratelimit-policy"] == '"default";q=3;w=60'
+            assert re.fullmatch(rf'"default";r={left};t=(60|5\d)', answer.headers["ratelimit"])
+        ran = len(statements)
+        assert ran == 3
+        answer = await client.get("/accounts")
+        assert_problem(answer, 429, "rate_limited", {})
+        assert answer.headers.get_list("ratelimit-policy") == ['"default";q=3;w=60']
+        (state,) = answer.headers.get_list("ratelimit")
+        assert state == f'"default";r=0;t={answer.headers["retry-after"]}'
+        assert 50 < int(answer.headers["retry-after"]) <= 60
+        await client.post("/accounts", json={})
+        assert len(statements) == ran
+
+    async def test_errors_tell_it_too(self, client: httpx2.AsyncClient) -> None:
+        for status, path in ((404, "/nowhere"), (422, "/accounts?x=1"), (405, "/accounts")):
+            answer = await client.request("PUT" if status == 405 else "GET", path)
+            assert answer.status_code == status
+            assert answer.headers["ratelimit-policy"] == '"default";q=3;w=60'
+
+    async def test_of_probes_have_no_limit(self, client: httpx2.AsyncClient) -> None:
+        for path in ("/livez", "/readyz") * 4:
+            answer = await client.get(path)
+            assert answer.status_code == 200
+            assert "ratelimit" not in answer.headers
+        assert (await client.get("/accounts")).headers["ratelimit"].startswith('"default";r=2;')
+
+    async def test_of_probes_have_none_behind_a_prefix(self, app: FastAPI) -> None:
+        transport = httpx2.ASGITransport(app, root_path="/shop")
+        async with httpx2.AsyncClient(transport=transport, base_url="http://t/shop/") as client:
+            answers = [await client.get("livez") for _ in range(5)]
+        assert {answer.status_code for answer in answers} == {200}
+
+
+class TestOff:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return make_settings()
+
+    async def test_nothing_is_told_or_refused(self, client: httpx2.AsyncClient) -> None:
+        for _ in range(20):
+            answer = await client.get("/")
+            assert answer.status_code == 200
+            assert not any(name.startswith("ratelimit") for name in answer.headers)
+
+
+class TestClients:
+    async def test_count_apart(self) -> None:
+        limit = RateLimit(parse("1/minute"))
+        one, other = scope("192.0.2.1"), scope("192.0.2.2")
+        assert await passes(limit, one, other, one, other) == [True, True, False, False]
+
+    async def test_are_principals_wherever_they_come_from(self) -> None:
+        limit = RateLimit(parse("2/minute"))
+        seen = [scope(f"192.0.2.{n}", principal="shop") for n in range(3)]
+        assert await passes(limit, *seen) == [True, True, False]
+        assert await passes(limit, scope("192.0.2.1", principal="other")) == [True]
+        assert await passes(limit, scope("192.0.2.1"), scope("shop")) == [True, True]
+
+    async def test_without_an_address_are_one(self) -> None:
+        limit = RateLimit(parse("1/minute"))
+        assert await passes(limit, scope(None), scope(None)) == [True, False]
+
+    @pytest.mark.parametrize(
+        ("host", "network"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::", "2001:db8:1:2::"),
+            ("2001:db8:1:3::", "2001:db8:1:3::"),
+            ("testclient", "testclient"),
+        ],
+    )
+    def test_of_ipv6_are_their_network(self, host: str, network: str) -> None:
+        assert network_of(host) == network
+
+
+class TestRefused:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return make_settings(rate_limit="3/minute", auth_mode="on")
+
+    async def test_who_has_no_good_credentials_counts_by_address(
+        self, client: httpx2.AsyncClient, statements: list[str]
+    ) -> None:
+        for n in range(3):
+            wrong = {"Authorization": f"Bearer satchel_{n}"}
+            assert_problem(await client.get("/accounts", headers=wrong), 401, "unauthenticated", {})
+        for headers in ({}, {"Authorization": "Bearer satchel_3"}):
+            answer = await client.get("/accounts", headers=headers)
+            assert_problem(answer, 429, "rate_limited", {})
+        assert statements == []
+
+    async def test_who_lacks_a_scope_counts_as_the_principal(self) -> None:
+        async def refuse(scope: Scope) -> None:
+            scope["state"]["principal"] = "key:shop"
+            raise Forbidden("write")
+
+        guard = CountRefused(refuse, RateLimit(parse("2/minute")))
+        for number in range(2):
+            with pytest.raises(Forbidden):
+                await guard(scope(f"192.0.2.{number}"))
+        with pytest.raises(RateLimited):
+            await guard(scope("192.0.2.9"))
+
+
+class TestWindows:
+    async def test_end_and_begin_anew(self, clock: list[float]) -> None:
+        limit = RateLimit(parse("1/minute"))
+        assert await passes(limit, scope(), scope()) == [True, False]
+        clock[0] += 59.5
+        with pytest.raises(RateLimited) as caught:
+            await limit(scope())
+        assert caught.value.headers["Retry-After"] == "1"
+        clock[0] += 0.5
+        assert await passes(limit, scope(), scope()) == [True, False]
+
+    def test_that_have_ended_are_forgotten(self, clock: list[float]) -> None:
+        windows = Windows(capacity=1000)
+        for n in range(500):
+            windows.incr(str(n), 60)
+            clock[0] += 1
+        assert windows.reset() == 60
+
+    def test_are_bounded_and_the_oldest_goes_first(self) -> None:
+        windows = Windows(capacity=3)
+        for key in "abacd":
+            windows.incr(key, 60)
+        assert [windows.get(key) for key in "abcd"] == [0, 1, 1, 1]
+        windows.clear("b")
+        windows.clear("b")
+        assert windows.get("b") == 0
+        assert windows.check()
+        assert not isinstance(KeyError(), windows.base_exceptions)
+
+    def test_of_which_nothing_is_known_end_now(self) -> None:
+        before = time.monotonic()
+        assert before <= Windows(1).get_expiry("x") <= time.monotonic()

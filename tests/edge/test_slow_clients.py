@@ -1,0 +1,476 @@
+"""A client has so many seconds for each part of a request; whoever needs longer is cut off, and
+nothing of it is left. The seconds are those of a clock that each test moves.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from sqlalchemy import URL
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.config import Settings
+from app.edge.middleware import RequestMiddleware
+from app.edge.protocol import EdgeProtocol, Limits, ServerConfig
+from app.serving import server as serving
+from tests.conftest import Server, make_settings, server_environment
+from tests.edge.answers import PROBLEM_FIELDS, Connection, head
+from tests.edge.timers import TimersOfTheTest
+from tests.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow
+
+LARGE = 8 * 1024 * 1024
+POST = head("POST", "/body", [("Content-Length", "4")])
+
+
+class Application:
+    """Answers with the body of the request, or with much, late, or before the body has come."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()  # opens for what is late
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more, path = b"", True, scope["path"]
+        if path == "/late":
+            await self.gate.wait()
+        while more and path != "/early":
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message["body"], message["more_body"]
+        if path == "/much":
+            body = b"x" * LARGE
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Observed(EdgeProtocol):
+    """Counts what has come and what was answered."""
+
+    received = answered = paused = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.received += len(data)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.answered += 1
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.paused += 1
+
+
+class Served:
+    """A server in this process, connections to it, and their time."""
+
+    def __init__(self, listener: socket.socket, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+        self.application = Application()
+        self.wrapped = wrap(self.application)
+        self.port: int = listener.getsockname()[1]
+        self.protocols: dict[int, Observed] = {}  # by the client's port
+        self.timers: TimersOfTheTest | None = None
+
+    def make_protocol(self, **options: Any) -> asyncio.Protocol:
+        if self.timers is None:
+            self.timers = TimersOfTheTest(asyncio.get_running_loop())
+        here = self
+
+        class Known(Observed):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                here.protocols[transport.get_extra_info("peername")[1]] = self
+
+        loop = cast(asyncio.AbstractEventLoop, self.timers)
+        return Known(**{**options, "_loop": loop})
+
+    def start(self, limits: dict[str, Any], keep_alive: int) -> uvicorn.Server:
+        config = ServerConfig(
+            self.wrapped,
+            limits=Limits(**{"head": 60, "body": 60, **limits}),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            timeout_keep_alive=keep_alive,
+            timeout_graceful_shutdown=1,
+        )
+        config.http = cast(type[asyncio.Protocol], self.make_protocol)
+        server = uvicorn.Server(config)
+        self.state = server.server_state
+        return server
+
+    async def _on_its_loop(self, call: Callable[[], object]) -> None:
+        async def called() -> None:
+            call()
+
+        assert self.timers is not None
+        future = asyncio.run_coroutine_threadsafe(called(), self.timers.loop)
+        await asyncio.wrap_future(future)
+
+    async def forward(self, seconds: float) -> None:
+        timers = self.timers
+        assert timers is not None
+        await self._on_its_loop(lambda: timers.forward(seconds))
+
+    async def let_the_late_go(self) -> None:
+        await self._on_its_loop(self.application.gate.set)
+
+    async def connect(self, *, limit: int = 65_536) -> "Client":
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
+        port = writer.get_extra_info("sockname")[1]
+        await until(lambda: port in self.protocols)
+        return Client(self, reader, writer, self.protocols[port])
+
+    async def left_alone(self) -> None:
+        """Return once nothing of any request is left."""
+        await until(lambda: not self.state.connections and not self.state.tasks)
+
+
+class Client:
+    def __init__(
+        self,
+        here: Served,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        there: Observed,
+    ) -> None:
+        self.here, self.reader, self.writer, self.there = here, reader, writer, there
+        self.sent = 0
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self.there.transport.is_closing()
+
+    async def send(self, data: bytes, *, every: float = 0) -> None:
+        """Send at once, or byte by byte, until the server has received it or has enough of it."""
+        for piece in [bytes([byte]) for byte in data] if every else [data]:
+            if self.is_cut_off:
+                return
+            self.writer.write(piece)
+            self.sent += len(piece)
+            await until(lambda: self.there.received >= self.sent or self.is_cut_off)
+            await self.here.forward(every)
+
+    async def rest(self) -> bytes:
+        """All that comes until the server ends the connection."""
+        try:
+            return await asyncio.wait_for(self.reader.read(), PATIENCE)
+        except ConnectionError:
+            return b"reset"
+        finally:
+            self.writer.close()
+
+    async def answer(self) -> bytes:
+        """The next answer's body."""
+        async with asyncio.timeout(PATIENCE):
+            first = await self.reader.readuntil(b"\r\n\r\n")
+            _, _, length = first.partition(b"content-length: ")
+            return await self.reader.readexactly(int(length.split(b"\r\n")[0]))
+
+
+@contextlib.asynccontextmanager
+async def served(
+    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app, *, keep_alive: int = 60, **limits: Any
+) -> AsyncIterator[Served]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = Served(listener, wrap)
+        server = here.start(limits, keep_alive)
+        # On the loop that servers have, which is not that of the tests.
+        task = asyncio.create_task(asyncio.to_thread(server.run, sockets=[listener]))
+        try:
+            await until(lambda: server.started)
+            yield here
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, PATIENCE)
+
+
+def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
+    first, _, body = answer.partition(b"\r\n\r\n")
+    lines = first.lower().split(b"\r\n")
+    assert lines[0].startswith(b"http/1.1 %d " % status), answer
+    assert {b"content-type: application/problem+json", b"connection: close",
+            b"x-content-type-options: nosniff"} <= set(lines)  # fmt: skip
+    problem: dict[str, Any] = json.loads(body)
+    assert list(problem) == PROBLEM_FIELDS
+    assert problem["code"] == code
+    assert f"x-request-id: {problem['request_id']}".encode() in lines
+    return problem
+
+
+class TestHead:
+    async def test_that_comes_byte_by_byte_is_cut_off_while_others_are_served(self) -> None:
+        async with served(head=10) as here:
+            slow, other = await here.connect(), await here.connect()
+            await slow.send(head("GET", "/")[:9], every=1)
+            await other.send(POST + b"body")
+            assert await other.answer() == b"body"
+            assert not slow.is_cut_off
+            await slow.send(head("GET", "/")[9:], every=1)
+            assert slow.sent == 10
+            problem_in(await slow.rest(), 408, "request_timeout")
+            await other.send(POST + b"more")
+            assert await other.answer() == b"more"
+            other.writer.close()
+            await here.left_alone()
+
+    async def test_of_which_nothing_comes_ends_without_a_word(self) -> None:
+        async with served(head=10) as here:
+            silent, blank = await here.connect(), await here.connect()
+            await blank.send(b"\r\n" * 4, every=1)
+            await here.forward(1)
+            assert not silent.is_cut_off
+            await blank.send(b"\r\n", every=0.5)
+            assert await silent.rest() == b""
+            assert await blank.rest() in (b"", b"reset")
+            await here.left_alone()
+
+    async def test_of_a_later_request_has_the_same_time(self) -> None:
+        async with served(head=10, keep_alive=60) as here:
+            client = await here.connect()
+            await here.forward(9)
+            await client.send(POST + b"body" + POST[:9])
+            assert await client.answer() == b"body"
+            await here.forward(9)
+            assert not client.is_cut_off
+            await here.forward(1)
+            problem_in(await client.rest(), 408, "request_timeout")
+
+    async def test_behind_a_request_under_way_lets_that_be_answered(self) -> None:
+        async with served(head=10) as here:
+            client = await here.connect()
+            await client.send(head("GET", "/late") + POST[:9])
+            await here.forward(10)
+            await here.let_the_late_go()
+            answer = await client.rest()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.count(b"HTTP/1.1") == 1
+            await here.left_alone()
+
+
+class TestBody:
+    async def test_that_comes_slowly_is_told_so(self) -> None:
+        async with served(lambda app: RequestMiddleware(app, 1000), body=30) as here:
+            client = await here.connect()
+            long = head("POST", "/x?y", [("Content-Length", "99"), ("X-Request-ID", "mine")])
+            await client.send(long)
+            await client.send(b"x" * 29, every=1)
+            assert not client.is_cut_off
+            await client.send(b"x" * 70, every=1)
+            assert client.sent == len(long) + 30
+            problem = problem_in(await client.rest(), 408, "request_timeout")
+            assert (problem["instance"], problem["request_id"]) == ("/x", "mine")
+            await here.left_alone()
+
+    async def test_that_comes_in_time_is_read(self) -> None:
+        async with served(body=5) as here:
+            client = await here.connect()
+            for _ in range(2):  # the time is each one's own
+                await client.send(POST)
+                await client.send(b"body", every=1)
+                assert await client.answer() == b"body"
+            client.writer.close()
+
+    async def test_of_a_request_that_was_answered_early_has_an_end_too(self) -> None:
+        async with served(body=5, keep_alive=60) as here:
+            client = await here.connect()
+            await client.send(head("POST", "/early", [("Content-Length", "99")]))
+            assert await client.answer() == b""
+            await client.send(b"x" * 4, every=1)
+            assert not client.is_cut_off
+            await client.send(b"x" * 95, every=1)
+            assert await client.rest() in (b"", b"reset")
+            await here.left_alone()
+
+    async def test_of_a_request_that_was_answered_early_leaves_the_connection_usable(self) -> None:
+        async with served(body=60, keep_alive=5) as here:
+            client = await here.connect()
+            await client.send(head("POST", "/early", [("Content-Length", "10")]))
+            assert await client.answer() == b""
+            await client.send(b"x" * 9, every=1)  # longer than an idle connection lasts
+            await client.send(b"x" + POST + b"body")
+            assert await client.answer() == b"body"
+            await client.send(head("POST", "/early", [("Content-Length", "10")]))
+            assert await client.answer() == b""
+            await client.send(b"x" * 9, every=1)
+            await client.send(b"x")
+            await here.forward(4)
+            assert not client.is_cut_off
+            await here.forward(1)
+            assert await client.rest() == b""  # idle, it ends
+            await here.left_alone()
+
+    async def test_that_waits_for_an_earlier_request_is_not_late(self) -> None:
+        async with served(body=5) as here:
+            client = await here.connect()
+            await client.send(head("GET", "/late") + POST)
+            await here.forward(8)
+            client.writer.write(b"body")  # which the server does not read yet
+            await here.let_the_late_go()
+            assert await client.answer() == b""
+            assert await client.answer() == b"body"
+            client.writer.close()
+
+
+class TestAnswer:
+    async def test_that_is_not_taken_is_given_up(self) -> None:
+        async with served(body=30) as here:
+            client = await here.connect(limit=1)
+            await client.send(head("GET", "/much") * 2)  # the second waits for room
+            await until(lambda: client.there.paused)
+            await here.forward(29)
+            assert here.state.connections
+            await here.forward(1)
+            await here.left_alone()
+            client.writer.transport.abort()
+
+    async def test_that_is_smaller_than_the_buffers_is_given_up_too(self) -> None:
+        async with served(body=30, keep_alive=5) as here:
+            client = await here.connect(limit=1)
+            await client.send(head("GET", "/much"))
+            await until(lambda: client.there.answered)
+            await here.forward(5)
+            assert client.is_cut_off
+            await here.forward(30)
+            await here.left_alone()
+            client.writer.transport.abort()
+
+    async def test_that_is_taken_in_time_comes_whole(self) -> None:
+        async with served(body=30) as here:
+            client = await here.connect()
+            await client.send(head("GET", "/much") * 2)
+            for _ in range(2):
+                await here.forward(20)
+                assert len(await client.answer()) == LARGE
+            client.writer.close()
+
+
+class TestConnections:
+    async def test_that_are_idle_end(self) -> None:
+        async with served(keep_alive=5) as here:
+            client = await here.connect()
+            await here.forward(9)
+            await client.send(POST + b"body")
+            assert await client.answer() == b"body"
+            await client.send(b"\r\n" * 2, every=1)  # which is nothing to wait for
+            assert not client.is_cut_off
+            await client.send(b"\r\n", every=0.5)
+            assert await client.rest() in (b"", b"reset")
+            await here.left_alone()
+
+    async def test_too_many_are_refused_until_one_ends(self) -> None:
+        async with served(connections=2) as here:
+            clients = [await here.connect() for _ in range(2)]
+            for client in clients:
+                await client.send(POST)
+            problem_in(await (await here.connect()).rest(), 503, "overloaded")
+            for client in clients:
+                await client.send(b"body")
+                assert await client.answer() == b"body"
+            clients[0].writer.close()
+            await until(lambda: len(here.state.connections) == 1)
+            again = await here.connect()
+            await again.send(POST + b"body")
+            assert await again.answer() == b"body"
+            again.writer.close()
+            clients[1].writer.close()
+
+    async def test_an_idle_one_makes_room(self) -> None:
+        async with served(connections=1) as here:
+            idle = await here.connect()
+            await idle.send(POST + b"body")
+            assert await idle.answer() == b"body"
+            other = await here.connect()
+            await other.send(POST + b"body")
+            assert await other.answer() == b"body"
+            assert await idle.rest() == b""
+            other.writer.close()
+
+
+class TestWhatIsNoRequest:
+    @pytest.mark.parametrize(
+        ("sent", "status", "code"),
+        [
+            (b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n", 501, "unknown_method"),
+            (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "unknown_method"),
+            (b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", 400, "malformed_request"),
+            (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed_request"),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
+             "malformed_request"),
+            (b"\x16\x03\x01\x02\x00\x01\x00", 400, "malformed_request"),
+            (b"GET / HTTP/9.9\r\n\r\n", 400, "malformed_request"),
+        ],
+    )  # fmt: skip
+    async def test_is_refused_with_a_problem(self, sent: bytes, status: int, code: str) -> None:
+        async with served() as here:
+            client = await here.connect()
+            await client.send(sent)
+            problem_in(await client.rest(), status, code)
+            await here.left_alone()
+
+    async def test_behind_a_request_lets_that_be_answered(self) -> None:
+        async with served() as here:
+            client = await here.connect()
+            await client.send(head("GET", "/late") + b"BREW /pot HTTP/1.1\r\n\r\n")
+            await here.let_the_late_go()
+            answer = await client.rest()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.count(b"HTTP/1.1") == 1
+
+    async def test_in_the_body_of_a_request_that_waits_ends_all(self) -> None:
+        async with served() as here:
+            client = await here.connect()
+            chunked = head("POST", "/body", [("Transfer-Encoding", "chunked")])
+            await client.send(head("GET", "/late") + chunked + b"zz\r\n")
+            assert await client.rest() in (b"", b"reset")
+            await here.let_the_late_go()
+            await here.left_alone()
+
+
+class TestLimits:
+    """They are the operator's."""
+
+    def test_are_handed_to_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        configs: list[ServerConfig] = []
+
+        class Recorded:
+            def __init__(self, config: ServerConfig, *_: object) -> None:
+                configs.append(config)
+
+            def run(self, **_: object) -> None:
+                """Serve nobody."""
+
+        monkeypatch.setattr(serving, "DrainingServer", Recorded)
+        settings: Settings = make_settings(
+            head_timeout=1.5, body_timeout=2.5, keep_alive_timeout=3, max_connections=4
+        )
+        with socket.socket() as listener:
+            serving._run(settings, listener, reload=False)
+        [config] = configs
+        assert config.limits == Limits(head=1.5, body=2.5, connections=4)
+        assert config.timeout_keep_alive == 3
+
+    def test_end_what_takes_longer(
+        self, database: URL, start_server: Callable[..., Server]
+    ) -> None:
+        times = dict.fromkeys(("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT"), "1")
+        server = start_server({**server_environment(database), **times})
+        request = head("POST", "/accounts", [("Content-Length", "9")])
+        for part in (request[:-1], request):
+            with Connection(server.port) as connection:
+                connection.send(part)
+                assert connection.receive().json()["code"] == "request_timeout"
+                assert connection.ended()
+        with Connection(server.port) as connection:
+            connection.send(head("GET", "/livez"))
+            assert connection.receive().status_code == 200
+            assert connection.ended()

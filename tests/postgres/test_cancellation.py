@@ -1,0 +1,112 @@
+"""Whoever is cancelled on the way to the database or back takes nothing along."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import URL, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.postgres.statements import Statements
+from tests.conftest import client_of, execute, running_app
+from tests.factories import create_account
+from tests.waiting import PATIENCE
+
+POOL = 2
+LEFT = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'satchel' AND state <> 'idle'"
+)
+
+pytestmark = pytest.mark.slow
+
+
+async def cancelled_at_many_points(work: Callable[[], Awaitable[Any]], *, ends: bool = True) -> int:
+    """Run it again and again, each time cancelled a little later; how often it was done.
+
+    At least once, if it `ends` by itself: on a slow machine the last times are long ones.
+    """
+    done = 0
+    for number in itertools.count():
+        if number >= 80 and (done or not ends):
+            break
+        task = asyncio.ensure_future(work())
+        for _ in range(number % 20):
+            await asyncio.sleep(0)
+        await asyncio.sleep(number / 8000 if number >= 20 else 0)
+        task.cancel()
+        outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+        assert not isinstance(outcome, Exception), outcome
+        done += not isinstance(outcome, BaseException)
+    return done
+
+
+async def assert_nothing_left(app: FastAPI, database: URL) -> None:
+    """All places and connections are to be had, and no statement or transaction goes on."""
+    statements: Statements = app.state.statements
+    engine = create_async_engine(database, poolclass=NullPool)
+    async with engine.connect() as observer, asyncio.timeout(PATIENCE):
+        while await observer.scalar(LEFT):
+            await observer.rollback()
+            await asyncio.sleep(0.05)
+    everybody = asyncio.Barrier(POOL)
+
+    async def hold() -> None:
+        async with statements.begin() as session:
+            await session.execute(text("SELECT 1"))
+            await everybody.wait()
+
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(hold() for _ in range(POOL)))
+
+
+async def test_a_transaction_is_done_or_not(database: URL) -> None:
+    await execute(database, "CREATE TABLE marks (mark int)")
+    async with running_app(database, pool_size=POOL) as app:
+        statements: Statements = app.state.statements
+
+        async def write() -> None:
+            async with statements.begin() as session:
+                await session.execute(text("INSERT INTO marks VALUES (1)"))
+                await session.execute(text("SELECT pg_sleep(0.001)"))
+                await session.execute(text("INSERT INTO marks VALUES (2)"))
+
+        done = await cancelled_at_many_points(write)
+        await assert_nothing_left(app, database)
+        ones = await statements.scalar(text("SELECT count(*) FROM marks WHERE mark = 1"))
+        twos = await statements.scalar(text("SELECT count(*) FROM marks WHERE mark = 2"))
+        assert ones == twos >= done > 0  # who is cancelled at the commit may find it done
+
+
+async def test_a_statement(database: URL) -> None:
+    async with running_app(database, pool_size=POOL) as app:
+        statements: Statements = app.state.statements
+        await cancelled_at_many_points(lambda: statements.execute(text("SELECT pg_sleep(0.002)")))
+        await assert_nothing_left(app, database)
+
+
+async def test_who_waits_for_a_place(database: URL) -> None:
+    async with running_app(database, pool_size=POOL) as app:
+        statements: Statements = app.state.statements
+        async with statements.begin(), statements.begin():
+            work = partial(statements.scalar, text("SELECT 1"))
+            assert await cancelled_at_many_points(work, ends=False) == 0
+        await assert_nothing_left(app, database)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_who_reads_by_id_in_a_batch(database: URL, *, known: bool) -> None:
+    async with running_app(database, pool_size=POOL) as app, client_of(app) as client:
+        account_id = UUID((await create_account(client))["id"]) if known else UUID(int=0)
+        reader = app.state.account_reader
+        others = [asyncio.create_task(reader.get(account_id)) for _ in range(20)]
+        await cancelled_at_many_points(lambda: reader.get(account_id))
+        async with asyncio.timeout(PATIENCE):
+            rows = await asyncio.gather(*others, reader.get(account_id))
+        assert {row is not None for row in rows} == {known}
+        await assert_nothing_left(app, database)

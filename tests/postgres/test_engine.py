@@ -1,0 +1,177 @@
+"""Engines: nothing connects early, autocommit means it, and values stay out of logs."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from app.postgres import engine as engines
+from app.postgres import patience as waiting
+from app.postgres.engine import log_statements, make_engine, transactional
+from app.telemetry.logs import Lines
+from tests.conftest import execute, make_settings
+from tests.hogs import slow_turns
+from tests.waiting import come
+
+INSERT = text(
+    "INSERT INTO accounts (id, email, email_key, username)"
+    " VALUES (gen_random_uuid(), :email, :email, 'ada')"
+)
+COUNT = text("SELECT count(*) FROM accounts")
+
+
+@pytest.fixture
+async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database, make_settings(pool_size=2), autocommit=True)
+    yield engine
+    await engine.dispose()
+
+
+class TestMakeEngine:
+    async def test_connects_to_nothing_before_the_first_statement(self) -> None:
+        nowhere = URL.create("postgresql+asyncpg", host="127.0.0.1", port=1, database="x")
+        engine = make_engine(nowhere, make_settings())
+        with pytest.raises(ConnectionRefusedError):
+            await engine.connect()
+
+    async def test_tells_the_server_who_it_is(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            name = await connection.scalar(text("SELECT current_setting('application_name')"))
+        assert name == "satchel"
+
+    async def test_holds_as_many_connections_as_the_setting_says(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as one, engine.connect() as other:
+            query = text("SELECT pg_backend_pid()")
+            assert await one.scalar(query) != await other.scalar(query)
+            assert "Pool size: 2" in engine.pool.status()
+            assert "Current Checked out connections: 2" in engine.pool.status()
+
+    async def test_keeps_values_out_of_errors(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError) as error:
+                await connection.execute(INSERT, {"email": "ada@example.com" * 100})
+        assert "ck_accounts_email_length" in str(error.value)
+        assert "ada@example.com" not in str(error.value)
+
+
+class TestConnecting:
+    @pytest.fixture(autouse=True)
+    def little_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engines, "CONNECT_PATIENCE", 0.2)
+        monkeypatch.setattr(waiting, "STEP", 0.002)
+
+    async def test_gives_up_on_a_server_that_says_nothing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            url = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", port, "d")
+            with pytest.raises(TimeoutError):
+                await come(make_engine(url, make_settings()).connect())
+
+    async def test_a_busy_loop_has_the_turns_that_it_takes(self, engine: AsyncEngine) -> None:
+        with slow_turns(0.15):
+            async with engine.connect() as connection:
+                assert await connection.scalar(text("SELECT 7")) == 7
+
+
+class TestAutocommit:
+    async def test_each_statement_is_a_transaction_of_its_own(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as writer, engine.connect() as reader:
+            await writer.execute(INSERT, {"email": "ada@example.com"})
+            assert await reader.scalar(COUNT) == 1
+            await writer.rollback()
+            assert await reader.scalar(COUNT) == 1
+
+    async def test_is_not_the_default(self, database: URL) -> None:
+        engine = make_engine(database, make_settings())
+        for expected in (0, 1):
+            async with engine.connect() as writer:
+                await writer.execute(INSERT, {"email": "ada@example.com"})
+                await (writer.commit() if expected else writer.rollback())
+            async with engine.connect() as reader:
+                assert await reader.scalar(COUNT) == expected
+        await engine.dispose()
+
+
+class TestTransactional:
+    async def test_nothing_is_stored_before_the_commit(self, engine: AsyncEngine) -> None:
+        async with transactional(engine).connect() as writer, engine.connect() as reader:
+            await writer.execute(INSERT, {"email": "ada@example.com"})
+            assert await reader.scalar(COUNT) == 0
+            await writer.commit()
+            assert await reader.scalar(COUNT) == 1
+
+    async def test_shares_the_pool_and_leaves_connections_as_they_were(
+        self, engine: AsyncEngine
+    ) -> None:
+        view = transactional(engine)
+        assert view.pool is engine.pool
+        # A connection that served one serves the other as it should.
+        for number, used, stored in ((1, engine, 1), (2, view, 1), (3, engine, 2), (4, view, 2)):
+            async with used.connect() as connection:
+                await connection.execute(INSERT, {"email": f"{number}@example.com"})
+            async with engine.connect() as connection:
+                assert await connection.scalar(COUNT) == stored
+        assert "Connections in pool: 1" in engine.pool.status()
+
+
+class TestLogStatements:
+    async def test_logs_the_statement_without_its_values(
+        self, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engines, "log", structlog.wrap_logger(Lines("satchel.sql")))
+        log_statements(engine)
+        with capture_logs() as logs:
+            async with engine.connect() as connection:
+                await connection.execute(INSERT, {"email": "ada@example.com"})
+                await connection.execute(text("SELECT\n    1"))
+        statements = [log["statement"] for log in logs if log["event"] == "sql"]
+        assert statements[-1] == "SELECT 1"
+        assert statements[-2].startswith("INSERT INTO accounts")
+        assert "ada@example.com" not in str(logs)
+
+
+class TestLimits:
+    SHOW = text(
+        "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
+        " current_setting('idle_in_transaction_session_timeout')"
+    )
+
+    async def test_go_along_with_every_connection(self, database: URL) -> None:
+        settings = make_settings(
+            statement_timeout=1.5, lock_timeout=0.25, idle_in_transaction_timeout=3
+        )
+        engine = make_engine(database, settings, autocommit=True)
+        async with engine.connect() as connection:
+            assert (await connection.execute(self.SHOW)).one() == ("1500ms", "250ms", "3s")
+        await engine.dispose()
+
+    @pytest.mark.parametrize("patient", [True, False])
+    async def test_of_0_and_those_of_migrations_are_the_database_s(
+        self, database: URL, *, patient: bool
+    ) -> None:
+        limits = (
+            {}
+            if patient
+            else {"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_timeout": 0}
+        )
+        await execute(database, f'ALTER DATABASE "{database.database}" SET lock_timeout = 77')
+        engine = make_engine(database, make_settings(**limits), patient=patient)
+        async with engine.connect() as connection:
+            assert (await connection.execute(self.SHOW)).one() == ("0", "77ms", "0")
+        await engine.dispose()
+
+    async def test_of_an_idle_transaction_frees_its_locks(self, database: URL) -> None:
+        settings = make_settings(idle_in_transaction_timeout=1)
+        engine = make_engine(database, settings)
+        async with engine.connect() as connection:
+            await connection.execute(text("LOCK TABLE accounts"))
+            await execute(database, "SELECT FROM accounts")  # waits for it to end
+            with pytest.raises(DBAPIError) as error:
+                await connection.execute(COUNT)
+            assert error.value.connection_invalidated
+        await engine.dispose()

@@ -1,0 +1,149 @@
+"""What is told of a failing database."""
+
+import asyncio
+
+import asyncpg
+import httpx2
+import pytest
+from sqlalchemy import URL, NullPool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.postgres import statements
+from app.postgres.failures import problem_of
+from tests.conftest import LIMITS, client_of, execute, make_settings, running_app
+from tests.factories import account_body, create_account
+from tests.locks import held_up
+
+
+def failing(sqlstate: str, *, lost: bool = False) -> DBAPIError:
+    error = Exception("no")
+    error.__dict__["sqlstate"] = sqlstate
+    return DBAPIError("SELECT 1", {}, error, connection_invalidated=lost)
+
+
+class TestProblemOf:
+    @pytest.mark.parametrize("sqlstate", ["08006", "25006", "28P01", "3D000", "53300", "57P03"])
+    def test_a_database_that_is_away(self, sqlstate: str) -> None:
+        problem = problem_of(failing(sqlstate))
+        assert problem is not None
+        assert problem.code == "database_unavailable"
+        assert int(problem.headers["Retry-After"]) > 0
+
+    @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014"])
+    def test_a_database_that_is_busy(self, sqlstate: str) -> None:
+        problem = problem_of(failing(sqlstate))
+        assert problem is not None
+        assert problem.code == "overloaded"
+        assert int(problem.headers["Retry-After"]) > 0
+
+    @pytest.mark.parametrize("sqlstate", ["23505", "42601", "22P02", ""])
+    def test_a_mistake_of_ours_is_none(self, sqlstate: str) -> None:
+        assert problem_of(failing(sqlstate)) is None
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (ConnectionRefusedError(), "database_unavailable"),
+            (TimeoutError(), "database_unavailable"),
+            (asyncpg.InterfaceError("connection is closed"), "database_unavailable"),
+            (asyncpg.InternalClientError("cannot switch"), "database_unavailable"),
+            (asyncpg.AdminShutdownError("terminating"), "database_unavailable"),
+            (asyncpg.QueryCanceledError("took too long"), "overloaded"),
+            (PoolTimeoutError(), "overloaded"),
+            (failing("", lost=True), "database_unavailable"),
+        ],
+    )
+    def test_what_has_no_sqlstate(self, error: Exception, code: str) -> None:
+        problem = problem_of(error)
+        assert problem is not None
+        assert problem.code == code
+
+    def test_another_error_is_none(self) -> None:
+        assert problem_of(ValueError()) is None
+
+
+async def test_an_unknown_database_is_503(database: URL) -> None:
+    other = database.set(database="satchel_test_there_is_none")
+    async with running_app(other, migrate_on_start=False) as app, client_of(app) as client:
+        answer = await client.get("/accounts")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+
+
+async def test_a_read_only_database_is_503_for_writes(database: URL) -> None:
+    name = database.database
+    async with running_app(database) as app, client_of(app) as client:
+        await create_account(client)
+        await execute(
+            database.set(database="postgres"),
+            f'ALTER DATABASE "{name}" SET default_transaction_read_only = on',
+        )
+        # Sessions that are open keep their setting.
+        await app.state.statements.close()
+        answer = await client.post("/accounts", json=account_body())
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert (await client.get("/accounts")).status_code == 200
+
+
+async def test_what_runs_out_of_its_time_is_overloaded(database: URL) -> None:
+    limits = {"statement_timeout": 1, "lock_timeout": 0.1, "pool_size": 1}
+    async with running_app(database, **limits) as app, client_of(app) as client:
+        account = await create_account(client)
+        url = f"/accounts/{account['id']}"
+        engine = create_async_engine(database)
+        async with engine.begin() as other:
+            await other.execute(text("LOCK TABLE accounts"))
+            answers = [await client.get(url), await client.get("/accounts")]
+        await execute(
+            database,
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(9); RETURN NEW; END $$",
+            "CREATE TRIGGER slow BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        answers += [
+            await client.post("/accounts", json=account_body(), headers=headers)
+            for headers in ({}, {"Idempotency-Key": "k"})
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await client.get(url)).json() == account
+        await engine.dispose()
+
+
+async def test_terminated_connections_are_replaced(database: URL) -> None:
+    async with running_app(database) as app, client_of(app) as client:
+        await create_account(client)
+        await execute(
+            database.set(database="postgres"),
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            f" WHERE datname = '{database.database}'",
+        )
+        answers = [await client.get("/accounts") for _ in range(5)]
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert answers[-1].status_code == 200
+
+
+def test_a_full_pool_is_told_within_5_seconds() -> None:
+    """A turn, and then the lock that everybody waits for."""
+    assert statements.PATIENCE + make_settings().lock_timeout <= 5
+
+
+async def test_a_full_pool_is_503_after_its_patience(
+    database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "PATIENCE", 0.1)
+    limits = {"pool_size": 1, **dict.fromkeys(LIMITS, 0)}
+    engine = create_async_engine(database, poolclass=NullPool)
+    async with running_app(database, **limits) as app, client_of(app) as client:
+        async with engine.begin() as lock:
+            await lock.execute(text("LOCK TABLE accounts"))
+            holding = asyncio.create_task(client.get("/accounts"))
+            await held_up(database)
+            answer: httpx2.Response = await client.get("/items")
+            assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+            assert not holding.done()
+        assert (await holding).status_code == 200
+        assert (await client.get("/items")).status_code == 200

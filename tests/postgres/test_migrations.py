@@ -1,0 +1,277 @@
+"""Migrations: up, down and up again, many at once, and the same schema as the models'."""
+
+import asyncio
+import io
+import secrets
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Index, NullPool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.models import Account
+from app.postgres import migrations
+from app.postgres.migrations import (
+    alembic_config,
+    autogenerate,
+    current_revision,
+    migrate,
+    older_revisions,
+)
+from tests.conftest import execute
+from tests.waiting import PATIENCE
+
+HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+@pytest.fixture
+async def empty_database(database_server: URL) -> AsyncIterator[URL]:
+    """A database without any table."""
+    name = f"satchel_empty_{secrets.token_hex(6)}"
+    await execute(database_server, f'CREATE DATABASE "{name}"')
+    yield database_server.set(database=name)
+    await execute(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def empty_engine(empty_database: URL) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(empty_database, pool_size=1, max_overflow=0)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
+    """On a migrated database."""
+    engine = create_async_engine(database, pool_size=1, max_overflow=0)
+    yield engine
+    await engine.dispose()
+
+
+# Everything a schema consists of, in the server's own words.
+SCHEMA = {
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "columns": """
+        SELECT table_name, column_name, ordinal_position, data_type, character_maximum_length,
+            numeric_precision, numeric_scale, collation_name, is_nullable, column_default
+        FROM information_schema.columns WHERE table_schema = 'public'""",
+    "others": """
+        SELECT relname, relkind FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i')""",
+}
+
+
+async def describe(engine: AsyncEngine) -> dict[str, set[tuple[Any, ...]]]:
+    """The schema of a database, without Alembic's own table."""
+    found = {}
+    async with engine.connect() as connection:
+        for kind, query in SCHEMA.items():
+            rows = (tuple(row) for row in await connection.execute(text(query)))
+            found[kind] = {row for row in rows if "alembic_version" not in row}
+    return found
+
+
+class TestSchema:
+    async def test_is_the_same_migrated_and_created_from_the_models(
+        self, engine: AsyncEngine, empty_engine: AsyncEngine
+    ) -> None:
+        async with empty_engine.begin() as connection:
+            await connection.run_sync(Account.metadata.create_all)
+        migrated, created = await describe(engine), await describe(empty_engine)
+        for kind in SCHEMA:
+            assert migrated[kind] == created[kind], kind
+        assert {row[2].split()[0] for row in migrated["constraints"]} >= {
+            *("CHECK", "FOREIGN", "PRIMARY", "UNIQUE")
+        }
+
+    async def test_differs_from_the_models_in_nothing_that_alembic_sees(
+        self, engine: AsyncEngine
+    ) -> None:
+        async with engine.connect() as connection:
+            await connection.run_sync(lambda sync: command.check(alembic_config(sync)))
+
+    async def test_has_ten_indexes_a_table_at_most(self, engine: AsyncEngine) -> None:
+        tables = [row[0] for row in (await describe(engine))["indexes"]]
+        assert max(tables.count(table) for table in tables) <= 10
+
+
+class TestMigrate:
+    async def test_up_down_and_up_again(self, empty_engine: AsyncEngine) -> None:
+        assert await current_revision(empty_engine) is None
+        await migrate(empty_engine)
+        assert await current_revision(empty_engine) == HEAD
+        first = await describe(empty_engine)
+        async with empty_engine.connect() as connection:
+            await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+        assert await describe(empty_engine) == {kind: set() for kind in SCHEMA}
+        await migrate(empty_engine)
+        assert await describe(empty_engine) == first
+
+    async def test_again_changes_nothing(self, engine: AsyncEngine) -> None:
+        before = await describe(engine)
+        await migrate(engine)
+        assert await describe(engine) == before
+        assert await current_revision(engine) == HEAD
+
+    async def test_every_revision_alone(self, empty_engine: AsyncEngine) -> None:
+        scripts = ScriptDirectory.from_config(alembic_config())
+        for script in reversed(list(scripts.walk_revisions())):
+            await migrate(empty_engine, script.revision)
+            assert await current_revision(empty_engine) == script.revision
+
+    async def test_ten_at_once_on_an_empty_database(self, empty_database: URL) -> None:
+        async def one() -> None:
+            engine = create_async_engine(empty_database, poolclass=NullPool)
+            await migrate(engine)
+            assert await current_revision(engine) == HEAD
+
+        await asyncio.gather(*(one() for _ in range(10)))
+
+    def test_leave_the_module_path_alone(self) -> None:
+        """Beside installed migrations lies the package, whose modules have names like `http`."""
+        before = list(sys.path)
+        ScriptDirectory.from_config(alembic_config())
+        assert sys.path == before
+
+    @pytest.mark.slow
+    def test_processes_at_once_on_an_empty_database(self, empty_database: URL) -> None:
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "CONFIG_MODE": "testing",
+            "TEST_DATABASE_URL": empty_database.render_as_string(hide_password=False),
+        }
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-m", "app.cli.commands", "migrate"],
+                env=environment,
+                cwd=migrations.ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for _ in range(3)
+        ]
+        for process in started:
+            output, _ = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, output
+
+    async def test_leaves_alone_what_a_newer_build_has_migrated(self, engine: AsyncEngine) -> None:
+        before = await describe(engine)
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await migrate(engine)
+        assert await current_revision(engine) == "9999"
+        assert await describe(engine) == before
+
+    async def test_gives_up_on_a_table_that_another_holds(
+        self, engine: AsyncEngine, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert migrations.LIMITS["lock_timeout"] == "5s"
+        monkeypatch.setitem(migrations.LIMITS, "lock_timeout", "100ms")
+        other = create_async_engine(database, poolclass=NullPool)
+        async with other.begin() as holder:
+            await holder.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                await migrate(engine)
+        await migrate(engine)
+
+    async def test_gives_up_on_another_instance_that_never_ends(
+        self, engine: AsyncEngine, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert migrations.LOCK_PATIENCE == "120s"
+        monkeypatch.setattr(migrations, "LOCK_PATIENCE", "100ms")
+        other = create_async_engine(database, poolclass=NullPool)
+        async with other.connect() as holder:
+            await holder.execute(text(f"SELECT pg_advisory_lock({migrations._LOCK})"))
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                await migrate(engine)
+        await migrate(engine)
+
+    @pytest.mark.parametrize("revision", ["head", "unknown"])
+    async def test_leaves_the_connection_as_it_was(
+        self, revision: str, engine: AsyncEngine
+    ) -> None:
+        settings = text("SELECT name, setting FROM pg_settings WHERE name LIKE '%_timeout'")
+        async with engine.connect() as connection:
+            before = (await connection.execute(settings)).all()
+        if revision == "head":
+            await migrate(engine)
+        else:
+            with pytest.raises(Exception, match="unknown"):
+                await migrate(engine, revision)
+        async with engine.connect() as connection:  # the same one: the pool has no other
+            assert (await connection.execute(settings)).all() == before
+            locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+            assert await connection.scalar(locks) == 0
+
+
+class TestOlderRevisions:
+    def test_are_all_but_the_newest(self) -> None:
+        scripts = list(ScriptDirectory.from_config(alembic_config()).walk_revisions())
+        assert older_revisions() == {script.revision for script in scripts} - {HEAD}
+
+
+class TestOffline:
+    def test_the_sql_for_a_review_passes_the_linter(self, tmp_path: Path) -> None:
+        config = alembic_config()
+        config.output_buffer = io.StringIO()
+        command.upgrade(config, "head", sql=True)
+        script = tmp_path / "upgrade.sql"
+        script.write_text(config.output_buffer.getvalue())
+        assert "CREATE TABLE accounts" in script.read_text()
+        # Alembic's own table has a varchar; versions of rows are integers on purpose.
+        excluded = "prefer-text-field,prefer-bigint-over-int"
+        squawk = Path(sysconfig.get_path("scripts")) / "squawk"
+        done = subprocess.run(
+            [squawk, "--pg-version=15", f"--exclude={excluded}", script],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def test_without_a_connection_says_what_to_run(self) -> None:
+        with pytest.raises(SystemExit, match="satchel migrate"):
+            command.upgrade(alembic_config(), "head")
+
+
+class TestAutogenerate:
+    @pytest.fixture
+    def extra_index(self) -> Iterator[str]:
+        """The models, with an index more than the migrations know."""
+        table = Account.metadata.tables["accounts"]
+        index = Index("ix_extra", table.c.phone_number)
+        yield "ix_extra"
+        table.indexes.discard(index)
+
+    async def test_writes_a_migration_that_makes_the_difference(
+        self, engine: AsyncEngine, own_migrations: Path, extra_index: str
+    ) -> None:
+        def write(connection: Connection) -> None:
+            autogenerate(connection, "One more index")
+
+        before = set(own_migrations.glob("*.py"))
+        async with engine.connect() as connection:
+            await connection.run_sync(write)
+        [script] = set(own_migrations.glob("*.py")) - before
+        number = f"{len(before) + 1:04}"
+        assert script.name == f"{number}_one_more_index.py"
+        assert script.read_text().startswith('"""One more index."""\n')
+        await migrate(engine)
+        assert await current_revision(engine) == number
+        assert extra_index in {row[1] for row in (await describe(engine))["indexes"]}
+        async with engine.connect() as connection:
+            await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "-1"))
+        assert extra_index not in {row[1] for row in (await describe(engine))["indexes"]}

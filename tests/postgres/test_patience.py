@@ -1,0 +1,80 @@
+"""Waiting counts the time in which the event loop had its turns."""
+
+import asyncio
+import time
+
+import pytest
+
+from app.postgres import patience as waiting
+from app.postgres.patience import patience
+from tests.hogs import slow_turns
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "STEP", 0.01)
+
+
+async def turns(number: int) -> str:
+    """Is done after so many turns of the loop, however long they take."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+    return "done"
+
+
+async def test_what_is_done_in_time_is_not_touched() -> None:
+    async with patience(60):
+        assert await turns(3) == "done"
+
+
+async def test_what_fails_raises_its_error() -> None:
+    with pytest.raises(ValueError, match="no"):
+        async with patience(60):
+            raise ValueError("no")
+
+
+async def test_what_never_comes_is_cancelled() -> None:
+    cancelled = False
+    with pytest.raises(TimeoutError):
+        async with patience(0.05):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
+    assert cancelled
+
+
+async def test_whoever_waits_may_be_cancelled() -> None:
+    waits = asyncio.Event()
+
+    async def wait() -> None:
+        async with patience(60):
+            waits.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_slow_turns_use_up_no_time() -> None:
+    """Ten steps; the clock would allow two of these turns."""
+    with slow_turns(0.05):
+        async with patience(0.1):
+            assert await turns(9) == "done"
+
+
+async def test_one_long_pause_counts_as_one_step() -> None:
+    async with patience(0.1):
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # nothing runs in this process meanwhile
+        assert await turns(5) == "done"
+
+
+async def test_with_slow_turns_an_end_comes_too() -> None:
+    with slow_turns(0.02), pytest.raises(TimeoutError):
+        async with patience(0.1):
+            await turns(10**9)

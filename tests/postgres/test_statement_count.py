@@ -1,0 +1,61 @@
+"""The tally: each request knows how many statements it ran, and those it shared with others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextvars import Context
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, text
+
+from app.accounts import service as account_service
+from app.postgres.engine import make_engine
+from app.postgres.statement_count import begin_tally
+from app.postgres.statements import Statements
+from app.resources.reads import Reader
+from tests.conftest import make_settings
+
+ONE = text("SELECT 1")
+
+
+@pytest.fixture
+async def statements(database: URL) -> AsyncIterator[Statements]:
+    statements = Statements(make_engine(database, make_settings(), autocommit=True))
+    yield statements
+    await statements.close()
+
+
+async def test_single_statements_and_those_of_transactions_count(statements: Statements) -> None:
+    tally = begin_tally()
+    await statements.execute(ONE)
+    await statements.scalar(ONE)
+    assert tally.statements == 2
+    async with statements.begin() as session:
+        await session.execute(ONE)
+        await session.execute(ONE)
+    assert tally.statements == 4
+
+
+async def test_a_shared_read_is_one_of_each_caller(statements: Statements) -> None:
+    sizes: list[int] = []
+    reader = Reader(statements, account_service.BY_ID, sizes.append)
+
+    async def request(reads: int) -> int:
+        tally = begin_tally()
+        for _ in range(reads):
+            await reader.get(uuid4())
+        return tally.statements
+
+    assert await asyncio.gather(*map(request, [1, 2, 3, 1, 1, 1, 1])) == [1, 2, 3, 1, 1, 1, 1]
+    assert sum(sizes) == 10
+    assert max(sizes) > 1  # or nothing was shared
+
+
+async def test_what_runs_for_nobody_is_counted_for_nobody(statements: Statements) -> None:
+
+    async def alone() -> int:
+        return int(await statements.scalar(ONE))
+
+    tally = begin_tally()
+    assert await asyncio.create_task(alone(), context=Context()) == 1
+    assert tally.statements == 0

@@ -1,0 +1,181 @@
+"""Single statements and their turn for a connection."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import base as pool
+
+from app.errors import Overloaded
+from app.postgres import engine as engine_module
+from app.postgres import statements as statements_module
+from app.postgres.statements import Turn
+from tests.conftest import execute, running_app
+
+
+class TestTurn:
+    async def test_first_come_first_served(self) -> None:
+        turn = Turn(2)
+        served: list[int] = []
+
+        async def take(number: int) -> None:
+            async with turn:
+                served.append(number)
+                for _ in range(3):
+                    await asyncio.sleep(0)
+
+        await asyncio.gather(*(take(number) for number in range(20)))
+        assert served == list(range(20))
+
+    async def test_who_waits_too_long_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(statements_module, "PATIENCE", 0.01)
+        turn = Turn(1)
+        async with turn:
+            with pytest.raises(Overloaded):
+                async with turn:
+                    pass
+        async with turn:  # and takes no place with it
+            pass
+
+    async def test_who_goes_away_takes_no_place_with_it(self) -> None:
+        turn = Turn(1)
+
+        async def take() -> None:
+            async with turn:
+                pass
+
+        async with turn:
+            waiting = [asyncio.create_task(take()) for _ in range(2)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+            await asyncio.sleep(0)
+        await waiting[1]
+        async with turn:
+            pass
+
+    async def test_a_failure_inside_gives_the_place_back(self) -> None:
+        turn = Turn(1)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"):
+                async with turn:
+                    raise ValueError("no")
+
+
+class TestStatements:
+    async def test_each_is_committed(self, database: URL) -> None:
+        async with running_app(database) as app:
+            statements = app.state.statements
+            await statements.execute(text("CREATE TABLE marks (mark int)"))
+            await statements.execute(text("INSERT INTO marks VALUES (:mark)"), {"mark": 7})
+            assert await statements.scalar(text("SELECT mark FROM marks")) == 7
+
+    async def test_a_transaction_is_all_or_nothing(self, database: URL) -> None:
+        async with running_app(database, pool_size=1) as app:
+            statements = app.state.statements
+            await statements.execute(text("CREATE TABLE marks (mark int)"))
+            with pytest.raises(DBAPIError, match="division by zero"):
+                async with statements.begin() as session:
+                    await session.execute(text("INSERT INTO marks VALUES (1)"))
+                    await session.execute(text("SELECT 1 / 0"))
+            async with statements.begin() as session:
+                await session.execute(text("INSERT INTO marks VALUES (2)"))
+            assert await statements.scalar(text("SELECT sum(mark) FROM marks")) == 2
+
+    async def test_more_callers_than_connections_are_all_served(self, database: URL) -> None:
+        async with running_app(database, pool_size=2) as app:
+            statements = app.state.statements
+            asked = [
+                statements.scalar(text("SELECT CAST(:n AS int)"), {"n": n}) for n in range(100)
+            ]
+            assert await asyncio.gather(*asked) == list(range(100))
+
+    async def test_a_connection_stays_out_of_the_pool_between_statements(
+        self, database: URL
+    ) -> None:
+        backend = text("SELECT pg_backend_pid()")
+        async with running_app(database, pool_size=3) as app:
+            statements = app.state.statements
+            first = await statements.scalar(backend)
+            assert {await statements.scalar(backend) for _ in range(5)} == {first}
+
+    async def test_a_failing_one_leaves_no_trace(self, database: URL) -> None:
+        async with running_app(database, pool_size=1) as app:
+            statements = app.state.statements
+            for _ in range(3):
+                with pytest.raises(DBAPIError, match="division by zero"):
+                    await statements.execute(text("SELECT 1 / 0"))
+                assert await statements.scalar(text("SELECT 1")) == 1
+
+    async def test_one_that_is_given_up_takes_no_connection_with_it(self, database: URL) -> None:
+        async with running_app(database, pool_size=2) as app:
+            statements = app.state.statements
+            for _ in range(5):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await statements.execute(text("SELECT pg_sleep(5)"))
+            asked = [statements.scalar(text("SELECT 1")) for _ in range(4)]
+            assert await asyncio.gather(*asked) == [1, 1, 1, 1]
+
+    async def test_no_connection_is_given_out_that_the_database_has_closed(
+        self, database: URL
+    ) -> None:
+        async with running_app(database, pool_size=4) as app:
+            statements = app.state.statements
+            await asyncio.gather(*(statements.execute(text("SELECT 1")) for _ in range(4)))
+            await execute(
+                database,
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            for _ in range(10):  # the word of it has come; turns of the loop for it to be read
+                await asyncio.sleep(0)
+            asked = [statements.scalar(text("SELECT 1")) for _ in range(8)]
+            assert await asyncio.gather(*asked) == [1] * 8
+            async with statements.begin() as session:
+                await session.execute(text("SELECT 1"))
+
+    async def test_one_whose_connection_breaks_lets_go_of_the_others(self, database: URL) -> None:
+        async with running_app(database, pool_size=4) as app:
+            statements = app.state.statements
+            backend = text("SELECT pg_backend_pid()")
+            sleeping = text("SELECT pg_backend_pid() FROM pg_sleep(0.1)")
+            before = set(await asyncio.gather(*(statements.scalar(sleeping) for _ in range(4))))
+            with pytest.raises(DBAPIError) as failure:
+                await statements.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            assert failure.value.connection_invalidated
+            assert await statements.scalar(backend) not in before
+
+    async def test_one_that_is_not_answered_lets_go_of_the_others_too(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with running_app(database, pool_size=3) as app:
+            statements = app.state.statements
+            sleeping = text("SELECT pg_backend_pid() FROM pg_sleep(0.1)")
+            await asyncio.gather(*(statements.execute(sleeping) for _ in range(3)))
+            with monkeypatch.context() as patch:
+
+                async def time_out(*_: object) -> None:
+                    raise TimeoutError
+
+                patch.setattr(AsyncConnection, "execute", time_out)
+                with pytest.raises(TimeoutError):
+                    await statements.execute(text("SELECT 1"))
+            assert statements._idle == []
+            assert await statements.scalar(text("SELECT 1")) == 1
+
+    async def test_old_connections_are_replaced(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1000.0
+        monkeypatch.setattr(statements_module, "time", SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr(pool, "time", SimpleNamespace(time=lambda: now))
+        backend = text("SELECT pg_backend_pid()")
+        async with running_app(database) as app:
+            first = await app.state.statements.scalar(backend)
+            now += engine_module.RECYCLE - 1
+            assert await app.state.statements.scalar(backend) == first
+            now += 2
+            assert await app.state.statements.scalar(backend) != first

@@ -1,0 +1,301 @@
+"""A database that says nothing at all is noticed, and so is its return."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple, Self
+
+import pytest
+import structlog
+from sqlalchemy import URL, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import Pool
+from structlog.testing import capture_logs
+
+from app.postgres import engine as engine_module
+from app.postgres import patience as waiting
+from app.postgres import watchdog as watch
+from app.postgres.engine import make_engine
+from app.postgres.failures import FAILURES
+from app.postgres.watchdog import watching
+from tests.conftest import free_port, make_settings
+from tests.hogs import slow_turns
+from tests.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow
+
+
+class Relay:
+    """Passes bytes on to a database, until it holds them back."""
+
+    def __init__(self, database: URL) -> None:
+        self._socket = f"{database.query['host']}/.s.PGSQL.5432"
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+    def hold(self) -> None:
+        self._flows.clear()
+
+    def release(self) -> None:
+        self._flows.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ours = await asyncio.open_unix_connection(self._socket)
+        for source, target in ((reader, ours[1]), (ours[0], writer)):
+            task = asyncio.create_task(self._pass(source, target))
+            self._tasks.add(task)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                await self._flows.wait()
+                target.write(data)
+        except OSError:
+            pass
+        finally:
+            target.close()
+
+
+@pytest.fixture
+async def relay(database: URL) -> AsyncIterator[Relay]:
+    if not database.query.get("host"):
+        pytest.skip("the test's database has no unix socket: nothing to install")
+    async with Relay(database) as relay:
+        yield relay
+
+
+class Watched(NamedTuple):
+    """An engine that is watched, and what the watch has concluded so far."""
+
+    engine: AsyncEngine
+    silences: list[bool]
+
+    async def concluded(self, times: int) -> None:
+        """Return when the watch has concluded so many times more."""
+        wanted = len(self.silences) + times
+        await until(lambda: len(self.silences) >= wanted, "the watch does not go on")
+
+
+@pytest.fixture
+def watch_at(
+    relay: Relay, database: URL, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], AbstractAsyncContextManager[Watched]]:
+    """Watches the database behind the relay, with little patience."""
+    monkeypatch.setattr(watch, "INTERVAL", 0.05)
+    monkeypatch.setattr(watch, "PATIENCE", 0.8)
+    monkeypatch.setattr(waiting, "STEP", 0.008)
+    monkeypatch.setattr(engine_module, "CONNECT_PATIENCE", 0.8)
+    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    silences: list[bool] = []
+    conclude = watch._Watch._conclude
+
+    def record(self: watch._Watch, *, silent: bool) -> None:
+        silences.append(silent)
+        conclude(self, silent=silent)
+
+    monkeypatch.setattr(watch._Watch, "_conclude", record)
+    url = database.set(host="127.0.0.1", port=relay.port, query={})
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[Watched]:
+        engine, probe = (
+            make_engine(url, make_settings(pool_size=size, statement_timeout=0), autocommit=True)
+            for size in (5, 1)
+        )
+        async with watching(engine, probe):
+            yield Watched(engine, silences)
+        relay.release()
+        await engine.dispose()
+
+    return watched
+
+
+@pytest.fixture
+async def watched(
+    watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
+) -> AsyncIterator[Watched]:
+    async with watch_at() as watched:
+        yield watched
+
+
+async def ask(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        found: int = (await connection.execute(text("SELECT 7"))).scalar_one()
+    return found
+
+
+def test_silence_is_told_within_3_seconds_and_its_end_within_5() -> None:
+    """Where the loop has its turns: the longest that each step may take."""
+    assert watch.INTERVAL + watch.PATIENCE <= 3
+    assert engine_module.CONNECT_PATIENCE <= 3
+    # The question under way at its return may be one that gets no answer any more.
+    assert max(watch.PATIENCE, engine_module.CONNECT_PATIENCE) + watch.INTERVAL <= 4
+
+
+async def test_silence_ends_what_waits_and_refuses_who_comes(
+    watched: Watched, relay: Relay
+) -> None:
+    engine = watched.engine
+    assert await ask(engine) == 7
+    with capture_logs() as logs:
+        relay.hold()
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(DBAPIError):  # a connection that is there
+                await ask(engine)
+        for _ in range(20):
+            with pytest.raises(ConnectionError, match="does not answer"):
+                await ask(engine)
+        await watched.concluded(2)  # the probe has tried to connect again, and given up
+        assert set(watched.silences[-2:]) == {True}
+        with pytest.raises(ConnectionError, match="does not answer"):
+            await ask(engine)
+        relay.release()
+        await until(lambda: not watched.silences[-1], "its return is not noticed")
+        assert await ask(engine) == 7
+    told = [log["event"] for log in logs]
+    assert told == ["database silent", "database answers again"]
+
+
+@pytest.fixture
+def silent_when_connected(relay: Relay) -> Iterator[Callable[[], None]]:
+    """From its call on, nothing passes any more once a connection has been made."""
+
+    def hold(*_: object) -> None:
+        relay.hold()
+
+    yield lambda: event.listen(Pool, "connect", hold)
+    event.remove(Pool, "connect", hold)
+
+
+async def test_silence_is_noticed_before_the_probe_was_ever_answered(
+    watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
+    silent_when_connected: Callable[[], None],
+) -> None:
+    """SQLAlchemy asks a new connection several things before it hands it out."""
+    silent_when_connected()
+    async with watch_at() as watched:
+        await watched.concluded(2)
+        assert set(watched.silences) == {True}
+        with pytest.raises(ConnectionError, match="does not answer"):
+            await ask(watched.engine)
+
+
+async def test_silence_ends_what_waits_for_the_first_connection(
+    watched: Watched, silent_when_connected: Callable[[], None]
+) -> None:
+    await watched.concluded(1)
+    silent_when_connected()
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(FAILURES):
+            await ask(watched.engine)
+
+
+async def test_a_connection_that_is_being_made_is_given_up_too(
+    watched: Watched, relay: Relay
+) -> None:
+    relay.hold()
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises((TimeoutError, ConnectionError)):
+            await ask(watched.engine)
+
+
+async def test_a_pause_shorter_than_its_patience_is_nothing(watched: Watched, relay: Relay) -> None:
+    relay.hold()
+    asked = asyncio.create_task(ask(watched.engine))
+    await asyncio.sleep(0.2)
+    relay.release()
+    assert await asked == 7
+    await watched.concluded(1)
+    assert True not in watched.silences
+
+
+async def test_a_pause_of_our_own_is_no_silence(watched: Watched) -> None:
+    async with watched.engine.connect() as connection:
+        await watched.concluded(1)
+        for _ in range(3):
+            time.sleep(1)  # nothing runs in this process meanwhile
+            await asyncio.sleep(0)
+        await watched.concluded(1)
+        assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+    assert True not in watched.silences
+
+
+async def test_a_busy_loop_is_no_silence(
+    watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
+) -> None:
+    """An answer takes several turns, a connection dozens; by the clock none came in time."""
+    with slow_turns(0.05):
+        async with watch_at() as watched:
+            await watched.concluded(1)
+            async with watched.engine.connect() as connection:
+                await watched.concluded(2)
+                assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+            assert True not in watched.silences
+
+
+async def test_a_busy_loop_hides_no_silence(watched: Watched, relay: Relay) -> None:
+    assert await ask(watched.engine) == 7
+    with slow_turns(0.02):
+        relay.hold()
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(DBAPIError):
+                await ask(watched.engine)
+        with pytest.raises(ConnectionError, match="does not answer"):
+            await ask(watched.engine)
+
+
+async def test_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    away = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", free_port(), "d")
+    engine, probe = (make_engine(away, make_settings(), autocommit=True) for _ in range(2))
+    refused = asyncio.Event()
+    event.listen(probe.sync_engine, "do_connect", lambda *_: refused.set())
+    async with watching(engine, probe):
+        for _ in range(2):  # the second comes after the first was concluded from
+            refused.clear()
+            await refused.wait()
+        with pytest.raises(ConnectionRefusedError):  # the system's, not ours
+            await ask(engine)
+
+
+async def test_an_answer_that_makes_no_sense_is_one(
+    database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a proxy that speaks another protocol: what matters is that the watch goes on."""
+    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    engine, probe = (make_engine(database, make_settings(), autocommit=True) for _ in range(2))
+
+    babbled = 0
+
+    def babble(*_: object) -> None:
+        nonlocal babbled
+        babbled += 1
+        raise UnicodeDecodeError("utf-8", b"hunter2", 0, 1, "no text")
+
+    event.listen(probe.sync_engine, "do_connect", babble)
+    with capture_logs() as logs:
+        async with watching(engine, probe):
+            await until(lambda: babbled >= 3, "the watch does not go on")
+            assert await ask(engine) == 7
+    await engine.dispose()
+    assert len(logs) > 1
+    assert logs[0] == {
+        "event": "probe failed",
+        "error": "UnicodeDecodeError",
+        "log_level": "warning",
+    }

@@ -1,0 +1,134 @@
+"""Counts of lists: exact within a second, estimated, or none."""
+
+import httpx2
+import pytest
+from sqlalchemy import URL, Select, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.postgres.statements import Statements
+from app.resources import counts
+from app.resources.counts import count_rows
+from tests.conftest import OneConnection, client_of, execute, running_app
+from tests.factories import create_account
+from tests.resources.test_pages import insert_accounts, insert_items
+
+MANY = 60_000
+GENERATED = (
+    "INSERT INTO items (id, account_id, name, image_link)"
+    " SELECT gen_random_uuid(), :owner, 'Lamp ' || n, 'http://example.com/'"
+    " FROM generate_series(1, :many) AS n"
+)
+
+
+@pytest.fixture
+async def session(connection: AsyncConnection) -> Statements:
+    return OneConnection(connection)
+
+
+class TestOverHTTP:
+    async def test_none_unless_asked_for(
+        self, client: httpx2.AsyncClient, statements: list[str]
+    ) -> None:
+        for query in ("", "?count=none"):
+            statements.clear()
+            answer = await client.get("/accounts" + query)
+            assert answer.json()["count"] is None
+            assert len(statements) == 1
+
+    async def test_exact_counts_the_filtered_rows(
+        self, client: httpx2.AsyncClient, connection: AsyncConnection
+    ) -> None:
+        rows = [{"username": f"{'ab'[n % 2]}{n}"} for n in range(9)]
+        await insert_accounts(connection, rows)
+        for query, expected in (
+            ("", 9),
+            ("&username_prefix=a", 5),
+            ("&username_prefix=a&limit=1", 5),
+            ("&username_prefix=a&sort=username&limit=200", 5),
+            ("&username=a0", 1),
+            ("&username=c", 0),
+        ):
+            answer = await client.get(f"/accounts?count=exact{query}")
+            assert answer.json()["count"] == expected
+        owner = await insert_items(connection, [{}, {}])
+        await insert_items(connection, [{}])
+        answer = await client.get(f"/accounts/{owner}/items?count=exact&limit=1")
+        assert answer.json()["count"] == 2
+
+    async def test_exact_is_the_same_on_every_page(
+        self, client: httpx2.AsyncClient, connection: AsyncConnection
+    ) -> None:
+        await insert_accounts(connection, [{} for _ in range(3)])
+        link: str | None = "/accounts?count=exact&limit=1"
+        seen = []
+        while link:
+            answer = await client.get(link)
+            seen.append(answer.json()["count"])
+            link = answer.links.get("next", {}).get("url")
+        assert seen == [3, 3, 3]
+
+    async def test_estimated_is_the_planners_figure(
+        self, client: httpx2.AsyncClient, connection: AsyncConnection, statements: list[str]
+    ) -> None:
+        values = {"many": 3000, "owner": await insert_items(connection, [{}])}
+        await connection.execute(text(GENERATED), values)
+        await connection.execute(text("ANALYZE items"))
+        statements.clear()
+        answer = await client.get("/items?count=estimated&limit=1")
+        assert 2900 <= answer.json()["count"] <= 3100
+        assert [statement.split()[0] for statement in statements] == ["SELECT", "EXPLAIN"]
+        answer = await client.get("/items?count=estimated&name=Lamp 7&q=lamp&price_gte=1.00")
+        assert answer.json()["count"] < 100
+
+    async def test_refuses_other_kinds(self, client: httpx2.AsyncClient) -> None:
+        for query, code in (
+            ("count=", "invalid_format"),
+            ("count=true", "invalid_format"),
+            ("count=EXACT", "invalid_format"),
+            ("count=exact&count=exact", "duplicate"),
+        ):
+            answer = await client.get(f"/accounts?{query}")
+            assert answer.status_code == 422
+            (fault,) = answer.json()["errors"]
+            assert (fault["parameter"], fault["code"]) == ("count", code)
+
+
+@pytest.mark.slow
+class TestPatience:
+    async def test_a_count_that_takes_too_long_is_null_and_the_page_is_served(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counts, "PATIENCE", "1ms")
+        async with running_app(database, pool_size=1) as app, client_of(app) as client:
+            owner = (await create_account(client))["id"]
+            many = GENERATED.replace(":owner", f"'{owner}'").replace(":many", str(MANY))
+            await execute(database, many)  # in whatever time it takes
+            for path in ("/items", f"/accounts/{owner}/items"):
+                page = (await client.get(f"{path}?limit=2&count=exact")).json()
+                assert page["count"] is None
+                assert len(page["data"]) == 2
+                assert page["next_cursor"]
+                # Nor does it matter to what comes after the count.
+                page = (await client.get(f"{path}?q=nothing&name_prefix=L&count=exact")).json()
+                assert page["data"] == []
+            # The only connection of the pool has its own limit again.
+            statements = app.state.statements
+            assert await statements.scalar(text("SHOW statement_timeout")) == "5s"
+            await statements.execute(text("SELECT pg_sleep(0.01)"))
+            monkeypatch.setattr(counts, "PATIENCE", "60s")
+            page = (await client.get("/items?limit=1&count=exact")).json()
+            assert page["count"] == MANY
+            assert await statements.scalar(text("SHOW statement_timeout")) == "5s"
+
+    async def test_is_a_second(self, session: Statements, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert counts.PATIENCE == "1s"
+        for patience, seconds, expected in (("60s", 0.1, 1), ("100ms", 60, None)):
+            monkeypatch.setattr(counts, "PATIENCE", patience)
+            slow = select(func.pg_sleep(seconds).label("slept")).cte().prefix_with("MATERIALIZED")
+            assert await count_rows(session, select(slow.c.slept), {}, "exact") == expected
+
+    async def test_other_errors_are_not_taken_for_it(self, session: Statements) -> None:
+        statement: Select[tuple[int]] = select(text("1")).where(text("1 / 0 = 1"))
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await count_rows(session, statement, {}, "exact")

@@ -1,0 +1,140 @@
+"""Cursors: what they hold, and that nothing but an unaltered one is taken."""
+
+import base64
+import string
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from app.errors import InvalidCursor
+from app.resources import pages
+from app.resources.cursors import _checksum, binding_of, decode_cursor, encode_cursor
+
+ROW_ID = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")
+BINDING = binding_of("items", None, {"sort": "-created"})
+VALUES = [
+    datetime(2026, 1, 31, 9, 30, 0, 123456, UTC),
+    datetime(2026, 1, 31, tzinfo=UTC),
+    Decimal("0.00"),
+    Decimal("9999999999.99"),
+    "",
+    "Lamp",
+    'quotes " and \\ and / and \x01',
+    "Größe \u2028 \U0001f4a1 \U0010ffff",
+    "é" * 254,
+]
+
+
+def forge(payload: bytes, binding: bytes = BINDING) -> str:
+    """A cursor with a checksum that is right."""
+    return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
+
+
+def is_invalid(cursor: str, value_type: type, binding: bytes = BINDING) -> bool:
+    try:
+        decode_cursor(cursor, binding, value_type)
+    except InvalidCursor:
+        return True
+    return False
+
+
+class TestCursors:
+    @pytest.mark.parametrize("value", VALUES)
+    def test_hold_a_position(self, value: Any) -> None:
+        cursor = encode_cursor(value, ROW_ID, BINDING)
+        assert decode_cursor(cursor, BINDING, type(value)) == (value, ROW_ID)
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_fit_a_query_as_they_are(self, value: Any) -> None:
+        cursor = encode_cursor(value, ROW_ID, BINDING)
+        assert set(cursor) <= set(string.ascii_letters + string.digits + "-_")
+        assert len(cursor) <= 2000
+
+    def test_are_good_for_what_they_are_bound_to_alone(self) -> None:
+        cursor = encode_cursor("Lamp", ROW_ID, BINDING)
+        for other in (
+            ("accounts", None, {"sort": "-created"}),
+            ("items", ROW_ID, {"sort": "-created"}),
+            ("items", None, {"sort": "created"}),
+            ("items", None, {"sort": "-created", "name": "Lamp"}),
+            (None,),
+        ):
+            assert is_invalid(cursor, str, binding_of(*other))
+        assert not is_invalid(cursor, str)
+
+    def test_altered_in_any_character_are_invalid(self) -> None:
+        for value in (VALUES[0], Decimal("1.00"), "Lamp", "Lamps"):
+            cursor = encode_cursor(value, ROW_ID, BINDING)
+            for place, char in enumerate(cursor):
+                for other in set("AZaz09-_BEQgw+/= \u00e9\0") - {char}:
+                    altered = cursor[:place] + other + cursor[place + 1 :]
+                    assert is_invalid(altered, type(value)), (place, other)
+
+    def test_cut_or_extended_are_invalid(self) -> None:
+        cursor = encode_cursor("Lamp", ROW_ID, BINDING)
+        for length in range(len(cursor)):
+            assert is_invalid(cursor[:length], str)
+        for tail in ("=", "==", "A", "AAAA", "\n", " ", "\0", "."):
+            assert is_invalid(cursor + tail, str)
+            assert is_invalid(tail + cursor, str)
+
+    def test_written_in_the_other_alphabet_are_invalid(self) -> None:
+        cursor = next(
+            cursor
+            for cursor in (encode_cursor(str(n), ROW_ID, BINDING) for n in range(1000))
+            if "-" in cursor and "_" in cursor
+        )
+        assert is_invalid(cursor.replace("-", "+"), str)
+        assert is_invalid(cursor.replace("_", "/"), str)
+
+    @pytest.mark.parametrize("value_type", [datetime, Decimal, str])
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b"",
+            ROW_ID.bytes[:15],
+            ROW_ID.bytes + b"\xff",
+            ROW_ID.bytes + b"\xed\xa0\x80",  # a surrogate
+            ROW_ID.bytes + b"a\0b",
+        ],
+    )
+    def test_with_a_forged_payload_are_invalid(self, payload: bytes, value_type: type) -> None:
+        assert is_invalid(forge(payload), value_type)
+
+    @pytest.mark.parametrize(
+        ("value_type", "values"),
+        [
+            (datetime, ["", "now", "2026-01-31", "2026-01-31T09:30:00", "5"]),
+            (datetime, ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]),
+            (datetime, ["2026-01-31T09:30:00Z"]),  # another spelling of what has one
+            (Decimal, ["", "ten", "NaN", "sNaN", "Infinity", "-Infinity", "1_0", " 1", "٣"]),
+            (Decimal, ["1e20000", "1E-20000", "9" * 1000]),
+        ],
+    )
+    def test_with_a_forged_value_are_invalid(self, value_type: type, values: list[str]) -> None:
+        for value in values:
+            assert is_invalid(forge(ROW_ID.bytes + value.encode()), value_type), value
+
+    async def test_forged_to_the_ends_still_are_positions(
+        self, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What passes as a position, the database takes too."""
+
+        def forge_and_decode(value: str, binding: bytes, value_type: type) -> tuple[Any, UUID]:
+            forged = encode_cursor(value, UUID(int=0), binding)
+            return decode_cursor(forged, binding, value_type)
+
+        monkeypatch.setattr(pages, "decode_cursor", forge_and_decode)
+        ends = {
+            "created": ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"],
+            "price": ["-1", "9999999999999999", "1E-15", "-1E+15", "1." + "1" * 1000],
+            "name": ["\x01", "\U0010ffff" * 200, "%_\\'\"", "\u202e"],
+        }
+        for sort, values in ends.items():
+            for value in values:
+                answer = await client.get("/items", params={"sort": sort, "cursor": value})
+                assert answer.status_code == 200, (sort, value)

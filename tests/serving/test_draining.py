@@ -1,0 +1,358 @@
+"""Leaving: who was let in is answered, balancers are told in time, and nothing stays behind."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx2
+import pytest
+import uvicorn
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.types import Receive, Scope, Send
+from uvicorn.lifespan.off import LifespanOff
+
+from app.serving import draining
+from app.serving.draining import DrainingServer
+from tests.conftest import Server, server_environment
+from tests.factories import account_body
+from tests.load import get, load_on, post
+from tests.locks import held_up
+from tests.waiting import PATIENCE, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("measured")]
+
+Start = Callable[..., Awaitable[Server]]
+
+# Longer than any test lasts, so that what is waited for does not end by itself.
+DELAY, GRACE, LINGER, LONG = 300, 299, 298, 3600.0
+PATIENT = {
+    "SHUTDOWN_GRACE": str(GRACE),
+    "STATEMENT_TIMEOUT": "3600",
+    "LOCK_TIMEOUT": "3600",
+    "POOL_SIZE": "20",
+}
+# A program that serves, in each of its processes with other constants, and tells what it does.
+PROGRAM = """
+import sys
+from app.cli.commands import main
+from app.serving import draining
+
+vars(draining).update({constants})
+server = draining.DrainingServer
+handle_exit, main_loop, wait_while = server.handle_exit, server.main_loop, server._wait_while
+
+def tell(what):
+    sys.stderr.write(what + chr(10))
+
+def told_handle_exit(self, *arguments):
+    handle_exit(self, *arguments)
+    tell("signalled")
+
+async def told_main_loop(self):
+    tell("serves")
+    await main_loop(self)
+
+async def told_wait_while(self, condition, seconds):
+    asked = []
+    def told_condition():
+        if not asked:
+            asked.append(tell(f"waits for {{seconds:.0f}} s"))
+        return condition()
+    await wait_while(self, told_condition, seconds)
+
+server.handle_exit = told_handle_exit
+server.main_loop = told_main_loop
+server._wait_while = told_wait_while
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def start(database: URL, tmp_path: Path) -> Iterator[Start]:
+    """Starts a server with these constants in `app.serving.draining`; all its workers serve."""
+    servers: list[Server] = []
+
+    async def start(environment: dict[str, str], workers: str = "1", **constants: float) -> Server:
+        program = tmp_path / "program.py"
+        program.write_text(PROGRAM.format(constants={"LAST_WORDS": LONG, **constants}))
+        environment = {**server_environment(database), **PATIENT, **environment}
+        command = (str(program), "serve")
+        servers.append(Server(environment, "--workers", workers, cwd=tmp_path, command=command))
+        await told(servers[-1], "serves", int(workers))
+        await asyncio.to_thread(servers[-1].wait_until_ready)
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+
+
+async def told(server: Server, what: str, times: int = 1) -> None:
+    """Return once the processes of the server have said this so often."""
+    await until(lambda: server.log.read_text().count(f"{what}\n") >= times, f"not {what}")
+
+
+async def left(server: Server) -> int:
+    """The exit status, once it has left."""
+    await until(lambda: server.process.poll() is not None, "it does not leave")
+    return server.process.wait()
+
+
+def new_account() -> bytes:
+    return post("/accounts", json.dumps(account_body()).encode())
+
+
+def group_of(pid: int) -> list[int]:
+    """The processes of a process group that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, group, *_ = path.read_text().rpartition(") ")[2].split()
+            if int(group) == pid and state not in "ZX":
+                found.append(int(path.parent.name))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def held_account(database: URL, server: Server) -> Any:
+    """A request under way, whose statement waits until the block has ended."""
+    engine = create_async_engine(database)
+    async with (
+        httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client,
+        engine.connect() as other,
+    ):
+        await other.execute(text("LOCK TABLE accounts"))
+        asked = asyncio.create_task(client.post("/accounts", json=account_body()))
+        await held_up(database)
+        yield asked
+        await other.rollback()
+        await asked
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("delay", [0, DELAY])
+async def test_under_load_no_request_is_lost(start: Start, workers: str, delay: int) -> None:
+    server = await start({"SHUTDOWN_DELAY": str(delay)}, workers, ECHO=0, LINGER=LINGER)
+    async with load_on(server.port, get("/accounts?limit=1"), new_account, clients=6) as load:
+        await until(lambda: load.statuses.total() > 20)
+        assert not load.refused
+        server.process.send_signal(signal.SIGTERM)
+        if delay:
+            await told(server, f"waits for {DELAY} s", int(workers))
+            async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
+                ready = await client.get("/readyz")
+                assert ready.status_code == 503
+                assert ready.json() == {"status": "fail", "checks": {"draining": "fail"}}
+                assert ready.headers["connection"] == "close"
+                assert (await client.get("/livez")).status_code == 200
+                assert (await client.get("/accounts")).status_code == 200
+            assert not load.refused
+            server.process.send_signal(signal.SIGTERM)  # which ends the delay
+        assert await left(server) == 0
+        await until(lambda: load.refused)
+    assert load.lost == []
+    assert load.statuses.keys() == {200, 201}
+    assert load.closed
+    await until(lambda: group_of(server.process.pid) == [])
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_statement_under_way_is_waited_for(
+    database: URL, start: Start, workers: str
+) -> None:
+    server = await start({}, workers)
+    async with held_account(database, server) as asked:
+        server.process.send_signal(signal.SIGTERM)
+        await told(server, f"waits for {GRACE} s", int(workers))
+    assert (await asked).status_code == 201
+    assert await left(server) == 0
+
+
+async def test_what_outlasts_the_grace_is_cut_off_and_the_exit_is_clean(
+    database: URL, start: Start
+) -> None:
+    server = await start({"SHUTDOWN_GRACE": "1"})
+    async with held_account(database, server) as asked:
+        server.process.send_signal(signal.SIGTERM)
+        answer = await asked
+        assert await left(server) == 0
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+    assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_an_echo_of_the_signal_ends_no_wait(start: Start, workers: str) -> None:
+    """A terminal's signal, passed on by who started us."""
+    server = await start({"SHUTDOWN_DELAY": str(DELAY)}, workers, ECHO=LONG)
+    server.process.send_signal(signal.SIGINT)
+    await told(server, f"waits for {DELAY} s", int(workers))
+    server.process.send_signal(signal.SIGINT)
+    await told(server, "signalled", 2 * int(workers))
+    for _ in range(20):
+        assert httpx2.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
+        await asyncio.sleep(0.05)
+    assert server.process.poll() is None
+
+
+BODY = json.dumps(account_body()).encode()
+
+
+@contextlib.contextmanager
+def half_sent(server: Server) -> Iterator[socket.socket]:
+    """A connection with a request under way, of whose body the first byte was sent."""
+    head = b"POST /accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        assert client.recv(99).startswith(b"HTTP/1.1 100 ")
+        client.sendall(BODY[:1])
+        yield client
+
+
+async def test_a_body_under_way_is_waited_for(start: Start) -> None:
+    server = await start({})
+    with half_sent(server) as slow:
+        server.process.send_signal(signal.SIGTERM)
+        await told(server, f"waits for {GRACE} s")
+        slow.sendall(BODY[1:])
+        assert slow.recv(999).startswith(b"HTTP/1.1 201 ")
+        assert await left(server) == 0
+
+
+async def test_a_body_under_way_is_not_waited_for_for_ever(start: Start) -> None:
+    server = await start({"SHUTDOWN_GRACE": "1"})
+    with half_sent(server):
+        server.process.send_signal(signal.SIGTERM)
+        assert await left(server) == 0
+
+
+async def test_a_second_signal_ends_the_wait_for_answers(start: Start) -> None:
+    server = await start({}, ECHO=0, LINGER=0)
+    with half_sent(server):
+        server.process.send_signal(signal.SIGTERM)
+        await told(server, f"waits for {GRACE} s")
+        await asyncio.sleep(0.5)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        assert await left(server) == 0
+
+
+async def test_a_request_that_is_on_its_way_is_answered(start: Start) -> None:
+    server = await start({}, LINGER=LINGER)
+    fresh = await asyncio.open_connection("127.0.0.1", server.port)
+    kept = await asyncio.open_connection("127.0.0.1", server.port)
+    kept[1].write(get("/livez"))
+    assert b"connection: close" not in await kept[0].readuntil(b"}")
+    server.process.send_signal(signal.SIGTERM)
+    await told(server, f"waits for {LINGER} s")
+    for reader, writer in (fresh, kept):
+        writer.write(get("/livez"))
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)  # to the end: it is closed
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        writer.close()
+    assert await left(server) == 0
+
+
+async def test_told_while_it_starts_a_server_closes_each_connection_with_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a worker may be that the others have not waited for: else clients would ask on."""
+    monkeypatch.setattr(draining, "LINGER", LONG)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(answer, lifespan="off", log_config=None)
+    server = DrainingServer(config, delay=0, grace=GRACE)
+    server.handle_exit(signal.SIGTERM, None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(get("/"))
+        serving = asyncio.create_task(server._serve([listener]))
+        async with asyncio.timeout(PATIENCE):
+            assert b"\r\nconnection: close\r\n" in await reader.readuntil(b"\r\n\r\n")
+            await serving
+    writer.close()
+
+
+class TestTimes:
+    """On a clock that goes on where the server sleeps, and nowhere else."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        clock = SimpleNamespace(now=1000.0, tick=lambda: None)
+        sleep = asyncio.sleep
+
+        async def pass_time(seconds: float) -> None:
+            clock.now += seconds
+            clock.tick()
+            await sleep(0)
+
+        monkeypatch.setattr(draining, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(asyncio, "sleep", pass_time)
+        return clock
+
+    @pytest.fixture
+    def server(self) -> DrainingServer:
+        config = uvicorn.Config("nowhere", lifespan="off", log_config=None)
+        server = DrainingServer(config, delay=15, grace=10)
+        server.lifespan = LifespanOff(config)
+        return server
+
+    async def test_it_serves_on_for_the_delay(self, clock: Any, server: DrainingServer) -> None:
+        server.handle_exit(signal.SIGTERM, None)
+        await server.main_loop()
+        assert 1015 <= clock.now < 1015.1
+
+    @pytest.mark.parametrize(("after", "ends"), [(0.9, 1015), (1.1, 1001.1), (7, 1007)])
+    async def test_a_signal_after_a_second_is_a_second_one(
+        self, clock: Any, server: DrainingServer, after: float, ends: float
+    ) -> None:
+        signals = [signal.SIGTERM]
+
+        def tick() -> None:
+            if signals and clock.now >= 1000 + after:
+                server.handle_exit(signals.pop(), None)
+
+        server.handle_exit(signal.SIGTERM, None)
+        clock.tick = tick
+        await server.main_loop()
+        assert ends <= clock.now < ends + 0.1
+
+    async def test_a_connection_lingers_and_a_request_has_its_grace(
+        self, clock: Any, server: DrainingServer
+    ) -> None:
+        closed: list[float] = []
+        state = server.server_state
+
+        class Idle:
+            def shutdown(self) -> None:
+                closed.append(clock.now)
+                state.connections.clear()
+
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(hang())
+        state.connections.add(cast(Any, Idle()))
+        state.tasks.add(task)
+        task.add_done_callback(state.tasks.discard)
+        server.servers = []
+        await server.shutdown([])
+        assert task.cancelled()
+        assert closed == [pytest.approx(1000.5, abs=0.1)]
+        assert 1010.5 <= clock.now < 1011

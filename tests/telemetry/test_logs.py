@@ -1,0 +1,224 @@
+"""Logs: their two forms, and what never gets into them."""
+
+import json
+import logging
+import logging.config
+from typing import Any
+
+import httpx2
+import pytest
+import structlog
+import uvicorn.config
+from sqlalchemy import URL
+from sqlalchemy.exc import IntegrityError
+
+from app.main import create_app
+from app.telemetry.logs import configure_logs
+from tests.conftest import client_of, execute, make_settings, running_app
+from tests.factories import account_body
+
+pytestmark = pytest.mark.usefixtures("logs_restored")
+
+Captured = pytest.CaptureFixture[str]
+
+
+def json_lines(capsys: Captured) -> list[dict[str, Any]]:
+    """What was written since the last look; each line must be an object."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return [json.loads(line) for line in captured.err.splitlines()]
+
+
+def request_lines(capsys: Captured) -> list[dict[str, Any]]:
+    """Without those of the client, which runs in this process too."""
+    return [line for line in json_lines(capsys) if line["logger"] == "satchel.request"]
+
+
+class TestForms:
+    def test_json_has_one_object_a_line(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_format="json"))
+        structlog.get_logger("satchel.test").warning("it\nhappened", number=1, text="ü\ud800")
+        (line,) = json_lines(capsys)
+        assert line.pop("timestamp").endswith("Z")
+        assert line == {
+            "event": "it\nhappened",
+            "level": "warning",
+            "logger": "satchel.test",
+            "number": 1,
+            "text": "ü\ud800",
+        }
+
+    def test_json_is_plain_whatever_it_tells(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_format="json"))
+        log = structlog.get_logger("satchel.test")
+        log.warning("plain", error=LookupError("a"), number=1.5)
+        log.warning("ü", error=LookupError("a"))
+        written = capsys.readouterr().err
+        assert written.isascii()
+        plain, other = map(json.loads, written.splitlines())
+        assert (plain["error"], plain["number"]) == (other["error"], 1.5)
+        assert other["event"] == "ü"
+
+    def test_console_is_for_people(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_format="console"))
+        structlog.get_logger("satchel.test").warning("it happened", number=1)
+        written = capsys.readouterr().err
+        assert written.count("\n") == 1
+        assert "it happened" in written
+        assert "number=1" in written
+        assert "\x1b" not in written  # no colours but on a terminal
+
+    @pytest.mark.parametrize("form", ["json", "console"])
+    def test_other_libraries_lines_have_the_same_form(self, capsys: Captured, form: str) -> None:
+        configure_logs(make_settings(log_format=form))
+        logging.getLogger("somebody.else").warning("%s of %s", 1, 2)
+        structlog.get_logger("somebody.else").warning("1 of 2")
+        theirs, ours = capsys.readouterr().err.splitlines()
+        if form == "json":
+            assert json.loads(theirs).keys() == json.loads(ours).keys()
+        assert "1 of 2" in theirs
+        assert len(theirs) == len(ours)
+
+    def test_least_level_counts_for_all(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_level="error"))
+        for name in ("satchel.test", "uvicorn.error", "somebody.else"):
+            logging.getLogger(name).warning("no")
+            structlog.get_logger(name).warning("no")
+            logging.getLogger(name).error("yes")
+        assert [line["event"] for line in json_lines(capsys)] == ["yes"] * 3
+
+    def test_configuring_again_writes_no_line_twice(self, capsys: Captured) -> None:
+        for _ in range(2):
+            configure_logs(make_settings())
+        logging.getLogger("somebody.else").error("once")
+        assert len(json_lines(capsys)) == 1
+
+    def test_of_alembic_only_the_upgrades_are_kept(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_level="info"))
+        alembic = logging.getLogger("alembic.runtime.migration")
+        alembic.info("Will assume %s DDL.", "transactional")
+        alembic.info("Running %s", "upgrade  -> 0001")
+        assert [line["event"] for line in json_lines(capsys)] == ["Running upgrade  -> 0001"]
+
+
+class TestExceptions:
+    @pytest.mark.parametrize("form", ["json", "console"])
+    def test_are_told_with_their_stack_and_no_variables(self, capsys: Captured, form: str) -> None:
+        configure_logs(make_settings(log_format=form))
+        secret = "hunter" + str(2)
+        try:
+            raise LookupError("first line\nand " + secret)
+        except LookupError:
+            structlog.get_logger("satchel.test").exception("it failed")
+        written = capsys.readouterr().err
+        assert "it failed" in written
+        assert "test_are_told_with_their_stack_and_no_variables" in written
+        assert "LookupError: first line" in written
+        assert "Logging error" not in written
+        assert secret not in written
+
+    def test_one_without_a_message_is_told_too(self, capsys: Captured) -> None:
+        configure_logs(make_settings())
+        try:
+            raise TimeoutError
+        except TimeoutError:
+            logging.getLogger("somebody.else").exception("it failed")
+        (line,) = json_lines(capsys)
+        assert line["exception"].endswith("\nTimeoutError")
+
+    async def test_of_the_database_do_not_repeat_the_row(
+        self, capsys: Captured, database: URL
+    ) -> None:
+        configure_logs(make_settings())
+        insert = (
+            "INSERT INTO accounts (id, email, email_key, username)"
+            " VALUES (gen_random_uuid(), 'me@b.example', 'me', '')"
+        )
+        with pytest.raises(IntegrityError, match=r"me@b\.example") as caught:
+            await execute(database, insert)
+        structlog.get_logger("satchel.test").error("it failed", exc_info=caught.value)
+        (line,) = json_lines(capsys)
+        assert "ck_accounts_username_length" in line["exception"]
+        assert "me@b.example" not in line["exception"]
+
+
+class TestRequests:
+    @pytest.fixture
+    def settings(self) -> Any:
+        return make_settings(log_level="info")
+
+    async def test_write_one_line_each(self, capsys: Captured, client: httpx2.AsyncClient) -> None:
+        capsys.readouterr()
+        configure_logs(make_settings(log_level="info"))
+        answer = await client.get("/accounts?limit=1", headers={"X-Request-ID": "mine"})
+        assert answer.status_code == 200
+        (line,) = request_lines(capsys)
+        assert line.pop("timestamp")
+        assert line.pop("ms") > 0
+        assert line == {
+            "event": "request",
+            "level": "info",
+            "logger": "satchel.request",
+            "method": "GET",
+            "route": "/accounts",
+            "status": 200,
+            "statements": 1,
+            "request_id": "mine",
+        }
+
+    async def test_show_nothing_that_a_client_sent(
+        self, capsys: Captured, client: httpx2.AsyncClient
+    ) -> None:
+        configure_logs(make_settings(log_level="debug", debug=True))
+        body = account_body(email="secret@example.com", username="secret")
+        assert (await client.post("/accounts", json=body)).status_code == 201
+        assert (await client.post("/accounts", json=body)).status_code == 409
+        await client.get("/accounts?email=secret@example.com")
+        await client.get("/accounts?secret=1")
+        await client.get("/secret/secret@example.com?secret=1")
+        lines = request_lines(capsys)
+        assert [line["status"] for line in lines] == [201, 409, 200, 422, 404]
+        assert "secret" not in json.dumps(lines)
+
+    async def test_that_fail_show_nothing_either(self, capsys: Captured, database: URL) -> None:
+        async with running_app(database) as application, client_of(application) as client:
+            # A fault that nobody foresaw, told by PostgreSQL with the whole row.
+            await execute(database, "ALTER TABLE accounts ADD CHECK (username <> 'secret')")
+            capsys.readouterr()
+            configure_logs(make_settings(log_level="info"))
+            body = account_body(email="secret@example.com", username="secret")
+            assert (await client.post("/accounts", json=body)).status_code == 500
+        failed, request = [
+            line for line in json_lines(capsys) if line["logger"] == "satchel.request"
+        ]
+        assert failed["event"] == "request failed"
+        assert request["event"] == "request"
+        assert "accounts_username_check" in failed["exception"]
+        assert "secret" not in json.dumps([failed, request])
+
+
+class TestStatements:
+    @pytest.mark.parametrize("debug", [True, False])
+    async def test_are_logged_without_values_when_asked_for(
+        self, capsys: Captured, database: URL, debug: bool
+    ) -> None:
+        async with running_app(database, debug=debug) as application:
+            capsys.readouterr()
+            async with client_of(application) as client:
+                await client.post("/accounts", json=account_body(email="secret@example.com"))
+        lines = [line for line in json_lines(capsys) if line["logger"] == "satchel.sql"]
+        assert bool(lines) is debug
+        for line in lines:
+            assert "INSERT INTO accounts" in line["statement"]
+            assert "secret" not in line["statement"]
+
+
+class TestUvicorn:
+    def test_its_own_handlers_and_access_log_are_gone(self, capsys: Captured) -> None:
+        # As the command `uvicorn` has set them up before it asks for the application.
+        logging.config.dictConfig(uvicorn.config.LOGGING_CONFIG)
+        create_app(make_settings())
+        logging.getLogger("uvicorn.error").info("below the least level")
+        logging.getLogger("uvicorn.error").warning("kept")
+        logging.getLogger("uvicorn.access").warning("GET /accounts?email=secret@example.com")
+        assert [line["event"] for line in json_lines(capsys)] == ["kept"]
