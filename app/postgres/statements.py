@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.pool import QueuePool
 
 from app.errors import Overloaded
-from app.postgres.coalescing import Batches
+from app.postgres.coalescing import Coalescer
 from app.postgres.engine import RECYCLE, transactional
 from app.postgres.statement_count import count_statement, count_statements
 
@@ -88,7 +88,7 @@ class Statements:
         self._idle: list[Idle] = []
         self.on_batch = on_batch
         # By what they do; who has one makes it.
-        self.gathered: dict[object, Batches[Any, Any]] = {}
+        self.gathered: dict[object, Coalescer[Any, Any]] = {}
 
     def load(self) -> Load:
         return Load(self._turn.places, self._turn.taken, self._turn.waiting)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from app.errors import Problem
-from app.postgres.coalescing import Answer, Batches
+from app.postgres.coalescing import Coalescer, Outcome
 from app.postgres.schema import table_of
 from app.postgres.statements import Session, Statements
 from app.resources.writes import Target
@@ -88,8 +88,10 @@ async def insert_row(session: Session, insertion: Insertion, values: Values) -> 
     return insertion.target.row(row)
 
 
-def _make_batches(statements: Statements, insertion: Insertion) -> Batches[Values, Row[Any] | None]:
-    async def run(batch: Sequence[Values]) -> Sequence[Answer[Row[Any] | None]]:
+def _make_batches(
+    statements: Statements, insertion: Insertion
+) -> Coalescer[Values, Row[Any] | None]:
+    async def run(batch: Sequence[Values]) -> Sequence[Outcome[Row[Any] | None]]:
         try:
             return await _insert(statements, insertion, batch)
         except DBAPIError as error:
@@ -104,7 +106,7 @@ def _make_batches(statements: Statements, insertion: Insertion) -> Batches[Value
         (row,) = await _insert(statements, insertion, [values])
         return row
 
-    return Batches(run, statements.on_batch)
+    return Coalescer(run, statements.on_batch)
 
 
 async def _insert(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Column, ColumnElement, Row, Select, Uuid, any_, bindparam
 
-from app.postgres.coalescing import Batches
+from app.postgres.coalescing import Coalescer
 from app.postgres.statements import Statements
 
 
@@ -29,7 +29,7 @@ class Reader:
     ) -> None:
         self._statements = statements
         self._statement = statement
-        self._batches = Batches(self._read, on_batch)
+        self._batches = Coalescer(self._read, on_batch)
 
     async def get(self, row_id: UUID) -> Row[Any] | None:
         """The row with this id; None: there is none. Errors: those of its statement."""

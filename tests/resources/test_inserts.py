@@ -26,7 +26,7 @@ from tests.waiting import PATIENCE, come
 @pytest.fixture(autouse=True)
 def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches, "SLOW", PATIENCE)
+    monkeypatch.setattr(batches, "SLOW_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
     app: FastAPI, statements: Statements, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "SLOW", 0.1)
+    monkeypatch.setattr(batches, "SLOW_SECONDS", 0.1)
     async with client_of(app) as client:
         locked, free = [UUID((await create_account(client))["id"]) for _ in range(2)]
     lock = text("SELECT id FROM accounts WHERE id = :id FOR UPDATE")

@@ -45,7 +45,7 @@ def ids(*numbers: int) -> list[UUID]:
 @pytest.fixture(autouse=True)
 def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches, "SLOW", PATIENCE)
+    monkeypatch.setattr(batches, "SLOW_SECONDS", PATIENCE)
 
 
 @pytest.fixture
