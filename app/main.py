@@ -131,10 +131,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
-    app.state.key_lookup = KeyLookup()
+    lookup = app.state.key_lookup = KeyLookup(lambda: app.state.statements)
     guards: list[Guard] = []
     if settings.auth_mode == "on":
-        guards.append(Credentials(app.state, settings.mode, make_verifier(settings)))
+        guards.append(Credentials(lookup, settings.mode, make_verifier(settings)))
     add_edge(
         app,
         settings,

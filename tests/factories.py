@@ -4,13 +4,11 @@ import itertools
 from typing import Any
 
 import httpx2
-from pydantic import SecretStr
 from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from app.auth.keys import NewKey, create_key
-from app.cli.transactions import in_transaction
-from app.config import Mode, Settings
+from app.auth.keys import create_key
 
 _numbers = itertools.count(1)
 
@@ -49,10 +47,7 @@ async def create_item(
 
 async def make_key(database: URL, scope: str) -> str:
     """An API key for a server of the mode testing."""
-    url = database.render_as_string(hide_password=False)
-    settings = Settings(_env_file=None, config_mode=Mode.testing, test_database_url=SecretStr(url))
-
-    async def make(session: AsyncSession) -> NewKey:
-        return await create_key(session, "testing", f"key{next(_numbers)}", scope, None)
-
-    return (await in_transaction(database, settings, make)).secret
+    engine = create_async_engine(database, poolclass=NullPool)
+    async with AsyncSession(engine) as session, session.begin():
+        key = await create_key(session, "testing", f"key{next(_numbers)}", scope, None)
+    return key.secret

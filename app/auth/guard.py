@@ -6,7 +6,6 @@ Closed by default: what is not on the public list needs credentials, be there a 
 from typing import Final, Protocol
 
 from starlette._utils import get_route_path
-from starlette.datastructures import State
 from starlette.types import Scope
 
 from app.auth.key_format import digest_of, is_well_formed
@@ -30,12 +29,11 @@ class TokenVerifier(Protocol):
 
 
 class Credentials:
-    """A guard. `state` is the application's, which has `statements` once it runs."""
+    """The guard."""
 
-    def __init__(self, state: State, mode: str, verifier: TokenVerifier | None) -> None:
-        self._state = state
+    def __init__(self, lookup: KeyLookup, mode: str, verifier: TokenVerifier | None) -> None:
         self._mode = mode
-        self._lookup: KeyLookup = state.key_lookup
+        self._lookup = lookup
         self._verifier = verifier
 
     async def __call__(self, scope: Scope) -> None:
@@ -65,7 +63,7 @@ class Credentials:
 
     async def _find(self, key: bytes) -> Principal | None:
         try:
-            return await self._lookup.find(digest_of(key), self._state.statements)
+            return await self._lookup.find(digest_of(key))
         except FAILURES as error:
             problem = problem_of(error)
             if problem is None:

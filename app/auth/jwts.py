@@ -12,7 +12,7 @@ from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import Key
 
 from app.auth.jwks import FetchedKeys, FixedKeys
-from app.auth.principals import REMEMBERED, SCOPES, Memory, Principal
+from app.auth.principals import REMEMBERED_SECONDS, SCOPES, Memory, Principal
 from app.auth.public_keys import read_key_file
 from app.config import ConfigurationError, Settings
 
@@ -71,7 +71,7 @@ class Verifier:
             )
             return None
         now = self._clock()
-        self._good.keep(digest, principal, min(now + REMEMBERED, claims["exp"] + SKEW))
+        self._good.keep(digest, principal, min(now + REMEMBERED_SECONDS, claims["exp"] + SKEW))
         return principal
 
     async def _claims_of(self, token: bytes) -> dict[str, Any]:

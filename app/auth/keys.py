@@ -20,7 +20,7 @@ KEYS = table_of(ApiKey).c
 NOW = func.statement_timestamp()
 
 
-class KeyFault(Exception):
+class ApiKeyError(Exception):
     """What an operator asks for cannot be; the message says what can."""
 
 
@@ -40,9 +40,9 @@ class NewKey:
 async def create_key(
     session: AsyncSession, mode: str, name: str, scope: str, expires: datetime | None
 ) -> NewKey:
-    """Make a key. Errors: KeyFault, where the name is taken or the time past."""
+    """Make a key. Errors: ApiKeyError, where the name is taken or the time past."""
     if expires is not None and expires <= datetime.now(UTC):
-        raise KeyFault(f"{expires.isoformat()} is past: choose a time to come.")
+        raise ApiKeyError(f"{expires.isoformat()} is past: choose a time to come.")
     key = make_key(mode)
     row = ApiKey(
         name=name,
@@ -57,7 +57,7 @@ async def create_key(
     except IntegrityError as error:
         if "uq_api_keys_name" not in str(error.orig):
             raise
-        raise KeyFault(
+        raise ApiKeyError(
             f"There is a key {name} already: choose another name, or"
             f" `satchel keys rotate {name}`, or `satchel keys revoke {name}` first."
         ) from None
@@ -71,7 +71,7 @@ async def list_keys(session: AsyncSession) -> Sequence[Row[Any]]:
 
 
 async def revoke_keys(session: AsyncSession, reference: str) -> list[str]:
-    """End all keys of a name, or the one of a prefix; how they began. Errors: KeyFault."""
+    """End all keys of a name, or the one of a prefix; how they began. Errors: ApiKeyError."""
     matching = or_(KEYS.name == reference, KEYS.prefix == reference)
     revoking = update(ApiKey).where(matching, KEYS.revoked.is_(None)).values(revoked=NOW)
     revoking = revoking.execution_options(synchronize_session=False)
@@ -79,7 +79,7 @@ async def revoke_keys(session: AsyncSession, reference: str) -> list[str]:
     if not revoked:
         known = await session.scalar(select(func.count()).where(matching))
         what = f"{reference} is revoked already" if known else f"There is no key {reference}"
-        raise KeyFault(f"{what}: `satchel keys list` shows those there are.")
+        raise ApiKeyError(f"{what}: `satchel keys list` shows those there are.")
     return sorted(revoked)
 
 
@@ -88,13 +88,13 @@ async def rotate_key(
 ) -> tuple[NewKey, datetime]:
     """A new key of the same name and scope, and when the old one ends: after the overlap at last.
 
-    Unless said otherwise the new one lives as long as the old one was to. Errors: KeyFault.
+    Unless said otherwise the new one lives as long as the old one was to. Errors: ApiKeyError.
     """
     finding = select(KEYS.id, KEYS.scope, (KEYS.expires - KEYS.created).label("lifetime"))
     finding = finding.where(KEYS.name == name, current()).with_for_update()
     old = (await session.execute(finding)).one_or_none()
     if old is None:
-        raise KeyFault(
+        raise ApiKeyError(
             f"There is no key {name}, or it is revoked: `satchel keys list` shows those there are,"
             f" `satchel keys create --name {name}` makes one."
         )

@@ -10,8 +10,8 @@ SCOPES: Final = {
     "write": frozenset({"read", "write"}),
     "admin": frozenset({"read", "write", "admin"}),
 }
-# Seconds for which credentials found good stay so unasked: how long a revoked key may still work.
-REMEMBERED: Final = 30.0
+# For so long good credentials are not checked again: a revoked key may still work meanwhile.
+REMEMBERED_SECONDS: Final = 30.0
 
 V = TypeVar("V")
 

@@ -8,7 +8,7 @@ import typer
 
 from app.auth.guard import make_verifier
 from app.cli.checks import check_database
-from app.cli.error_reports import faults_told
+from app.cli.error_reports import reporting_errors
 from app.cli.keys import keys
 from app.config import ConfigurationError
 from app.main import create_app
@@ -33,7 +33,7 @@ def serve(
     reload: Annotated[bool, typer.Option(help="Restart when the code changes.")] = False,
 ) -> None:
     """Start the database where none is named, migrate where the mode says so, and serve."""
-    with faults_told(host=host, port=port, workers=workers) as settings:
+    with reporting_errors(host=host, port=port, workers=workers) as settings:
         if reload and settings.workers > 1:
             raise ConfigurationError("WORKERS: there is one only with --reload.")
         server.serve(settings, reload=reload)
@@ -42,7 +42,7 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest revision; may run on many machines at once."""
-    with faults_told() as settings, server.database_url(settings) as url:
+    with reporting_errors() as settings, server.database_url(settings) as url:
         asyncio.run(server.migrate_database(url, settings))
     typer.echo("The schema is up to date.")
 
@@ -50,16 +50,16 @@ def migrate() -> None:
 @app.command()
 def check() -> None:
     """Look at the settings and the database, and name each fault with its mend."""
-    with faults_told() as settings:
+    with reporting_errors() as settings:
         # Refused where a library or a file is missing.
         make_tracing(settings)
         make_verifier(settings)
         typer.echo(f"ok     settings (mode {settings.mode})")
         with server.database_url(settings) as url:
-            faults = asyncio.run(check_database(url, settings))
-    for fault in faults:
-        typer.echo(f"fault  {fault}", err=True)
-    if faults:
+            errors = asyncio.run(check_database(url, settings))
+    for error in errors:
+        typer.echo(f"error  {error}", err=True)
+    if errors:
         raise typer.Exit(1)
     typer.echo("ok     database")
 
@@ -67,7 +67,7 @@ def check() -> None:
 @app.command()
 def sweep() -> None:
     """Delete the expired idempotency keys, as servers do by themselves now and then."""
-    with faults_told() as settings, server.database_url(settings) as url:
+    with reporting_errors() as settings, server.database_url(settings) as url:
         swept = asyncio.run(sweep_database(url, settings))
     typer.echo(f"Expired keys deleted: {swept}")
 
@@ -75,7 +75,7 @@ def sweep() -> None:
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    with faults_told() as settings:
+    with reporting_errors() as settings:
         document = create_app(settings).openapi()
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
@@ -83,7 +83,7 @@ def openapi() -> None:
 @app.command(hidden=True)
 def revision(message: str) -> None:
     """Write a migration from the difference between the models and the migrated database."""
-    with faults_told() as settings:
+    with reporting_errors() as settings:
         server.write_revision(settings, message)
 
 

@@ -8,7 +8,7 @@ import typer
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.keys import KeyFault
+from app.auth.keys import ApiKeyError
 from app.cli.checks import explain
 from app.config import ConfigurationError, Settings, load_settings
 from app.postgres.embedded import EmbeddedError
@@ -16,7 +16,7 @@ from app.telemetry.logs import configure_logs
 
 
 @contextmanager
-def faults_told(**options: Any) -> Iterator[Settings]:
+def reporting_errors(**options: Any) -> Iterator[Settings]:
     """The settings, for a command; what an operator can mend is told in a few lines, no stack."""
     try:
         settings = load_settings(**{k: v for k, v in options.items() if v is not None})
@@ -26,7 +26,7 @@ def faults_told(**options: Any) -> Iterator[Settings]:
         _fail("The settings are wrong:", str(error))
     except EmbeddedError as error:
         _fail("The embedded PostgreSQL does not start:", str(error))
-    except KeyFault as error:
+    except ApiKeyError as error:
         _fail("Nothing was changed:", str(error))
     except CommandError as error:
         _fail("The migrations cannot be used:", str(error))

@@ -9,11 +9,11 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import keys as service
-from app.cli.error_reports import faults_told
+from app.cli.error_reports import reporting_errors
 from app.cli.key_table import table_of_keys
 from app.cli.times import parse_duration, parse_expiry, shown
-from app.cli.transactions import in_transaction
 from app.config import Settings
+from app.postgres.engine import make_engine
 from app.serving import server
 
 keys = typer.Typer(help="Make, list, revoke and rotate API keys.", no_args_is_help=True)
@@ -45,9 +45,14 @@ def _on_keys(work: Callable[[AsyncSession, Settings], Awaitable[T]]) -> T:
     async def run(settings: Settings) -> T:
         if settings.migrate_on_start:
             await server.migrate_database(url, settings)
-        return await in_transaction(url, settings, lambda session: work(session, settings))
+        engine = make_engine(url, settings)
+        try:
+            async with AsyncSession(engine) as session, session.begin():
+                return await work(session, settings)
+        finally:
+            await engine.dispose()
 
-    with faults_told() as settings, server.database_url(settings) as url:
+    with reporting_errors() as settings, server.database_url(settings) as url:
         return asyncio.run(run(settings))
 
 

@@ -5,6 +5,7 @@ PostgreSQL. A lone caller does not wait. A batch starts after all of its callers
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
@@ -42,15 +43,18 @@ class Coalescer(Generic[Asked, Given]):
     """Collects what callers ask for and passes it to `run`, which returns an outcome for each.
 
     Outcomes are in the order of what was asked. If `run` raises, all callers of the batch get the
-    exception. `on_batch` is called with the size of each batch.
+    exception. `on_batch` is called with the size of each batch. `max_running` limits the batches
+    that run at once, slow ones included.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[Asked]], Awaitable[Sequence[Outcome[Given]]]],
         on_batch: Callable[[int], object] | None = None,
+        max_running: float = math.inf,
     ) -> None:
         self._run = run
+        self._max_running = max_running
         self._on_batch = on_batch
         self._waiting: deque[_Call[Asked, Given]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -67,7 +71,7 @@ class Coalescer(Generic[Asked, Given]):
         return await given if isinstance(given, asyncio.Task) else given
 
     def _start(self) -> None:
-        if len(self._in_flight) >= MAX_IN_FLIGHT:
+        if len(self._in_flight) >= MAX_IN_FLIGHT or len(self._running) >= self._max_running:
             return
         batch: list[_Call[Asked, Given]] = []
         while self._waiting and len(batch) < MAX_BATCH:

@@ -361,7 +361,7 @@ class TestPrincipal:
     async def test_is_told_to_what_comes_after(
         self, app: FastAPI, settings: Settings, session: AsyncSession
     ) -> None:
-        guard = Credentials(app.state, settings.mode, make_verifier(settings))
+        guard = Credentials(app.state.key_lookup, settings.mode, make_verifier(settings))
         key = await make(session, "ada")
         expected = [(key, "key:ada"), (signed(claims(sub="ada")), "jwt:ada")]
         expected.append((signed(claims(sub="key:ada")), "jwt:key:ada"))
@@ -421,7 +421,7 @@ class TestPaths:
 
     async def is_open(self, scope: dict[str, Any]) -> bool:
         try:
-            await Credentials(ROUTED.state, "testing", None)(scope)
+            await Credentials(ROUTED.state.key_lookup, "testing", None)(scope)
         except Unauthenticated:
             return False
         return True

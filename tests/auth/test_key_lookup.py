@@ -15,6 +15,7 @@ from app.auth import keys as service
 from app.auth.key_format import digest_of
 from app.auth.key_lookup import KeyLookup
 from app.auth.principals import SCOPES, Principal
+from app.postgres import coalescing
 from tests.conftest import OneConnection
 from tests.waiting import until
 
@@ -54,8 +55,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def lookup(clock: Clock) -> KeyLookup:
-    return KeyLookup(clock)
+def lookup(clock: Clock, counted: Counted) -> KeyLookup:
+    return KeyLookup(lambda: counted, clock)
 
 
 @pytest.fixture
@@ -74,11 +75,11 @@ Find = Callable[[bytes], Any]
 
 
 @pytest.fixture
-def find(lookup: KeyLookup, counted: Counted) -> Find:
+def find(lookup: KeyLookup) -> Find:
     """As the guard asks: what is remembered first."""
 
     async def find(digest: bytes) -> Principal | None:
-        return lookup.recall(digest) or await lookup.find(digest, counted)
+        return lookup.recall(digest) or await lookup.find(digest)
 
     return find
 
@@ -143,10 +144,10 @@ class TestRemembers:
         self, monkeypatch: pytest.MonkeyPatch, connection: AsyncConnection, digest: bytes
     ) -> None:
         monkeypatch.setattr(module, "SIZE", 50)
-        lookup, counted = KeyLookup(), Counted(connection)
-        assert await lookup.find(digest, counted) == CI
+        lookup = KeyLookup(lambda: Counted(connection))
+        assert await lookup.find(digest) == CI
         for number in range(200):
-            await lookup.find(number.to_bytes(32), counted)
+            await lookup.find(number.to_bytes(32))
         assert len(lookup._unknown) == 50
         assert lookup.recall(digest) == CI  # unknown keys push out no good one
 
@@ -167,7 +168,20 @@ class TestShares:
         await until(lambda: counted.batches)
         counted.let_go.set()
         assert await asyncio.gather(*finding) == [None] * 250 + [CI]
-        assert counted.batches == [100, 100, 51]
+        assert counted.batches == [1, 100, 100, 50]
+
+    async def test_one_connection_however_slow_it_is(
+        self, find: Find, counted: Counted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coalescing, "SLOW_SECONDS", 0.001)
+        counted.let_go.clear()
+        finding = [asyncio.create_task(find(number.to_bytes(32))) for number in range(50)]
+        await until(lambda: counted.batches)
+        await asyncio.sleep(0.02)
+        assert counted.batches == [1]
+        counted.let_go.set()
+        assert await asyncio.gather(*finding) == [None] * 50
+        assert counted.batches == [1, 49]
 
     async def test_a_request_that_goes_away_takes_no_other_along(
         self, find: Find, digest: bytes, counted: Counted
@@ -187,7 +201,7 @@ class TestShares:
         assert results == [counted.fault] * 3
         counted.fault = None
         assert await find(digest) == CI
-        assert counted.batches == [1, 1]
+        assert counted.batches == [1, 1, 1]
 
 
 async def test_collects_which_keys_were_used(

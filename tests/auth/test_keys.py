@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import keys as service
 from app.auth.key_format import digest_of, is_well_formed
-from app.auth.keys import KeyFault, NewKey
+from app.auth.keys import ApiKeyError, NewKey
 from app.cli.key_table import table_of_keys
 
 DAY = timedelta(days=1)
@@ -42,14 +42,14 @@ class TestCreate:
 
     async def test_a_name_is_taken_once(self, session: AsyncSession) -> None:
         await create(session)
-        with pytest.raises(KeyFault, match=r"a key ci already.*keys rotate ci"):
+        with pytest.raises(ApiKeyError, match=r"a key ci already.*keys rotate ci"):
             async with session.begin_nested():
                 await create(session)
         await service.revoke_keys(session, "ci")
         await create(session)
 
     async def test_an_end_that_is_past_is_refused(self, session: AsyncSession) -> None:
-        with pytest.raises(KeyFault, match="is past"):
+        with pytest.raises(ApiKeyError, match="is past"):
             await create(session, expires=datetime.now(UTC))
 
     async def test_other_refusals_of_the_database_are_not_hidden(
@@ -106,7 +106,7 @@ class TestRotate:
         await create(session)
         await service.revoke_keys(session, "ci")
         for name in ("ci", "other"):
-            with pytest.raises(KeyFault, match=f"no key {name}, or it is revoked"):
+            with pytest.raises(ApiKeyError, match=f"no key {name}, or it is revoked"):
                 await service.rotate_key(session, "testing", name, DAY, None)
 
 
@@ -126,11 +126,11 @@ class TestRevoke:
         assert list(await live(session)) == [digest_of(new.secret.encode())]
 
     async def test_tells_what_is_not_there_or_revoked_already(self, session: AsyncSession) -> None:
-        with pytest.raises(KeyFault, match=r"There is no key ci: .satchel keys list"):
+        with pytest.raises(ApiKeyError, match=r"There is no key ci: .satchel keys list"):
             await service.revoke_keys(session, "ci")
         await create(session)
         await service.revoke_keys(session, "ci")
-        with pytest.raises(KeyFault, match="ci is revoked already"):
+        with pytest.raises(ApiKeyError, match="ci is revoked already"):
             await service.revoke_keys(session, "ci")
 
 

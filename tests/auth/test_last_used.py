@@ -19,10 +19,10 @@ from tests.waiting import PATIENCE
 
 
 @pytest.fixture
-async def lookup(session: AsyncSession) -> KeyLookup:
-    """Of a process in which a key was just used."""
+async def lookup(session: AsyncSession, connection: AsyncConnection) -> KeyLookup:
+    """A lookup of a process in which a key was just used."""
     await service.create_key(session, "testing", "ci", "read", None)
-    lookup = KeyLookup()
+    lookup = KeyLookup(lambda: OneConnection(connection))
     lookup.used = {(await service.list_keys(session))[0].id}
     return lookup
 

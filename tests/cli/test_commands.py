@@ -243,8 +243,8 @@ class TestCheck:
         assert result.exit_code == 1
         assert result.stdout == "ok     settings (mode testing)\n"
         first, second = result.stderr.splitlines()
-        assert first.startswith("fault  The database is read-only: ")
-        assert second == "fault  The database has no schema: run `satchel migrate`."
+        assert first.startswith("error  The database is read-only: ")
+        assert second == "error  The database has no schema: run `satchel migrate`."
 
 
 class TestOpenAPI:
