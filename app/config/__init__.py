@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from limits import RateLimitItem, parse_many
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -141,15 +140,20 @@ def _check_url(value: SecretStr) -> SecretStr:
 DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
 
 
-def parse_rate_limit(text: str) -> RateLimitItem:
-    """The one limit of a text such as 100/minute. Errors: ValueError."""
-    try:
-        (limit,) = parse_many(text)
-    except ValueError:
-        limit = None
-    if limit is None or limit.amount < 1:
+_RATE_LIMIT: Final = re.compile(
+    r"\s*([1-9][0-9]{0,8})\s*(?:/|per)\s*([1-9][0-9]{0,8})?\s*(second|minute|hour|day)s?\s*",
+    re.IGNORECASE,
+)
+_UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
+def parse_rate_limit(text: str) -> tuple[int, int]:
+    """The requests and the seconds of a text such as 100/minute. Errors: ValueError."""
+    match = _RATE_LIMIT.fullmatch(text)
+    if match is None:
         raise ValueError("must be a number of requests per time, such as 100/minute or 20/10second")
-    return limit
+    requests, number, unit = match.groups()
+    return int(requests), int(number or 1) * _UNITS[unit.lower()]
 
 
 def _check_rate_limit(text: str) -> str:

@@ -28,7 +28,7 @@ def add_edge(
     """
     guards: list[Guard] = list(credentials)
     if settings.rate_limit is not None:
-        limit = RateLimit(parse_rate_limit(settings.rate_limit))
+        limit = RateLimit(*parse_rate_limit(settings.rate_limit))
         guards = [*(CountRefused(guard, limit) for guard in credentials), limit]
     guards.insert(0, Load(settings.max_concurrent_requests, meter))
     if settings.hsts_max_age:

@@ -295,15 +295,27 @@ class TestEdge:
         assert settings.cors_origins == ("https://a.example.com", "http://localhost:3000")
         assert settings.trusted_proxies == ("10.0.0.0/8", "::1", "192.0.2.1")
         assert settings.rate_limit is not None
-        limit = parse_rate_limit(settings.rate_limit)
-        assert (limit.amount, limit.get_expiry()) == (20, 10)
+        assert parse_rate_limit(settings.rate_limit) == (20, 10)
         assert load(monkeypatch, CORS_ORIGINS="*").cors_origins == ("*",)
+
+    @pytest.mark.parametrize(
+        ("text", "limit"),
+        [
+            ("100/minute", (100, 60)),
+            ("20/10second", (20, 10)),
+            ("5 per hour", (5, 3600)),
+            (" 5 per 2 Hours ", (5, 7200)),
+            ("1/day", (1, 86_400)),
+        ],
+    )
+    def test_a_rate_limit_is_requests_per_time(self, text: str, limit: tuple[int, int]) -> None:
+        assert parse_rate_limit(text) == limit
 
     @pytest.mark.parametrize(
         ("name", "value"),
         [
             *(("RATE_LIMIT", value) for value in
-              ("100", "100/fortnight", "0/minute", "1/minute;2/hour", "-1/minute")),
+              ("100", "100/fortnight", "0/minute", "1/0minute", "1/minute;2/hour", "-1/minute")),
             *(("CORS_ORIGINS", value) for value in
               ("*,https://a.example.com", "https://a.example.com/", "a.example.com", "null",
                "https://A.example.com", "https://*.example.com", "https://a.example.com:443",
