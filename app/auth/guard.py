@@ -1,6 +1,6 @@
-"""Credentials: the guard that lets a request pass with a key or a JWT of enough scope.
+"""The guard that lets a request pass with an API key or a JWT of sufficient scope.
 
-Closed by default: what is not on the public list needs credentials, be there a route or not.
+Every path that is not public needs credentials, whether it has a route or not.
 """
 
 from typing import Final, Protocol
@@ -16,14 +16,14 @@ from app.errors import Forbidden, Unauthenticated
 from app.postgres.failures import FAILURES, problem_of
 
 PUBLIC: Final = frozenset({"/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"})
-# No route that needs credentials begins so.
+# No route that needs credentials begins with one of these.
 PUBLIC_PREFIXES: Final = ("/docs/assets/", "/problems/")
-# What changes nothing. The middleware has made GET of HEAD.
+# Methods that change nothing. The middleware has replaced HEAD by GET.
 _SAFE: Final = frozenset({"GET", "OPTIONS"})
 
 
 class TokenVerifier(Protocol):
-    """What verifies JWTs."""
+    """Verifies JWTs."""
 
     async def verify(self, token: bytes) -> Principal | None: ...
 
@@ -32,14 +32,14 @@ class Credentials:
     """The guard."""
 
     def __init__(self, lookup: KeyLookup, mode: str, verifier: TokenVerifier | None) -> None:
-        self._mode = mode
         self._lookup = lookup
+        self._mode = mode
         self._verifier = verifier
 
     async def __call__(self, scope: Scope) -> None:
-        """Errors: Unauthenticated, Forbidden, and those of the database and the JWT's issuer."""
-        # The very string that the router matches with its routes, so that no way of writing a path
-        # is public for the one and a resource for the other.
+        """Errors: Unauthenticated, Forbidden, those of the database and of the JWT verifier."""
+        # The same string that the router matches: no spelling of a path can be public here and
+        # reach a resource there.
         path = get_route_path(scope)
         if path in PUBLIC or path.startswith(PUBLIC_PREFIXES):
             return
@@ -75,17 +75,17 @@ def make_verifier(settings: Settings) -> TokenVerifier | None:
     """The verifier of JWTs; None: no issuer is set. Errors: ConfigurationError."""
     if settings.jwt_issuer is None:
         return None
-    from app.auth import jwts  # imports cryptography, which takes a while
+    from app.auth import jwts  # imports cryptography, which is slow
 
     return jwts.make_verifier(settings)
 
 
 def _token_of(scope: Scope) -> bytes:
-    """What the Authorization header carries. Errors: Unauthenticated."""
+    """The token of the Authorization header. Errors: Unauthenticated."""
     given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
     if not given:
         raise Unauthenticated
-    if len(given) > 1:  # which of them counts, a proxy may see otherwise
+    if len(given) > 1:  # a proxy may have checked another one than we would
         raise Unauthenticated(given=True)
     scheme, _, token = given[0].partition(b" ")
     token = token.strip(b" ")

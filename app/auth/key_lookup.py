@@ -1,4 +1,4 @@
-"""Finds the principal of an API key: remembered for 30 seconds, otherwise in the database."""
+"""Finds the principal of an API key, in a cache or in the database."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +9,12 @@ from uuid import UUID
 from sqlalchemy import ARRAY, LargeBinary, any_, bindparam
 
 from app.auth.keys import KEYS, live_keys
-from app.auth.principals import REMEMBERED_SECONDS, SCOPES, Memory, Principal
+from app.auth.principals import CACHE_SECONDS, SCOPES, ExpiringCache, Principal
 from app.postgres.coalescing import Coalescer
 from app.postgres.statements import Statements
 
-# About 3 MB at most. Unknown keys are remembered separately, so that they push out no known ones.
-SIZE: Final = 10_000
+# About 3 MB at most. Unknown keys have a cache of their own, so that they push out no good ones.
+CACHE_SIZE: Final = 10_000
 
 _LOOKUP: Final = live_keys().where(
     KEYS.digest == any_(bindparam("digests", type_=ARRAY(LargeBinary)))
@@ -39,17 +39,17 @@ class KeyLookup:
         self.used: set[UUID] = set()
         self._statements = statements
         self._clock = clock
-        self._good: Memory[_Found] = Memory(SIZE, clock)
-        self._unknown: Memory[bool] = Memory(SIZE, clock)
-        # A flood of unknown keys takes one connection.
+        self._good: ExpiringCache[_Found] = ExpiringCache(CACHE_SIZE, clock)
+        self._unknown: ExpiringCache[bool] = ExpiringCache(CACHE_SIZE, clock)
+        # However many unknown keys come, they take one connection.
         self._coalescer = Coalescer(self._look_up, max_running=1)
 
     def recall(self, digest: bytes) -> Principal | None:
-        """The principal of a key that is remembered."""
+        """The principal of a key that is in the cache."""
         return self._use(self._good.get(digest))
 
     async def find(self, digest: bytes) -> Principal | None:
-        """The principal of a well-formed key; None: it is unknown, expired or revoked.
+        """The principal of a key; None: it is unknown, expired or revoked.
 
         Errors: those of the statement.
         """
@@ -64,21 +64,21 @@ class KeyLookup:
         return found.principal
 
     async def _look_up(self, digests: Sequence[bytes]) -> Sequence[_Found | None]:
-        # The statement before this one may have found some of them.
+        # The previous statement may have found some of them.
         found = {digest: self._good.get(digest) for digest in digests}
         new = [digest for digest in found if not (found[digest] or self._unknown.get(digest))]
         if new:
-            # The time before the statement counts: the key may be revoked while it runs.
+            # Taken before the statement: a key may be revoked while it runs.
             started = self._clock()
             for row in await self._statements().execute(_LOOKUP, {"digests": new}):
                 key = found[row.digest] = _Found(
                     row.id, Principal(f"key:{row.name}", SCOPES[row.scope])
                 )
-                lifetime = REMEMBERED_SECONDS
+                lifetime = CACHE_SECONDS
                 if row.seconds_left is not None:
                     lifetime = min(lifetime, float(row.seconds_left))
-                self._good.keep(row.digest, key, started + lifetime)
+                self._good.put(row.digest, key, started + lifetime)
             for digest in new:
                 if found[digest] is None:
-                    self._unknown.keep(digest, True, started + REMEMBERED_SECONDS)
+                    self._unknown.put(digest, True, started + CACHE_SECONDS)
         return [found[digest] for digest in digests]

@@ -1,4 +1,4 @@
-"""Public keys of an issuer of JWTs: which are taken, from a JWK Set or a file."""
+"""Reads public keys from a JWK Set or a file, and selects those that are usable."""
 
 import json
 from collections.abc import Collection
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from joserfc.jwk import Key
 
-# The type of key that an algorithm needs, by how the algorithm's name begins.
+# The type of key that an algorithm needs, by the first letters of the algorithm.
 _KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
 def read_key_file(path: Path, algorithms: Collection[str]) -> "list[Key]":
-    """The keys of a file. Errors: ValueError, which names the mend and shows nothing of it."""
+    """The keys of a PEM or JWK Set file. Errors: ValueError, without content of the file."""
     try:
         text = path.read_text()
     except (OSError, ValueError):
@@ -28,7 +28,7 @@ def read_key_file(path: Path, algorithms: Collection[str]) -> "list[Key]":
 
 
 def import_jwks(text: str | bytes) -> "list[Key]":
-    """The keys of a JWK Set that can be read; others in it harm none. No set: an empty list."""
+    """The readable keys of a JWK Set; none if it is no JWK Set."""
     from joserfc.errors import JoseError
     from joserfc.jwk import import_key
 
@@ -48,7 +48,7 @@ def import_jwks(text: str | bytes) -> "list[Key]":
 
 
 def usable_keys(keys: "Collection[Key]", algorithms: Collection[str]) -> "list[Key]":
-    """Those that verify signatures of these algorithms."""
+    """The keys that can verify signatures of these algorithms."""
     types = {_KEY_TYPES[algorithm[:2]] for algorithm in algorithms}
     return [
         key

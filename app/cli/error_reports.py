@@ -1,4 +1,4 @@
-"""What commands have in common: settings to begin with, and faults told in a few lines."""
+"""Error reports: commands print errors that an operator can fix in a few lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from app.telemetry.logs import configure_logs
 
 @contextmanager
 def reporting_errors(**options: Any) -> Iterator[Settings]:
-    """The settings, for a command; what an operator can mend is told in a few lines, no stack."""
+    """The settings for a command. Errors end it with status 1 and a report without traceback."""
     try:
         settings = load_settings(**{k: v for k, v in options.items() if v is not None})
         configure_logs(settings)
@@ -31,7 +31,7 @@ def reporting_errors(**options: Any) -> Iterator[Settings]:
     except CommandError as error:
         _fail("The migrations cannot be used:", str(error))
     except (SQLAlchemyError, OSError) as error:
-        _fail("The database cannot be used (`satchel check` may tell more):", explain(error))
+        _fail("The database cannot be used (run `satchel check` for details):", explain(error))
 
 
 def _fail(title: str, text: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Credentials: who may do what, on every route, before anything else is told or touched."""
+"""The guard: what each kind of credentials may do on every route, before anything else runs."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ from tests.waiting import PATIENCE
 ROOT = Path(__file__).parents[2]
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 PASS = 0
-# What a request with these credentials is answered: one that reads, and one that writes.
+# The status of a request that reads, and of one that writes.
 TABLE = {
     "none": (401, 401),
     "another scheme": (401, 401),
@@ -78,7 +78,7 @@ TABLE = {
     "jwt: another's signature": (401, 401),
 }
 READING = {"GET", "HEAD", "OPTIONS"}
-# Those that need no credentials, by their templates.
+# The templates of public routes.
 OPEN = {
     *("/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"),
     *("/docs/assets/{fingerprint}/{name}", "/problems/{slug}"),
@@ -115,7 +115,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture
 async def headers(session: AsyncSession) -> dict[str, list[tuple[str, str]]]:
-    """The headers of each line of the table."""
+    """The headers for each line of the table."""
     keys = {scope: await make(session, scope, scope) for scope in ("read", "write", "admin")}
     gone = await make(session, "gone")
     await service.revoke_keys(session, "gone")
@@ -154,7 +154,7 @@ def scope_of(path: str, root_path: str = "", **headers: str) -> dict[str, Any]:
 
 
 def operations(app: FastAPI) -> list[tuple[str, str]]:
-    """Every route with every method, and two that it does not have."""
+    """Every route with its methods, and with four that any route may lack."""
     found = set()
     for route in iter_route_contexts(app.routes):
         for method in {*(route.methods or ()), "HEAD", "OPTIONS", "TRACE", "BREW"}:
@@ -200,7 +200,7 @@ class TestMatrix:
                     expected != 403 or body["detail"] == f"The credentials lack the scope {scope}."
                 )
 
-    async def test_where_there_is_no_route_it_is_the_same(
+    async def test_paths_without_a_route_too(
         self, client: httpx2.AsyncClient, headers: dict[str, list[tuple[str, str]]]
     ) -> None:
         for path in ("/nothing", "/docs/nothing", "/favicon.ico"):
@@ -232,7 +232,7 @@ class TestWithoutJWT:
 
 class TestOrder:
     @pytest.mark.parametrize(("token", "status"), [(None, 401), ("read", 403)])
-    async def test_comes_before_all_else(
+    async def test_comes_before_everything_else(
         self,
         client: httpx2.AsyncClient,
         headers: dict[str, list[tuple[str, str]]],
@@ -258,7 +258,9 @@ class TestSwitchedOff:
     def settings(self) -> Settings:
         return make_settings()
 
-    async def test_nobody_is_asked(self, client: httpx2.AsyncClient, statements: list[str]) -> None:
+    async def test_no_credentials_are_needed(
+        self, client: httpx2.AsyncClient, statements: list[str]
+    ) -> None:
         for sent in ({}, bearer(make_key("testing")), bearer("garbage")):
             assert (await client.get("/items", headers=sent)).status_code == 200
             assert (await client.post("/items", headers=sent)).status_code == 400
@@ -303,7 +305,7 @@ class ShuttingDown(Exception):
 
 class TestDatabaseAway:
     @pytest.mark.parametrize(
-        ("fault", "status", "code"),
+        ("error", "status", "code"),
         [
             (ConnectionRefusedError(), 503, "database_unavailable"),
             (TimeoutError(), 503, "database_unavailable"),
@@ -316,12 +318,12 @@ class TestDatabaseAway:
         app: FastAPI,
         client: httpx2.AsyncClient,
         monkeypatch: pytest.MonkeyPatch,
-        fault: Exception,
+        error: Exception,
         status: int,
         code: str,
     ) -> None:
         async def execute(*_: Any, **__: Any) -> Any:
-            raise fault
+            raise error
 
         monkeypatch.setattr(app.state.statements, "execute", execute)
         answer = await client.get("/items", headers=bearer(make_key("testing")))
@@ -330,7 +332,7 @@ class TestDatabaseAway:
 
 
 class TestIdentityProviderAway:
-    async def test_makes_tokens_that_need_it_wait_and_no_others(
+    async def test_affects_only_tokens_that_need_it(
         self, connection: AsyncConnection, session: AsyncSession
     ) -> None:
         async with serving() as provider:
@@ -358,7 +360,7 @@ class TestIdentityProviderAway:
 
 
 class TestPrincipal:
-    async def test_is_told_to_what_comes_after(
+    async def test_is_in_the_state_of_the_request(
         self, app: FastAPI, settings: Settings, session: AsyncSession
     ) -> None:
         guard = Credentials(app.state.key_lookup, settings.mode, make_verifier(settings))
@@ -417,7 +419,7 @@ ROUTED = create_app(make_settings(auth_mode="on"))
 
 
 class TestPaths:
-    """A path is public if the router makes of it a public route, or nothing."""
+    """A path is public only if the router finds a public route for it, or none."""
 
     async def is_open(self, scope: dict[str, Any]) -> bool:
         try:
@@ -427,7 +429,7 @@ class TestPaths:
         return True
 
     def templates(self, scope: dict[str, Any]) -> set[str]:
-        """The routes that the router would find."""
+        """The templates of the routes that the router finds."""
         return {
             str(route.path_format)
             for route in iter_route_contexts(ROUTED.routes)
@@ -491,11 +493,11 @@ class TestSecrets:
         key, unknown = await make(session, "ci"), make_key("testing")
         token, expired = signed(claims(sub="ada")), signed(claims(exp=1))
         broken = make_key("testing")
-        said: list[str] = []
+        sent: list[str] = []
         for secret in (key, unknown, f"{key}x", token, expired, "hunter2"):
             for path in ("/items", f"/items/{ID}", "/accounts"):
                 answer = await client.post(path, headers=bearer(secret))
-                said.append(f"{answer.headers} {answer.text}")
+                sent.append(f"{answer.headers} {answer.text}")
         await session.execute(text("ALTER TABLE api_keys RENAME COLUMN scope TO other"))
         answer = await client.get("/items", headers=bearer(broken))
         assert answer.status_code == 500
@@ -503,14 +505,14 @@ class TestSecrets:
         assert "request failed" in logged
         assert "token refused" in logged
         lookup = app.state.key_lookup
-        said += [answer.text, logged, repr(lookup), str(vars(lookup)), repr(vars(lookup._good))]
+        sent += [answer.text, logged, repr(lookup), str(vars(lookup)), repr(vars(lookup._good))]
         for secret in (key, unknown, broken):
-            assert secret.split("_")[2] not in " ".join(said)
+            assert secret.split("_")[2] not in " ".join(sent)
         for secret in (token, expired, "hunter2", digest_of(broken.encode()).hex()):
-            assert secret not in " ".join(said)
+            assert secret not in " ".join(sent)
 
 
-async def test_the_libraries_of_jwt_are_loaded_where_it_is_set_up_alone() -> None:
+async def test_jwt_libraries_are_imported_only_if_an_issuer_is_set() -> None:
     code = (
         "import sys; from app.config import Settings; from app.main import create_app;"
         "create_app(Settings(_env_file=None, config_mode='testing', auth_mode='on'));"
@@ -520,5 +522,5 @@ async def test_the_libraries_of_jwt_are_loaded_where_it_is_set_up_alone() -> Non
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     async with asyncio.timeout(PATIENCE):
-        said, _ = await process.communicate()
-    assert said.decode().strip() == "[]"
+        output, _ = await process.communicate()
+    assert output.decode().strip() == "[]"

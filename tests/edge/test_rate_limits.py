@@ -1,4 +1,4 @@
-"""Each principal, or else each address, may make so many requests in a window of time."""
+"""Rate limits of principals and addresses."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The time that limits go by, to be set."""
+    """The clock of rate limits, which tests can set."""
     now = [1000.0]
     monkeypatch.setattr("app.edge.rate_limits.time.monotonic", lambda: now[0])
     yield now
@@ -48,7 +48,7 @@ async def passes(limit: RateLimit, *scopes: Scope) -> list[bool]:
 
 
 class TestAnswers:
-    async def test_tell_what_is_left_and_then_refuse(
+    async def test_count_down_and_then_refuse(
         self, client: httpx2.AsyncClient, statements: list[str]
     ) -> None:
         for left in (2, 1, 0):
@@ -67,7 +67,7 @@ class TestAnswers:
         await client.post("/accounts", json={})
         assert len(statements) == ran
 
-    async def test_errors_tell_it_too(self, client: httpx2.AsyncClient) -> None:
+    async def test_have_headers_in_errors_too(self, client: httpx2.AsyncClient) -> None:
         for status, path in ((404, "/nowhere"), (422, "/accounts?x=1"), (405, "/accounts")):
             answer = await client.request("PUT" if status == 405 else "GET", path)
             assert answer.status_code == status
@@ -92,7 +92,7 @@ class TestOff:
     def settings(self) -> Settings:
         return make_settings()
 
-    async def test_nothing_is_told_or_refused(self, client: httpx2.AsyncClient) -> None:
+    async def test_no_headers_and_no_refusals(self, client: httpx2.AsyncClient) -> None:
         for _ in range(20):
             answer = await client.get("/")
             assert answer.status_code == 200
@@ -105,7 +105,7 @@ class TestClients:
         one, other = scope("192.0.2.1"), scope("192.0.2.2")
         assert await passes(limit, one, other, one, other) == [True, True, False, False]
 
-    async def test_are_principals_wherever_they_come_from(self) -> None:
+    async def test_are_principals_from_any_address(self) -> None:
         limit = RateLimit(2, 60)
         seen = [scope(f"192.0.2.{n}", principal="shop") for n in range(3)]
         assert await passes(limit, *seen) == [True, True, False]
@@ -127,7 +127,7 @@ class TestClients:
             ("testclient", "testclient"),
         ],
     )
-    def test_of_ipv6_are_their_network(self, host: str, network: str) -> None:
+    def test_with_ipv6_are_networks(self, host: str, network: str) -> None:
         assert network_of(host) == network
 
 
@@ -136,7 +136,7 @@ class TestRefused:
     def settings(self) -> Settings:
         return make_settings(rate_limit="3/minute", auth_mode="on")
 
-    async def test_who_has_no_good_credentials_counts_by_address(
+    async def test_without_good_credentials_counts_for_the_address(
         self, client: httpx2.AsyncClient, statements: list[str]
     ) -> None:
         for n in range(3):
@@ -147,7 +147,7 @@ class TestRefused:
             assert_problem(answer, 429, "rate_limited", {})
         assert statements == []
 
-    async def test_who_lacks_a_scope_counts_as_the_principal(self) -> None:
+    async def test_without_the_scope_counts_for_the_principal(self) -> None:
         async def refuse(scope: Scope) -> None:
             scope["state"]["principal"] = "key:shop"
             raise Forbidden("write")
