@@ -3,7 +3,7 @@
 Every path that is not public needs credentials, whether it has a route or not.
 """
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from starlette._utils import get_route_path
 from starlette.types import Scope
@@ -15,6 +15,9 @@ from app.config import Settings
 from app.errors import Forbidden, Unauthenticated
 from app.postgres.failures import FAILURES, problem_of
 
+if TYPE_CHECKING:
+    from app.auth.jwts import Verifier
+
 PUBLIC: Final = frozenset({"/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"})
 # No route that needs credentials begins with one of these.
 PUBLIC_PREFIXES: Final = ("/docs/assets/", "/problems/")
@@ -22,16 +25,10 @@ PUBLIC_PREFIXES: Final = ("/docs/assets/", "/problems/")
 _SAFE: Final = frozenset({"GET", "OPTIONS"})
 
 
-class TokenVerifier(Protocol):
-    """Verifies JWTs."""
-
-    async def verify(self, token: bytes) -> Principal | None: ...
-
-
 class Credentials:
     """The guard."""
 
-    def __init__(self, lookup: KeyLookup, mode: str, verifier: TokenVerifier | None) -> None:
+    def __init__(self, lookup: KeyLookup, mode: str, verifier: "Verifier | None") -> None:
         self._lookup = lookup
         self._mode = mode
         self._verifier = verifier
@@ -71,7 +68,7 @@ class Credentials:
             raise problem from None
 
 
-def make_verifier(settings: Settings) -> TokenVerifier | None:
+def make_verifier(settings: Settings) -> "Verifier | None":
     """The verifier of JWTs; None: no issuer is set. Errors: ConfigurationError."""
     if settings.jwt_issuer is None:
         return None

@@ -7,7 +7,7 @@ PostgreSQL. A lone caller does not wait. A batch starts after all of its callers
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,15 @@ class _Call(Generic[Asked, Given]):
     asked: Asked
     future: asyncio.Future[Given | asyncio.Task[Given]]
     context: Context
+
+    def settle(self, outcome: Outcome[Given]) -> None:
+        if self.future.done():  # the caller was cancelled
+            if isinstance(outcome, asyncio.Task):
+                outcome.cancel()
+        elif isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
 
 
 class Coalescer(Generic[Asked, Given]):
@@ -76,7 +85,7 @@ class Coalescer(Generic[Asked, Given]):
         batch: list[_Call[Asked, Given]] = []
         while self._waiting and len(batch) < MAX_BATCH:
             call = self._waiting.popleft()
-            if not call.future.done():  # done: its caller was cancelled
+            if not call.future.done():  # the caller was not cancelled
                 batch.append(call)
         if not batch:
             return
@@ -103,29 +112,15 @@ class Coalescer(Generic[Asked, Given]):
         try:
             outcomes = await self._run([call.asked for call in batch])
             for call, outcome in zip(batch, outcomes, strict=True):
-                _settle(call, outcome)
-        except Overloaded as error:
-            # No connection became free in time. Later callers would wait as long again.
-            _fail([*batch, *self._waiting], error)
-            self._waiting.clear()
+                call.settle(outcome)
         except Exception as error:
-            _fail(batch, error)
+            if isinstance(error, Overloaded):
+                # No connection became free in time. Those who wait would wait as long again.
+                batch = [*batch, *self._waiting]
+                self._waiting.clear()
+            for call in batch:
+                call.settle(error)
         except BaseException:  # this task was cancelled
             for call in batch:
                 call.future.cancel()
             raise
-
-
-def _fail(calls: Iterable[_Call[Asked, Given]], error: Exception) -> None:
-    for call in calls:
-        _settle(call, error)
-
-
-def _settle(call: _Call[Asked, Given], outcome: Outcome[Given]) -> None:
-    if call.future.done():  # its caller was cancelled
-        if isinstance(outcome, asyncio.Task):
-            outcome.cancel()
-    elif isinstance(outcome, Exception):
-        call.future.set_exception(outcome)
-    else:
-        call.future.set_result(outcome)
