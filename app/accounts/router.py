@@ -17,11 +17,11 @@ from app.accounts.schemas import (
 )
 from app.api.conditions import KnownVersionsDep, PreconditionDep
 from app.api.idempotency import KeyedStatementsDep
-from app.api.openapi.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
 from app.api.sessions import StatementsDep
-from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
+from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.resources.fields import Id
 from app.resources.reads import Reader
 
@@ -46,7 +46,7 @@ async def get_reader(request: Request) -> Reader:
 ReaderDep = Annotated[Reader, Depends(get_reader)]
 
 
-@router.get("", response_model=AccountPage, responses=problems(*READING, InvalidCursor))
+@router.get("", response_model=AccountPage)
 async def list_accounts(
     query: Annotated[AccountQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
@@ -54,9 +54,7 @@ async def list_accounts(
     return page_response(await service.list_accounts(session, query), request)
 
 
-@router.post(
-    "", status_code=201, response_model=AccountRead, responses=problems(*CREATING, EmailTaken)
-)
+@router.post("", status_code=201, response_model=AccountRead, responses=problems(EmailTaken))
 async def create_account(
     body: AccountCreate, session: KeyedStatementsDep, resolver: ResolverDep
 ) -> Response:
@@ -68,7 +66,7 @@ async def create_account(
 @router.get(
     "/{account_id}",
     response_model=AccountRead,
-    responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, AccountNotFound)},
+    responses=problems(AccountNotFound),
 )
 async def retrieve_account(
     account_id: Id, reader: ReaderDep, known_versions: KnownVersionsDep
@@ -81,7 +79,7 @@ async def retrieve_account(
 @router.put(
     "/{account_id}",
     response_model=AccountRead,
-    responses=problems(*WRITING, AccountNotFound, EmailTaken),
+    responses=problems(AccountNotFound, EmailTaken),
 )
 async def replace_account(
     account_id: Id,
@@ -98,7 +96,7 @@ async def replace_account(
 @router.patch(
     "/{account_id}",
     response_model=AccountRead,
-    responses=problems(*WRITING, AccountNotFound, EmailTaken),
+    responses=problems(AccountNotFound, EmailTaken),
 )
 async def change_account(
     account_id: Id,
@@ -116,7 +114,7 @@ async def change_account(
     "/{account_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(*DELETING, AccountNotFound, AccountHasItems),
+    responses=problems(AccountNotFound, AccountHasItems),
 )
 async def delete_account(
     account_id: Id,

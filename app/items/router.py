@@ -6,11 +6,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.conditions import KnownVersionsDep, PreconditionDep
 from app.api.idempotency import KeyedStatementsDep
-from app.api.openapi.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
 from app.api.sessions import StatementsDep
-from app.errors import AccountNotFound, InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
+from app.errors import AccountNotFound, ItemNotFound, UnknownAccount
 from app.items import service
 from app.items.schemas import (
     ItemChange,
@@ -40,7 +40,7 @@ async def get_reader(request: Request) -> Reader:
 ReaderDep = Annotated[Reader, Depends(get_reader)]
 
 
-@router.get("", response_model=ItemPage, responses=problems(*READING, InvalidCursor))
+@router.get("", response_model=ItemPage)
 async def list_items(
     query: Annotated[ItemQuery, Query()], session: StatementsDep, request: Request
 ) -> Response:
@@ -48,9 +48,7 @@ async def list_items(
     return page_response(await service.list_items(session, query), request)
 
 
-@router.post(
-    "", status_code=201, response_model=ItemRead, responses=problems(*CREATING, UnknownAccount)
-)
+@router.post("", status_code=201, response_model=ItemRead, responses=problems(UnknownAccount))
 async def create_item(body: ItemCreate, session: KeyedStatementsDep) -> Response:
     """Create an item."""
     item = await service.create_item(session, body)
@@ -60,7 +58,7 @@ async def create_item(body: ItemCreate, session: KeyedStatementsDep) -> Response
 @router.get(
     "/{item_id}",
     response_model=ItemRead,
-    responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, ItemNotFound)},
+    responses=problems(ItemNotFound),
 )
 async def retrieve_item(
     item_id: Id, reader: ReaderDep, known_versions: KnownVersionsDep
@@ -73,7 +71,7 @@ async def retrieve_item(
 @router.put(
     "/{item_id}",
     response_model=ItemRead,
-    responses=problems(*WRITING, ItemNotFound, UnknownAccount),
+    responses=problems(ItemNotFound, UnknownAccount),
 )
 async def replace_item(
     item_id: Id, body: ItemReplace, session: StatementsDep, precondition: PreconditionDep
@@ -85,7 +83,7 @@ async def replace_item(
 @router.patch(
     "/{item_id}",
     response_model=ItemRead,
-    responses=problems(*WRITING, ItemNotFound, UnknownAccount),
+    responses=problems(ItemNotFound, UnknownAccount),
 )
 async def change_item(
     item_id: Id, body: ItemChange, session: StatementsDep, precondition: PreconditionDep
@@ -98,7 +96,7 @@ async def change_item(
     "/{item_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(*DELETING, ItemNotFound),
+    responses=problems(ItemNotFound),
 )
 async def delete_item(
     item_id: Id, session: StatementsDep, precondition: PreconditionDep
@@ -108,9 +106,7 @@ async def delete_item(
     return no_content()
 
 
-@owned_router.get(
-    "", response_model=ItemPage, responses=problems(*READING, InvalidCursor, AccountNotFound)
-)
+@owned_router.get("", response_model=ItemPage, responses=problems(AccountNotFound))
 async def list_account_items(
     account_id: Id,
     query: Annotated[OwnedItemQuery, Query()],

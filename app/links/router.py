@@ -4,14 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.openapi.problems import PUTTING, READING, problems
+from app.api.openapi.problems import problems
 from app.api.responses import Json, made, no_content, page_response
 from app.api.routes import JsonRoute
 from app.api.sessions import StatementsDep
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
-    InvalidCursor,
     ItemAlreadyReserved,
     ItemNotFound,
     NotFound,
@@ -43,7 +42,7 @@ ITEM_WISH = Json(ItemWish)
 @favorites.get(
     "/accounts/{account_id}/favorite",
     response_model=ItemLink,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
 async def retrieve_favorite(account_id: Id, session: StatementsDep) -> Response:
     """Retrieve the favorite item of an account."""
@@ -53,7 +52,7 @@ async def retrieve_favorite(account_id: Id, session: StatementsDep) -> Response:
 @favorites.put(
     "/accounts/{account_id}/favorite",
     response_model=ItemLink,
-    responses={**made(ItemLink), **problems(*PUTTING, AccountNotFound, UnknownItem)},
+    responses={**made(ItemLink), **problems(AccountNotFound, UnknownItem)},
 )
 async def put_favorite(account_id: Id, body: LinkReplace, session: StatementsDep) -> Response:
     """Make an item the favorite of an account, instead of another if it has one."""
@@ -65,7 +64,7 @@ async def put_favorite(account_id: Id, body: LinkReplace, session: StatementsDep
     "/accounts/{account_id}/favorite",
     status_code=204,
     response_class=Response,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
 async def delete_favorite(account_id: Id, session: StatementsDep) -> Response:
     """Leave an account without a favorite."""
@@ -76,7 +75,7 @@ async def delete_favorite(account_id: Id, session: StatementsDep) -> Response:
 @favorites.get(
     "/items/{item_id}/favorited-by",
     response_model=AccountLinkPage,
-    responses=problems(*READING, ItemNotFound, InvalidCursor),
+    responses=problems(ItemNotFound),
 )
 async def list_favorited_by(
     item_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
@@ -88,7 +87,7 @@ async def list_favorited_by(
 @reservations.get(
     "/accounts/{account_id}/reservation",
     response_model=ItemLink,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
 async def retrieve_reservation(account_id: Id, session: StatementsDep) -> Response:
     """Retrieve the reservation that an account holds."""
@@ -100,9 +99,7 @@ async def retrieve_reservation(account_id: Id, session: StatementsDep) -> Respon
     response_model=ItemLink,
     responses={
         **made(ItemLink),
-        **problems(
-            *PUTTING, AccountNotFound, UnknownItem, AccountHasReservation, ItemAlreadyReserved
-        ),
+        **problems(AccountNotFound, UnknownItem, AccountHasReservation, ItemAlreadyReserved),
     },
 )
 async def put_reservation(account_id: Id, body: LinkReplace, session: StatementsDep) -> Response:
@@ -115,7 +112,7 @@ async def put_reservation(account_id: Id, body: LinkReplace, session: Statements
     "/accounts/{account_id}/reservation",
     status_code=204,
     response_class=Response,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
 async def delete_reservation(account_id: Id, session: StatementsDep) -> Response:
     """Give up the reservation that an account holds."""
@@ -126,7 +123,7 @@ async def delete_reservation(account_id: Id, session: StatementsDep) -> Response
 @reservations.get(
     "/items/{item_id}/reservation",
     response_model=AccountLink,
-    responses=problems(*READING, ItemNotFound, NotFound),
+    responses=problems(ItemNotFound, NotFound),
 )
 async def retrieve_item_reservation(item_id: Id, session: StatementsDep) -> Response:
     """Retrieve the reservation of an item."""
@@ -136,7 +133,7 @@ async def retrieve_item_reservation(item_id: Id, session: StatementsDep) -> Resp
 @wishes.get(
     "/accounts/{account_id}/wishes",
     response_model=ItemWishPage,
-    responses=problems(*READING, AccountNotFound, InvalidCursor),
+    responses=problems(AccountNotFound),
 )
 async def list_wishes(
     account_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
@@ -148,7 +145,7 @@ async def list_wishes(
 @wishes.get(
     "/accounts/{account_id}/wishes/{item_id}",
     response_model=ItemWish,
-    responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
+    responses=problems(AccountNotFound, ItemNotFound, NotFound),
 )
 async def retrieve_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Response:
     """Retrieve the wish of an account for an item."""
@@ -158,7 +155,7 @@ async def retrieve_wish(account_id: Id, item_id: Id, session: StatementsDep) -> 
 @wishes.put(
     "/accounts/{account_id}/wishes/{item_id}",
     response_model=ItemWish,
-    responses={**made(ItemWish), **problems(*PUTTING, AccountNotFound, ItemNotFound)},
+    responses={**made(ItemWish), **problems(AccountNotFound, ItemNotFound)},
 )
 async def put_wish(
     account_id: Id, item_id: Id, body: WishReplace, session: StatementsDep
@@ -172,7 +169,7 @@ async def put_wish(
     "/accounts/{account_id}/wishes/{item_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
+    responses=problems(AccountNotFound, ItemNotFound, NotFound),
 )
 async def delete_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Response:
     """Let an account no longer wish for an item."""
@@ -183,7 +180,7 @@ async def delete_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Re
 @wishes.get(
     "/items/{item_id}/wished-by",
     response_model=AccountWishPage,
-    responses=problems(*READING, ItemNotFound, InvalidCursor),
+    responses=problems(ItemNotFound),
 )
 async def list_wished_by(
     item_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request

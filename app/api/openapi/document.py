@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from app.api.openapi import headers
 from app.api.openapi.examples import REF, Schema, example_of, name_of
+from app.api.openapi.operations import complete_operation
 from app.api.routes import FORM, JSON, MULTIPART, StrictRoute
 from app.errors import EmailTaken
 from app.problems import ProblemRead
@@ -104,7 +105,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
             method = min(context.methods or ()).lower()
             operation = document["paths"][context.path_format][method]
             _describe_parameters(operation.get("parameters", ()))
-            headers.add_headers(operation, route)
+            complete_operation(operation, route)
             _describe_success(operation["responses"], schemas)
             if route.media_types:
                 body = operation["requestBody"]

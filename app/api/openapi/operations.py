@@ -1,0 +1,139 @@
+"""The headers and problems of each operation, which follow from what it takes.
+
+An operation takes a body, a cursor and what its dependencies read from the request. No handler
+repeats what that means.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi.dependencies.models import Dependant
+
+from app.api.conditions import get_known_versions, get_precondition
+from app.api.idempotency import get_keyed_statements
+from app.api.openapi.problems import TITLES, problems
+from app.api.routes import MERGE_PATCH, StrictRoute
+from app.errors import (
+    BodyTooLarge,
+    DatabaseUnavailable,
+    Forbidden,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    InternalError,
+    InvalidCursor,
+    InvalidRequest,
+    MalformedBody,
+    MalformedHeader,
+    Overloaded,
+    PreconditionRequired,
+    Problem,
+    RateLimited,
+    StaleVersion,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from app.problems import PROBLEM_JSON
+
+Operation = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the document says of an operation that takes something."""
+
+    parameter: str | None = None  # a header that the request may have
+    problems: tuple[type[Problem], ...] = ()
+    headers: dict[str, list[str]] = field(default_factory=dict)  # of responses, by status
+
+
+_RATE: Final = ["RateLimit-Policy", "RateLimit"]
+_ALWAYS: Final = Effect(
+    problems=(
+        Unauthenticated,
+        Forbidden,
+        RateLimited,
+        InvalidRequest,
+        InternalError,
+        DatabaseUnavailable,
+        Overloaded,
+    ),
+    headers={
+        **dict.fromkeys(("200", "201", "204"), _RATE),
+        "429": [*_RATE, "Retry-After"],
+        "401": ["WWW-Authenticate"],
+        "403": ["WWW-Authenticate"],
+        "503": ["Retry-After"],
+    },
+)
+_BODY: Final = Effect(problems=(MalformedBody, BodyTooLarge, UnsupportedMediaType))
+_MERGE_PATCH: Final = Effect(headers={"415": ["Accept-Patch"]})
+_CURSOR: Final = Effect(problems=(InvalidCursor,), headers={"200": ["Link"]})
+_DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
+    get_precondition: Effect(
+        "If-Match",
+        (MalformedHeader, StaleVersion, PreconditionRequired),
+        {"200": ["ETag"], "412": ["ETag"]},
+    ),
+    get_known_versions: Effect(
+        "If-None-Match", (MalformedHeader,), {"200": ["ETag"], "304": ["ETag"]}
+    ),
+    get_keyed_statements: Effect(
+        "Idempotency-Key",
+        (MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused),
+        {"201": ["ETag", "Location", "Idempotency-Replayed"], "409": ["Retry-After"]},
+    ),
+}
+
+
+def complete_operation(operation: Operation, route: StrictRoute) -> None:
+    """Add the headers that an operation takes, its problems, and the headers of its responses."""
+    effects = list(_effects(operation, route))
+    taken = [effect.parameter for effect in effects if effect.parameter is not None]
+    if taken:
+        operation.setdefault("parameters", []).extend(
+            {"$ref": f"#/components/parameters/{name}"} for name in taken
+        )
+    if "If-None-Match" in taken:
+        not_modified = {"description": "The client has the current version already"}
+        operation["responses"]["304"] = not_modified
+    _add_problems(operation["responses"], [cls for effect in effects for cls in effect.problems])
+    for status, response in operation["responses"].items():
+        names = [name for effect in effects for name in effect.headers.get(status, ())]
+        response["headers"] = {
+            name: {"$ref": f"#/components/headers/{name}"} for name in ["X-Request-ID", *names]
+        }
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+
+
+def _effects(operation: Operation, route: StrictRoute) -> Iterator[Effect]:
+    yield _ALWAYS
+    if route.media_types:
+        yield _BODY
+    if MERGE_PATCH in route.media_types:
+        yield _MERGE_PATCH
+    if any(parameter["name"] == "cursor" for parameter in operation.get("parameters", ())):
+        yield _CURSOR
+    calls = set(_calls(route.dependant))
+    for call, effect in _DEPENDENCIES.items():
+        if call in calls:
+            yield effect
+
+
+def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from _calls(inner)
+
+
+def _add_problems(responses: Operation, classes: list[type[Problem]]) -> None:
+    """Put these problems beside the route's own. The framework's 422 gives way to ours."""
+    titles = {str(status): response[TITLES] for status, response in problems(*classes).items()}
+    for status, response in responses.items():
+        if TITLES in response:
+            titles[status] = titles.get(status, {}) | response[TITLES]
+    for status, of in titles.items():
+        responses[status] = {
+            "description": "; ".join(sorted(f"{title} (`{code}`)" for code, title in of.items())),
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
