@@ -66,6 +66,8 @@ class TestAnswers:
         self, document: Document, method: str, path: str, answer: httpx2.Response
     ) -> None:
         described = document["paths"][path][method]["responses"][str(answer.status_code)]
+        if "$ref" in described:
+            described = resolve(document, described["$ref"])
         for name, header in described.get("headers", {}).items():
             declared = resolve(document, header["$ref"]) if "$ref" in header else header
             assert name in answer.headers or not declared.get("required"), name

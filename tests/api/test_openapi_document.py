@@ -59,8 +59,12 @@ def parameters_of(name: str) -> list[dict[str, Any]]:
     return [resolved(one) for one in OPERATIONS[name].get("parameters", [])]
 
 
+def responses_of(name: str) -> dict[str, dict[str, Any]]:
+    return {status: resolved(one) for status, one in OPERATIONS[name]["responses"].items()}
+
+
 def headers_of(name: str, status: str) -> set[str]:
-    return set(OPERATIONS[name]["responses"][status]["headers"]) - {"X-Request-ID"}
+    return set(responses_of(name)[status]["headers"]) - {"X-Request-ID"}
 
 
 class TestCommitted:
@@ -237,7 +241,7 @@ class TestOperation:
 
     @each_operation
     def test_every_answer_is_described(self, name: str) -> None:
-        for status, answer in OPERATIONS[name]["responses"].items():
+        for status, answer in responses_of(name).items():
             assert answer["description"] != "Successful Response"
             assert "X-Request-ID" in answer["headers"]
             content = answer.get("content", {})
@@ -249,6 +253,11 @@ class TestOperation:
             else:
                 problem = {"$ref": "#/components/schemas/Problem"}
                 assert content == {"application/problem+json": {"schema": problem}}
+
+    @each_operation
+    def test_refers_to_its_problems(self, name: str) -> None:
+        for status, answer in OPERATIONS[name]["responses"].items():
+            assert (answer.keys() == {"$ref"}) is (status >= "400")
 
     @each_operation
     def test_may_always_fail(self, name: str) -> None:

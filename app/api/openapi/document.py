@@ -38,15 +38,12 @@ SECURITY_SCHEMES = {
         "scope `read`, other methods `write`, which includes it.",
     }
 }
-# What parameters without words of their own mean, by how their names end.
-PARAMETERS = {
-    "account_id": "The account's id",
-    "item_id": "The item's id",
-    "name": "Exactly this",
-    "_prefix": "Begins with exactly this",
-    "_gte": "From this on",
-    "_lte": "Up to this",
-    "_lt": "Before this",
+# A filter is named after the field that it compares; a suffix of its name tells how.
+COMPARISONS = {
+    "prefix": "begins with this text, case-sensitive",
+    "gte": "is this value or a greater one",
+    "lte": "is this value or a smaller one",
+    "lt": "is before this instant",
 }
 # What the name of a form's schema has after that of the JSON.
 _KINDS = {FORM: "Form", MULTIPART: "Multipart"}
@@ -89,6 +86,8 @@ def _derive(app: FastAPI) -> dict[str, Any]:
 def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     document["components"] |= headers.components()
+    responses: dict[str, Schema] = {}
+    document["components"]["responses"] = responses
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     # The document is the same everywhere, and where AUTH_MODE is off nobody needs credentials.
     document["security"] = [{"bearer": []}, {}]
@@ -105,8 +104,8 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
             method = min(context.methods or ()).lower()
             operation = document["paths"][context.path_format][method]
             _describe_parameters(operation.get("parameters", ()))
-            complete_operation(operation, route)
             _describe_success(operation["responses"], schemas)
+            complete_operation(operation, route, responses)
             if route.media_types:
                 body = operation["requestBody"]
                 body["required"] = True
@@ -123,9 +122,17 @@ def _open(code: Schema) -> None:
 
 
 def _describe_parameters(parameters: Iterable[Schema]) -> None:
+    """Ids of the path and filters need no description of their own."""
     for parameter in parameters:
-        fitting = (words for end, words in PARAMETERS.items() if parameter["name"].endswith(end))
-        parameter.setdefault("description", next(fitting, ""))
+        name: str = parameter["name"]
+        field, _, suffix = name.rpartition("_")
+        if parameter["in"] == "path":
+            description = f"The id of the {field}"
+        elif suffix in COMPARISONS:
+            description = f"`{field}` {COMPARISONS[suffix]}"
+        else:
+            description = f"`{name}` equals this value"
+        parameter.setdefault("description", description)
 
 
 def _describe_success(responses: Schema, schemas: dict[str, Schema]) -> None:

@@ -36,6 +36,7 @@ from app.errors import (
 from app.problems import PROBLEM_JSON
 
 Operation = dict[str, Any]
+Responses = dict[str, Any]  # by status, or by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +87,32 @@ _DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
 }
 
 
-def complete_operation(operation: Operation, route: StrictRoute) -> None:
-    """Add the headers that an operation takes, its problems, and the headers of its responses."""
+def complete_operation(operation: Operation, route: StrictRoute, shared: Responses) -> None:
+    """Add the headers that an operation takes, its problems, and the headers of its responses.
+
+    Problem responses are put into `shared`, the responses that operations refer to by name.
+    """
     effects = list(_effects(operation, route))
     taken = [effect.parameter for effect in effects if effect.parameter is not None]
     if taken:
         operation.setdefault("parameters", []).extend(
             {"$ref": f"#/components/parameters/{name}"} for name in taken
         )
+    responses = operation["responses"]
     if "If-None-Match" in taken:
-        not_modified = {"description": "The client has the current version already"}
-        operation["responses"]["304"] = not_modified
-    _add_problems(operation["responses"], [cls for effect in effects for cls in effect.problems])
-    for status, response in operation["responses"].items():
-        names = [name for effect in effects for name in effect.headers.get(status, ())]
+        responses["304"] = {"description": "The client has the current version already"}
+    names = _add_problems(responses, [cls for effect in effects for cls in effect.problems])
+    for status, response in responses.items():
+        headers = [name for effect in effects for name in effect.headers.get(status, ())]
         response["headers"] = {
-            name: {"$ref": f"#/components/headers/{name}"} for name in ["X-Request-ID", *names]
+            name: {"$ref": f"#/components/headers/{name}"} for name in ["X-Request-ID", *headers]
         }
-    operation["responses"] = dict(sorted(operation["responses"].items()))
+    for status, name in names.items():
+        # Accept-Patch is the one header that responses with the same problems do not all have.
+        key = f"{name}OfPatch" if "Accept-Patch" in responses[status]["headers"] else name
+        assert shared.setdefault(key, responses[status]) == responses[status], key
+        responses[status] = {"$ref": f"#/components/responses/{key}"}
+    operation["responses"] = dict(sorted(responses.items()))
 
 
 def _effects(operation: Operation, route: StrictRoute) -> Iterator[Effect]:
@@ -126,8 +135,11 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
         yield from _calls(inner)
 
 
-def _add_problems(responses: Operation, classes: list[type[Problem]]) -> None:
-    """Put these problems beside the route's own. The framework's 422 gives way to ours."""
+def _add_problems(responses: Responses, classes: list[type[Problem]]) -> dict[str, str]:
+    """Put these problems beside the route's own, and name the response of each status by them.
+
+    The framework's 422 gives way to ours.
+    """
     titles = {str(status): response[TITLES] for status, response in problems(*classes).items()}
     for status, response in responses.items():
         if TITLES in response:
@@ -137,3 +149,7 @@ def _add_problems(responses: Operation, classes: list[type[Problem]]) -> None:
             "description": "; ".join(sorted(f"{title} (`{code}`)" for code, title in of.items())),
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+    return {
+        status: "Or".join(code.title().replace("_", "") for code in sorted(of))
+        for status, of in titles.items()
+    }
