@@ -111,7 +111,7 @@ class TestWrongSettings:
         assert done.stdout == ""
         assert done.stderr.splitlines() == [
             "The settings are wrong:",
-            "  DATABASE_URL is set, so CONFIG_MODE must be said too",
+            "  DATABASE_URL is set, so CONFIG_MODE must be set too",
         ]
 
 
@@ -140,7 +140,7 @@ class TestServe:
     def test_an_address_beyond_loopback_needs_the_mode(self) -> None:
         result = run("serve", "--host", "0.0.0.0")
         assert result.exit_code == 1
-        assert "CONFIG_MODE must be said" in result.stderr
+        assert "CONFIG_MODE must be set" in result.stderr
 
     def test_reload_takes_one_worker(self) -> None:
         result = run("serve", "--reload", "--workers", "2")
