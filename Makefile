@@ -91,8 +91,9 @@ clean: ## Remove the virtual environment and caches (data stays)
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
 
 .PHONY: vendor-docs openapi settings bench bench-quick
-openapi: $(VENV)/run ## Write docs/openapi.json
+openapi: $(VENV)/run ## Write docs/openapi.json and the Postman collection
 	@$(BIN)/satchel openapi > docs/openapi.json
+	@$(BIN)/python -m scripts.postman
 
 settings: $(VENV)/run ## Write .env.example and docs/settings.md
 	@$(BIN)/python -m scripts.settings
