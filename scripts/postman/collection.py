@@ -65,7 +65,7 @@ def collection(document: Object) -> Object:
 def _item(send: Send, operations: dict[str, tuple[str, str, Object]], schemas: Object) -> Object:
     if " " in send.operation:
         method, path = send.operation.split(" ")
-        operation = {}
+        operation: Object = {}
     else:
         method, path, operation = operations[send.operation]
     request: Object = {"method": method, "header": []}

@@ -18,7 +18,7 @@ from tests.api.breaking import METHODS, breaking_changes
 from tests.conftest import make_settings
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
-REGENERATE = "run make openapi"
+REGENERATE = "run `make openapi`"
 DOCUMENT = create_app(make_settings()).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
@@ -73,7 +73,7 @@ class TestCommitted:
         if committed != DOCUMENT:
             broken = "\n".join(breaking_changes(committed, DOCUMENT)) or "none"
             pytest.fail(
-                f"docs/openapi.json is not what the code gives. If that is on purpose: {REGENERATE}\n"
+                f"docs/openapi.json differs from the code. If that is intended, {REGENERATE}\n"
                 f"Changes that break clients: {broken}",
                 pytrace=False,
             )

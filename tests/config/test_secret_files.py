@@ -75,7 +75,7 @@ class TestRefusals:
     def test_both_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL", URL_TEXT)
         monkeypatch.setenv("DATABASE_URL_FILE", "/nowhere")
-        assert refusal() == "DATABASE_URL and DATABASE_URL_FILE are both set: keep one"
+        assert refusal() == "DATABASE_URL and DATABASE_URL_FILE are both set: unset one"
 
     def test_a_file_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL_FILE", URL_TEXT)  # as by mistake
@@ -89,8 +89,8 @@ class TestRefusals:
         monkeypatch.setenv("STAGING_DATABASE_URL_FILE", "empty")
         monkeypatch.setenv("DATABASE_URL_FILE", str(directory))
         assert refusal().splitlines() == [
-            "TEST_DATABASE_URL_FILE: the file cannot be read: it holds no text",
-            "STAGING_DATABASE_URL_FILE: the file cannot be read: it holds no text",
+            "TEST_DATABASE_URL_FILE: the file cannot be read: it is empty or not UTF-8",
+            "STAGING_DATABASE_URL_FILE: the file cannot be read: it is empty or not UTF-8",
             "DATABASE_URL_FILE: the file cannot be read: Is a directory",
         ]
 

@@ -16,26 +16,26 @@ PARAMETERS: Final[tuple[Declared, ...]] = (
     {
         "name": "If-Match",
         "in": "header",
-        "description": "Write only if the resource still has one of these ETags, as GET gave them; "
-        "`*`: any. Otherwise 412",
+        "description": "Write only if the current ETag of the resource is one of these, otherwise "
+        "answer 412. `*` stands for any",
         "schema": _ENTITY_TAGS,
     },
     {
         "name": "If-None-Match",
         "in": "header",
-        "description": "Answer 304 if the resource still has one of these ETags",
+        "description": "Answer 304 if the current ETag of the resource is one of these",
         "schema": _ENTITY_TAGS,
     },
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A name for this request, chosen by the client: repeated within 24 hours it "
-        "gets the same answer and has no effect of its own",
+        "description": "A key for this request, chosen by the client. A request repeated with its "
+        "key within 24 hours takes effect once and gets the same response",
         "schema": {
             "type": "string",
             "minLength": 1,
             "maxLength": 255,
-            # Printable ASCII; HTTP drops spaces at the ends.
+            # Printable ASCII. HTTP strips spaces at the ends.
             "pattern": "^[!-~]([ -~]*[!-~])?$",
             "examples": ["order-2026-11-23-0017"],
         },
@@ -44,7 +44,7 @@ PARAMETERS: Final[tuple[Declared, ...]] = (
 
 HEADERS: Final[dict[str, Declared]] = {
     "X-Request-ID": {
-        "description": "Finds the request in the logs; the client's own, if it sent a usable one",
+        "description": "The id of the request in the logs; the client's own if it sent a valid one",
         "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
         "example": "9f86d081884c7d65",
@@ -56,45 +56,43 @@ HEADERS: Final[dict[str, Declared]] = {
         "example": '"3"',
     },
     "Location": {
-        "description": "The path of what was created",
+        "description": "The path of the new resource",
         "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
         "example": "/accounts/01890a5d-ac96-774b-bcce-b302099a8057",
     },
     "Link": {
-        "description": 'The address of the next page (rel="next", RFC 8288), unless this is the '
-        "last one",
+        "description": 'The URL of the next page (rel="next", RFC 8288); absent on the last page',
         "schema": {"type": "string"},
         "example": '</accounts?limit=50&cursor=b3BhcXVl>; rel="next"',
     },
     "Idempotency-Replayed": {
-        "description": "Given where an earlier request with this key was answered so",
+        "description": "Present if the response is that of an earlier request with the same key",
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Retry-After": {
-        "description": "Seconds after which to try again",
+        "description": "Seconds to wait before the next try",
         "schema": {"type": "integer", "minimum": 0},
         "example": 2,
     },
     "RateLimit-Policy": {
-        "description": "Where there is a rate limit: how many requests (q) in how many seconds (w)",
+        "description": "The rate limit, if there is one: requests (q) per window of seconds (w)",
         "schema": {"type": "string"},
         "example": '"default";q=100;w=60',
     },
     "RateLimit": {
-        "description": "Where there is a rate limit: how many requests are left (r) for how many "
-        "seconds (t)",
+        "description": "The requests (r) left for the next seconds (t), if there is a rate limit",
         "schema": {"type": "string"},
         "example": '"default";r=42;t=17',
     },
     "WWW-Authenticate": {
-        "description": "What is wrong with the credentials, as RFC 6750 says it",
+        "description": "The fault of the credentials, in the form of RFC 6750",
         "required": True,
         "schema": {"type": "string"},
         "example": 'Bearer error="insufficient_scope", scope="write"',
     },
     "Accept-Patch": {
-        "description": "The media types that PATCH takes",
+        "description": "The media types that PATCH accepts",
         "required": True,
         "schema": {"type": "string"},
         "example": "application/merge-patch+json, application/json",
@@ -103,7 +101,7 @@ HEADERS: Final[dict[str, Declared]] = {
 
 
 def components() -> dict[str, Declared]:
-    """The sections of `components` that operations refer to."""
+    """The parameters and headers that operations refer to."""
     return {
         "parameters": {one["name"]: one for one in PARAMETERS},
         "headers": HEADERS,

@@ -1,8 +1,4 @@
-"""The headers and problems of each operation, which follow from what it takes.
-
-An operation takes a body, a cursor and what its dependencies read from the request. No handler
-repeats what that means.
-"""
+"""The headers and problems of each operation, derived from its body, query and dependencies."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -41,11 +37,11 @@ Responses = dict[str, Any]  # by status, or by name
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What the document says of an operation that takes something."""
+    """What one kind of input adds to the description of an operation."""
 
-    parameter: str | None = None  # a header that the request may have
+    parameter: str | None = None  # a request header
     problems: tuple[type[Problem], ...] = ()
-    headers: dict[str, list[str]] = field(default_factory=dict)  # of responses, by status
+    headers: dict[str, list[str]] = field(default_factory=dict)  # of the responses, by status
 
 
 _RATE: Final = ["RateLimit-Policy", "RateLimit"]
@@ -100,7 +96,7 @@ def complete_operation(operation: Operation, route: StrictRoute, shared: Respons
         )
     responses = operation["responses"]
     if "If-None-Match" in taken:
-        responses["304"] = {"description": "The client has the current version already"}
+        responses["304"] = {"description": "The client has the current version"}
     names = _add_problems(responses, [cls for effect in effects for cls in effect.problems])
     for status, response in responses.items():
         headers = [name for effect in effects for name in effect.headers.get(status, ())]
@@ -138,7 +134,7 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
 def _add_problems(responses: Responses, classes: list[type[Problem]]) -> dict[str, str]:
     """Put these problems beside the route's own, and name the response of each status by them.
 
-    The framework's 422 gives way to ours.
+    FastAPI's own 422 is replaced.
     """
     titles = {str(status): response[TITLES] for status, response in problems(*classes).items()}
     for status, response in responses.items():
