@@ -1,6 +1,6 @@
 """The folders that show what all resources have in common."""
 
-from scripts.postman.send import ANSWER, Send, header_has, header_is, names_are, set_to
+from scripts.postman.send import RESPONSE, Send, header_has, header_is, names_are, set_to
 from scripts.postman.steps import (
     CREATE_ACCOUNT,
     CREATE_ITEM,
@@ -75,7 +75,7 @@ IDEMPOTENCY = [
         headers=KEY,
         body={"username": "ada", "email": "{{email}}"},
         same={"id": "account_id"},
-        checks={"is the stored answer": header_is("Idempotency-Replayed", '"true"')},
+        checks={"is the stored response": header_is("Idempotency-Replayed", '"true"')},
     ),
     Send(
         "create_account",
@@ -157,14 +157,14 @@ LISTS = [
         name="Accounts by email",
         query="email={{email}}",
         same={"data[0].id": "account_id"},
-        checks={"has one": f"pm.expect({ANSWER}.data.length).to.equal(1)"},
+        checks={"has one": f"pm.expect({RESPONSE}.data.length).to.equal(1)"},
     ),
     Send(
         "list_accounts",
         name="Accounts by country and date of birth",
         query="country=JO&country=FR&dob_gte=1990-01-01&sort=-username&count=estimated",
         checks={
-            "has no other countries": f"{ANSWER}.data.forEach((account) => "
+            "has no other countries": f"{RESPONSE}.data.forEach((account) => "
             'pm.expect(account.country).to.be.oneOf(["JO", "FR"]))'
         },
     ),
@@ -256,6 +256,6 @@ SERVICE = [
     Send(
         "GET /openapi.json",
         name="OpenAPI document",
-        checks={"is of version 3.1": f"pm.expect({ANSWER}.openapi).to.match(/^3\\.1\\./)"},
+        checks={"is of version 3.1": f"pm.expect({RESPONSE}.openapi).to.match(/^3\\.1\\./)"},
     ),
 ]

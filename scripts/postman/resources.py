@@ -1,6 +1,6 @@
 """The folders that use each resource: accounts, items and links."""
 
-from scripts.postman.send import ANSWER, MULTIPART, URLENCODED, Send, header_is
+from scripts.postman.send import MULTIPART, RESPONSE, URLENCODED, Send, header_is
 from scripts.postman.steps import (
     CREATE_ACCOUNT,
     CREATE_ITEM,
@@ -19,8 +19,8 @@ TUTORIAL = [
         media_type=MULTIPART,
         has={"username": "ada", "dob": "1990-05-17", "phone_number": "+962790000000"},
         checks={
-            "normalizes the country": f'pm.expect({ANSWER}.country).to.equal("JO")',
-            "gives its address": header_is("Location", f'"/accounts/" + {ANSWER}.id'),
+            "normalizes the country": f'pm.expect({RESPONSE}.country).to.equal("JO")',
+            "gives its address": header_is("Location", f'"/accounts/" + {RESPONSE}.id'),
         },
         saves={"account_id": "id"},
     ),
@@ -60,7 +60,7 @@ ITEMS = [
         201,
         media_type=MULTIPART,
         has={**LAMP, "description": "Brass, 40 cm"},
-        checks={"gives its address": header_is("Location", f'"/items/" + {ANSWER}.id')},
+        checks={"gives its address": header_is("Location", f'"/items/" + {RESPONSE}.id')},
         saves={"item_id": "id"},
     ),
     Send("list_items", same={"data[0].id": "item_id"}),

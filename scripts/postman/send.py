@@ -1,4 +1,4 @@
-"""A request of the Postman collection, and the script that checks its answer."""
+"""A request of the Postman collection, and the script that checks its response."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ VARIABLES: Final = {
         ("account_id", "other_id", "item_id", "email", "etag", "cursor", "idempotency_key"), ""
     ),
 }
-ANSWER: Final = "pm.response.json()"
+RESPONSE: Final = "pm.response.json()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +31,42 @@ class Send:
     media_type: str = ""  # by default the first of the operation
     body: dict[str, Any] | str | None = None
     before: list[str] = field(default_factory=list)  # a script
-    has: dict[str, Any] = field(default_factory=dict)  # fields of the answer and their values
-    same: dict[str, str] = field(default_factory=dict)  # parts of the answer and their variables
-    saves: dict[str, str] = field(default_factory=dict)  # variables and parts of the answer
+    has: dict[str, Any] = field(default_factory=dict)  # fields of the response and their values
+    same: dict[str, str] = field(default_factory=dict)  # parts of the response and their variables
+    saves: dict[str, str] = field(default_factory=dict)  # variables and parts of the response
     problem: str = ""  # its code
     faults: Sequence[tuple[str, str]] = ()  # pointers or parameters, and codes
     checks: dict[str, str] = field(default_factory=dict)  # titles and assertions
 
     def tests(self) -> list[str]:
-        """The script that runs after the answer."""
+        """The script that runs after the response."""
         checks = {str(self.status): f"pm.response.to.have.status({self.status})"}
         if self.has:
-            checks["has the values"] = f"pm.expect({ANSWER}).to.include({json.dumps(self.has)})"
+            checks["has the values"] = f"pm.expect({RESPONSE}).to.include({json.dumps(self.has)})"
         for part, variable in self.same.items():
             value = f'pm.collectionVariables.get("{variable}")'
-            checks[f"{part} is {variable}"] = f"pm.expect({ANSWER}.{part}).to.equal({value})"
+            checks[f"{part} is {variable}"] = f"pm.expect({RESPONSE}.{part}).to.equal({value})"
         if self.problem:
             media_type = 'pm.response.headers.get("Content-Type")'
             checks["is a problem"] = f'pm.expect({media_type}).to.equal("application/problem+json")'
-            checks["has the code"] = f'pm.expect({ANSWER}.code).to.equal("{self.problem}")'
+            checks["has the code"] = f'pm.expect({RESPONSE}.code).to.equal("{self.problem}")'
         for where, code in self.faults:
             pairs = (
-                f"{ANSWER}.errors.map((fault) => [fault.pointer ?? fault.parameter, fault.code])"
+                f"{RESPONSE}.errors.map((fault) => [fault.pointer ?? fault.parameter, fault.code])"
             )
             checks[f"names {where}"] = f'pm.expect({pairs}).to.deep.include(["{where}", "{code}"])'
         checks |= self.checks
         return [
             *(f"pm.test({json.dumps(title)}, () => {test});" for title, test in checks.items()),
             *(
-                f'pm.collectionVariables.set("{variable}", {ANSWER}.{part});'
+                f'pm.collectionVariables.set("{variable}", {RESPONSE}.{part});'
                 for variable, part in self.saves.items()
             ),
         ]
 
 
 def names_are(*names: str) -> str:
-    return f"pm.expect({ANSWER}.data.map((item) => item.name)).to.eql({json.dumps(names)})"
+    return f"pm.expect({RESPONSE}.data.map((item) => item.name)).to.eql({json.dumps(names)})"
 
 
 def header_is(name: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""What in a new OpenAPI document would break clients of an old one. Additions do not."""
+"""Finds the changes of an OpenAPI document that break its clients. Additions do not."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -32,7 +32,7 @@ def documented() -> FastAPI:
 
 @pytest.fixture
 async def browsing(documented: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the pages as they stand behind a proxy's prefix."""
+    """A client of the pages behind a proxy's prefix."""
     transport = httpx2.ASGITransport(app=documented, root_path="/shop")
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://test/shop/", headers={"Accept-Encoding": ""}
@@ -220,7 +220,7 @@ class TestAssets:
 async def visit(
     chromium: str, server_url: str, path: str, width: int = 1280
 ) -> AsyncIterator[Page]:
-    """A page in a browser that reaches nothing but the server, and must not complain."""
+    """A page in a browser that reaches only the server. Errors and warnings fail the test."""
     complaints: list[str] = []
 
     async def let_own_pass(route: Route) -> None:
@@ -258,7 +258,7 @@ async def visit(
             await page.goto(f"{server_url}{path}")
             yield page
         except Exception as error:
-            error.add_note(f"The browser's complaints: {complaints}")
+            error.add_note(f"Errors and warnings of the browser: {complaints}")
             raise
         finally:
             await browser.close()
@@ -266,7 +266,7 @@ async def visit(
 
 
 async def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
+    """How many pixels the page is wider than its window."""
     measure = (
         "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.documentElement)"
     )

@@ -1,4 +1,4 @@
-"""The OpenAPI document is served as clients see the service, and answers are as it describes."""
+"""The OpenAPI document is served, and responses are as it describes."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ class TestDocument:
 
 
 class TestAnswers:
-    """What is answered is what is described."""
+    """Responses are as the document describes them."""
 
     def described(
         self, document: Document, method: str, path: str, answer: httpx2.Response

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what generators of clients need, and that it changes on purpose only."""
+"""The OpenAPI document has what generators of clients need, and changes only on purpose."""
 
 import copy
 import json
@@ -39,7 +39,7 @@ each_schema = pytest.mark.parametrize("name", sorted(SCHEMAS))
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:
-    """All objects in a piece of the document."""
+    """All objects in a part of the document."""
     inner: list[Any] = node if isinstance(node, list) else []
     if isinstance(node, dict):
         yield node
@@ -94,7 +94,7 @@ class TestBreakingChanges:
         assert breaking_changes(DOCUMENT, DOCUMENT) == []
 
     @pytest.mark.parametrize(
-        ("change", "told"),
+        ("change", "expected"),
         [
             (
                 "del paths['/items/{item_id}/reservation']",
@@ -169,11 +169,11 @@ class TestBreakingChanges:
             ),
         ],
     )
-    def test_names(self, change: str, told: str) -> None:
+    def test_names(self, change: str, expected: str) -> None:
         changed = copy.deepcopy(DOCUMENT)
         components = changed["components"]
         exec(change, {"paths": changed["paths"], **components})
-        assert told in breaking_changes(DOCUMENT, changed)
+        assert expected in breaking_changes(DOCUMENT, changed)
 
     def test_a_body_where_none_was_required(self) -> None:
         before = copy.deepcopy(DOCUMENT)
@@ -385,7 +385,7 @@ class TestSchema:
     def test_what_is_asked_is_limited(self, name: str) -> None:
         for parameter in parameters_of(name):
             for part in parts(parameter["schema"]):
-                # HTTP servers limit headers; how many entity tags there may be is no length.
+                # The number of entity tags is limited, not the length of the header.
                 assert is_limited(part) or parameter["name"] in ("If-Match", "If-None-Match"), part
 
     def test_values_of_a_set_are_listed(self) -> None:
@@ -393,7 +393,7 @@ class TestSchema:
             listed = {one["name"] for one in parameters_of(name) if "enum" in one["schema"]}
             assert listed == {"sort", "count"}
 
-    def test_codes_are_told_and_open_to_more(self) -> None:
+    def test_codes_are_listed_but_not_closed(self) -> None:
         code = SCHEMAS["Fault"]["properties"]["code"]
         assert code["examples"] == list(get_args(FaultCode))
         assert "enum" not in code

@@ -1,6 +1,6 @@
-"""Whatever is valid in the world is taken: emails, dates of birth, countries, phone numbers, ids.
+"""The API accepts all real emails, dates of birth, countries, phone numbers and ids.
 
-A schema says little of these, so no generator that reads one can tell what must not be refused.
+A schema cannot describe these, so the tests that generate data from it do not cover them.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from tests.factories import account_body, create_account, create_item, item_body
 
-pytestmark = pytest.mark.slow  # some thousand requests
+pytestmark = pytest.mark.slow  # thousands of requests
 
 bounded = settings(
     max_examples=100,
@@ -39,7 +39,7 @@ WRITINGS = (
 
 
 def country_forms() -> Iterator[tuple[str, str]]:
-    """Each code and name of each country, and the country's alpha-2 code."""
+    """Each code and name of each country, with its alpha-2 code."""
     for country in pycountry.countries:
         for field in COUNTRY_FIELDS:
             if form := getattr(country, field, None):
@@ -47,7 +47,7 @@ def country_forms() -> Iterator[tuple[str, str]]:
 
 
 def phone_numbers() -> Iterator[tuple[str, str, str]]:
-    """For each country that has one: its code, an example number as written there, its E.164."""
+    """The code of each country, an example number in each notation, and the number in E.164."""
     known = {country.alpha_2 for country in pycountry.countries}
     for region, kind in product(sorted(phonenumbers.SUPPORTED_REGIONS & known), KINDS_OF_NUMBER):
         if number := phonenumbers.example_number_for_type(region, kind):
@@ -64,7 +64,7 @@ def is_email(text: str) -> bool:
     return True
 
 
-# Letters of many scripts; a label and a part of a name keep to one script each, as people do.
+# Letters of many scripts. Each label and each part of a name uses one script only.
 SCRIPTS = ("abcxyz0189", "äéñøßž", "абвя", "αβγω", "אבגת", "ابجي", "अआकल", "日本語字", "한국어")
 words = st.sampled_from(SCRIPTS).flatmap(lambda letters: st.text(letters, min_size=1, max_size=12))
 local_parts = st.lists(

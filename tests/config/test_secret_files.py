@@ -1,4 +1,4 @@
-"""A secret may come from a file that a variable names, and no message shows it."""
+"""Secrets may come from files that variables name, and no message shows them."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class TestRefusals:
         reason = "No such file or directory"
         assert refusal() == f"DATABASE_URL_FILE: the file cannot be read: {reason}"
 
-    def test_each_is_told(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_is_reported(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (directory / "bytes").write_bytes(b"\xff")
         (directory / "empty").write_bytes(b"\n")
         monkeypatch.setenv("TEST_DATABASE_URL_FILE", "bytes")

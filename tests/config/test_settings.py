@@ -1,4 +1,4 @@
-"""Settings: what each mode means, what is refused, and that no secret is ever shown."""
+"""Settings: the defaults of each mode, what is refused, and that no message shows a secret."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ URL_TEXT = f"postgresql://me:{SECRET}@db.example.com/satchel"
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, without a `.env` of whoever runs the tests."""
+    """An empty working directory, without a `.env`."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -179,7 +179,7 @@ class TestJWT:
         assert load(monkeypatch, **JWT, JWT_KEY_FILE="key.pem").jwt_key_file == Path("key.pem")
 
     @pytest.mark.parametrize(
-        ("environment", "said"),
+        ("environment", "expected"),
         [
             ({}, "JWTs need JWT_JWKS_URL or JWT_KEY_FILE: set one of them"),
             (
@@ -202,14 +202,14 @@ class TestJWT:
         ],
     )
     def test_what_contradicts_itself_is_refused(
-        self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+        self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
     ) -> None:
         message = refusal(monkeypatch, **(JWT | environment))
-        assert message.startswith(said)
+        assert message.startswith(expected)
         assert SECRET not in message
 
 
-class TestUnsaidMode:
+class TestUnsetMode:
     def test_is_development_on_loopback_with_the_embedded_server(self) -> None:
         settings = load_settings()
         assert settings.config_mode is None
@@ -262,7 +262,7 @@ class TestValues:
         assert message.startswith(f"{name}: Input should be ")
         assert "\n" not in message
 
-    def test_all_wrong_ones_are_told_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_all_wrong_ones_are_reported_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
         message = refusal(monkeypatch, CONFIG_MODE="prod", PORT="x", DATABASE_URL="x")
         names = [line.partition(":")[0] for line in message.splitlines()]
         assert names == ["CONFIG_MODE", "DATABASE_URL", "PORT"]
@@ -387,11 +387,11 @@ class TestDatabaseURL:
     def test_a_wrong_one_is_refused_without_showing_it(
         self, monkeypatch: pytest.MonkeyPatch, text: str, message: str
     ) -> None:
-        told = refusal(monkeypatch, CONFIG_MODE="staging", STAGING_DATABASE_URL=text)
-        assert told.startswith("STAGING_DATABASE_URL: ")
-        assert message in told
-        assert SECRET not in told
-        assert "\n" not in told
+        shown = refusal(monkeypatch, CONFIG_MODE="staging", STAGING_DATABASE_URL=text)
+        assert shown.startswith("STAGING_DATABASE_URL: ")
+        assert message in shown
+        assert SECRET not in shown
+        assert "\n" not in shown
 
 
 class TestSecrets:
