@@ -1,5 +1,8 @@
 """Writes `.env.example` and docs/settings.md from the settings: python -m scripts.settings"""
 
+import ast
+import inspect
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,22 @@ This page is written by `make settings` from `app/config/settings.py`.
 """
 
 
+def read_descriptions() -> dict[str, str]:
+    """The description of each setting: the text below its field."""
+    (settings,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(settings, ast.ClassDef)
+    return {
+        field.target.id: text.value.value
+        for field, text in pairwise(settings.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
+    }
+
+
+DESCRIPTIONS = read_descriptions()
+
+
 def write(value: Any) -> str:
     """A default as the environment would hold it."""
     if isinstance(value, bool):
@@ -68,7 +87,7 @@ def example() -> str:
         if name in GROUPS:
             lines += ["", f"# --- {GROUPS[name]} ---"]
         modes = defaults_by_mode(name)
-        lines.append(f"# {field.description} ({modes})" if modes else f"# {field.description}")
+        lines.append(f"# {DESCRIPTIONS[name]} ({modes})" if modes else f"# {DESCRIPTIONS[name]}")
         lines.append(f"{name.upper()}={default_of(name, field)}")
     return "\n".join(lines) + "\n"
 
@@ -80,7 +99,7 @@ def table() -> str:
             lines += ["", f"## {GROUPS[name]}", ""]
             lines += ["| variable | default | meaning |", "| --- | --- | --- |"]
         default = f"`{value}`" if (value := default_of(name, field)) else defaults_by_mode(name)
-        lines.append(f"| `{name.upper()}` | {default} | {field.description} |")
+        lines.append(f"| `{name.upper()}` | {default} | {DESCRIPTIONS[name]} |")
     return "\n".join(lines) + "\n"
 
 

@@ -31,7 +31,8 @@ _URL_OF_MODE: Final = {
 class Settings(BaseSettings):
     """All settings, from the environment and a `.env` file; the environment wins.
 
-    A secret X may also come from the file that X_FILE names. The text below a field describes it.
+    A secret X may also come from the file that X_FILE names. The text below a field describes it;
+    nothing reads it at run time.
     """
 
     model_config = SettingsConfigDict(
@@ -40,7 +41,6 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
     config_mode: Mode | None = None
