@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
@@ -29,7 +30,7 @@ from app.links.router import favorites, reservations, wishes
 from app.postgres.engine import log_statements, make_engine
 from app.postgres.migrations import older_revisions
 from app.postgres.statements import Statements
-from app.postgres.watchdog import watching
+from app.postgres.watchdog import watchdog
 from app.resources.reads import Reader
 from app.serving.health import router as health
 from app.serving.metrics import router as metrics
@@ -37,8 +38,11 @@ from app.serving.metrics import sampling
 from app.serving.server import database_url, migrate_database
 from app.serving.sweeper import sweeping
 from app.telemetry.logs import configure_logs
-from app.telemetry.request_counters import Meter
-from app.telemetry.tracing import Tracing, make_tracing, telemetry_of
+from app.telemetry.request_counters import RequestCounters
+from app.telemetry.tracing import make_tracing, telemetry_of
+
+if TYPE_CHECKING:
+    from app.telemetry.spans import Tracing
 
 root = APIRouter(include_in_schema=False)
 
@@ -65,7 +69,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
         engine = make_engine(url, settings, autocommit=True)
-        # How long it waits, the watch decides.
+        # The watchdog has its own timeout.
         alone = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
         probe = make_engine(url, alone, autocommit=True)
         if settings.debug:
@@ -73,9 +77,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing: Tracing | None = app.state.tracing
         if tracing is not None:
             tracing.start(engine)
-        meter: Meter = app.state.meter
-        statements = app.state.statements = Statements(engine, meter.insert_batch_size.observe)
-        on_batch = meter.batch_size.observe
+        counters: RequestCounters = app.state.counters
+        statements = app.state.statements = Statements(engine, counters.insert_batch_size.observe)
+        on_batch = counters.batch_size.observe
         app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
         app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
         app.state.older_revisions = older_revisions()
@@ -85,9 +89,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.freeze()
         try:
             async with (
-                watching(engine, probe),
+                watchdog(engine, probe),
                 sweeping(statements),
-                sampling(app.state.meter, statements),
+                sampling(counters, statements),
                 writing_uses(app.state.key_lookup, statements),
             ):
                 yield
@@ -110,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=telemetry_of(tracing),
     )
     app.state.settings = settings
-    app.state.meter = Meter()
+    app.state.counters = RequestCounters()
     app.state.tracing = tracing
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
@@ -139,7 +143,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app,
         settings,
         credentials=guards,
-        meter=app.state.meter,
+        counters=app.state.counters,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )
     return app

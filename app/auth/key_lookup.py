@@ -15,7 +15,7 @@ from sqlalchemy import ARRAY, LargeBinary, any_, bindparam
 
 from app.auth.keys import KEYS, live_keys
 from app.auth.principals import REMEMBERED, SCOPES, Memory, Principal
-from app.postgres.statement_count import count_statement, end_tally
+from app.postgres.statement_count import count_statement, stop_statement_count
 from app.postgres.statements import Statements
 
 MAX_BATCH: Final = 100
@@ -76,7 +76,7 @@ class KeyLookup:
         return found.principal
 
     async def _work(self, statements: Statements) -> None:
-        end_tally()
+        stop_statement_count()
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             try:

@@ -14,6 +14,7 @@ from app.auth.key_lookup import KeyLookup
 from app.auth.keys import KEYS, NOW
 from app.errors import Problem
 from app.models import ApiKey
+from app.postgres.background import running
 from app.postgres.statements import Statements
 
 log = structlog.get_logger("satchel.keys")
@@ -56,13 +57,10 @@ async def writing_uses(
             await asyncio.sleep(interval)
             await write_uses(lookup, statements)
 
-    task = asyncio.create_task(write_now_and_then())
     try:
-        yield
+        async with running(write_now_and_then()):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await write_uses(lookup, statements)

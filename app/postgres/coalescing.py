@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from app.errors import Overloaded
-from app.postgres.statement_count import count_statement, end_tally
+from app.postgres.statement_count import count_statement, stop_statement_count
 
 MAX_BATCH = 100
 # Batches under way, before the next one waits for them. One that takes longer than `SLOW` seconds,
@@ -85,7 +85,7 @@ class Batches(Generic[Asked, Given]):
         self._start()
 
     async def _serve(self, batch: list[tuple[Asked, asyncio.Future[Given]]]) -> None:
-        end_tally()
+        stop_statement_count()
         answers: Sequence[Answer[Given]]
         try:
             answers = await self._run([asked for asked, _ in batch])

@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import Overloaded
 from app.postgres.coalescing import Batches
-from app.postgres.engine import RECYCLE, transactional
+from app.postgres.engine import RECYCLE_SECONDS, transactional
 from app.postgres.statement_count import count_statement, count_statements
 
 # Seconds to wait for a connection.
@@ -136,7 +136,7 @@ class Statements:
         while self._idle:
             connection, driver, since = self._idle.pop()
             # After a restart of the database all are closed. The pool replaces them, and old ones.
-            if not driver.is_closed() and now - since < RECYCLE:
+            if not driver.is_closed() and now - since < RECYCLE_SECONDS:
                 return connection, driver, since
             await connection.close()
         connection = await self._engine.connect()

@@ -59,11 +59,11 @@ class TestAnswers:
     async def test_that_guards_gave_may_be_read_too(
         self, app: FastAPI, client: httpx2.AsyncClient
     ) -> None:
-        app.state.meter.in_flight = 1000
+        app.state.counters.in_flight = 1000
         answer = await client.get("/accounts", headers={"Origin": ORIGIN})
         assert_problem(answer, 503, "overloaded")
         assert granted(answer) == ORIGIN
-        app.state.meter.in_flight = 0
+        app.state.counters.in_flight = 0
         for _ in range(100):
             answer = await client.get("/", headers={"Origin": ORIGIN})
         answer = await client.get("/", headers={"Origin": ORIGIN})
@@ -118,7 +118,7 @@ class TestPreflights:
         assert_headers(answer)
 
     async def test_are_not_limited(self, app: FastAPI, client: httpx2.AsyncClient) -> None:
-        app.state.meter.in_flight = 1000
+        app.state.counters.in_flight = 1000
         for _ in range(101):
             answer = await client.options("/", headers={"Origin": ORIGIN, **ASKING})
             assert (answer.status_code, granted(answer)) == (204, ORIGIN)

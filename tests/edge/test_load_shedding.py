@@ -38,7 +38,7 @@ class TestShedding:
     ) -> None:
         async with client_of(app) as client:
             waiting = [asyncio.create_task(client.get("/wait")) for _ in range(2)]
-            await until(lambda: app.state.meter.in_flight == 2)
+            await until(lambda: app.state.counters.in_flight == 2)
             for path in ("/accounts", "/wait", "/nowhere"):
                 answer = await asyncio.wait_for(client.get(path), PATIENCE)
                 assert_problem(answer, 503, "overloaded", {})
@@ -50,7 +50,7 @@ class TestShedding:
             assert "satchel_requests_shed_total 3.0" in scraped
             gate.set()
             assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
-            assert app.state.meter.in_flight == 0
+            assert app.state.counters.in_flight == 0
             assert (await client.get("/accounts")).status_code == 200
 
     async def test_one_after_the_other_is_never_too_many(self, client: httpx2.AsyncClient) -> None:

@@ -12,12 +12,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.middleware import RequestMiddleware
 from app.errors import NotFound
 from app.main import create_app
 from app.telemetry.logs import Lines
+from app.telemetry.request_counters import RequestCounters
 from tests.api.cases import JSON, UNKNOWN
 from tests.conftest import client_of, make_settings
 from tests.edge.answers import assert_headers, assert_problem
@@ -166,10 +167,16 @@ class TestSize:
         assert sent[0]["status"] == 413
 
     async def test_a_limit_of_ones_own(self) -> None:
-        application = RequestMiddleware(echo, max_body_size=5)
+        application = middleware(echo, max_body_size=5)
         transport = httpx2.ASGITransport(application)
         async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
             assert (await client.post("/", content=b"12345")).content == b"12345"
+
+
+def middleware(app: ASGIApp, **options: Any) -> RequestMiddleware:
+    return RequestMiddleware(
+        app, **{"max_body_size": LIMIT, "counters": RequestCounters(), **options}
+    )
 
 
 def scope(**more: Any) -> Scope:
@@ -265,7 +272,7 @@ class TestLog:
             if scope["path"] == "/shut":
                 raise NotFound
 
-        application = RequestMiddleware(echo, max_body_size=LIMIT, guards=[guard])
+        application = middleware(echo, guards=[guard])
         transport = httpx2.ASGITransport(application)
         trace = "4bf92f3577b34da6a3ce929d0e0e4736"
         headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
@@ -287,7 +294,7 @@ class TestGuards:
             if scope["path"] != "/open":
                 raise NotFound
 
-        application = RequestMiddleware(echo, max_body_size=LIMIT, guards=[guard])
+        application = middleware(echo, guards=[guard])
         transport = httpx2.ASGITransport(application)
         async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
             assert (await client.post("/open", content=b"body")).content == b"body"
@@ -304,7 +311,7 @@ class TestFailures:
         async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
             raise RuntimeError("secret")
 
-        transport = httpx2.ASGITransport(RequestMiddleware(fail, max_body_size=LIMIT))
+        transport = httpx2.ASGITransport(middleware(fail))
         async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
             answer = await client.get("/", headers={"X-Request-ID": "r"})
         assert_problem(answer, 500, "internal", {})
@@ -323,7 +330,7 @@ class TestFailures:
             raise RuntimeError("too late")
 
         sent: list[Message] = []
-        failing = RequestMiddleware(fail, max_body_size=LIMIT)
+        failing = middleware(fail)
         with pytest.raises(RuntimeError, match="too late"):
             await failing(scope(), refuse_to_read, collect(sent))
         assert [message["type"] for message in sent] == ["http.response.start"]
@@ -334,7 +341,7 @@ class TestFailures:
             raise ClientDisconnect
 
         sent: list[Message] = []
-        failing = RequestMiddleware(fail, max_body_size=LIMIT)
+        failing = middleware(fail)
         await failing(scope(), refuse_to_read, collect(sent))
         assert sent == []
 
@@ -345,7 +352,7 @@ async def test_what_is_no_request_passes_through() -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    await RequestMiddleware(app, max_body_size=1)({"type": "lifespan"}, refuse_to_read, collect([]))
+    await middleware(app, max_body_size=1)({"type": "lifespan"}, refuse_to_read, collect([]))
     assert seen == ["lifespan"]
 
 
@@ -382,8 +389,7 @@ class TestCancelled:
             sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": "/accounts", "headers": []}
-        middleware = RequestMiddleware(application, max_body_size=1024)
-        task = asyncio.create_task(middleware(scope, receive, send))
+        task = asyncio.create_task(middleware(application)(scope, receive, send))
         await waits.wait()
         task.cancel()
         if under_way:

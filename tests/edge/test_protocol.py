@@ -299,7 +299,7 @@ class TestSizeOfHeads:
 @pytest.mark.parametrize("last", [True, False])
 async def test_what_a_closed_connection_does_not_take_is_given_up(unread: int, last: bool) -> None:
     timers = TimersOfTheTest(asyncio.get_running_loop())
-    protocol, transport = serving(answer_path, timers, body=30)
+    protocol, transport = serving(answer_path, timers, body_seconds=30)
     transport.unread = unread
     protocol.data_received(head("GET", "/", [("Connection", "close")] if last else []))
     await until(lambda: b"\r\n/" in transport.written)

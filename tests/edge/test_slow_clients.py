@@ -18,6 +18,7 @@ from app.config import Settings
 from app.edge.middleware import RequestMiddleware
 from app.edge.protocol import EdgeProtocol, Limits, ServerConfig
 from app.serving import server as serving
+from app.telemetry.request_counters import RequestCounters
 from tests.conftest import Server, make_settings, server_environment
 from tests.edge.answers import PROBLEM_FIELDS, Connection, head
 from tests.edge.timers import TimersOfTheTest
@@ -95,7 +96,7 @@ class Served:
     def start(self, limits: dict[str, Any], keep_alive: int) -> uvicorn.Server:
         config = ServerConfig(
             self.wrapped,
-            limits=Limits(**{"head": 60, "body": 60, **limits}),
+            limits=Limits(**{"head_seconds": 60, "body_seconds": 60, **limits}),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -194,6 +195,10 @@ async def served(
             await asyncio.wait_for(task, PATIENCE)
 
 
+def with_middleware(app: ASGIApp) -> ASGIApp:
+    return RequestMiddleware(app, 1000, RequestCounters())
+
+
 def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
     first, _, body = answer.partition(b"\r\n\r\n")
     lines = first.lower().split(b"\r\n")
@@ -209,7 +214,7 @@ def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
 
 class TestHead:
     async def test_that_comes_byte_by_byte_is_cut_off_while_others_are_served(self) -> None:
-        async with served(head=10) as here:
+        async with served(head_seconds=10) as here:
             slow, other = await here.connect(), await here.connect()
             await slow.send(head("GET", "/")[:9], every=1)
             await other.send(POST + b"body")
@@ -224,7 +229,7 @@ class TestHead:
             await here.left_alone()
 
     async def test_of_which_nothing_comes_ends_without_a_word(self) -> None:
-        async with served(head=10) as here:
+        async with served(head_seconds=10) as here:
             silent, blank = await here.connect(), await here.connect()
             await blank.send(b"\r\n" * 4, every=1)
             await here.forward(1)
@@ -235,7 +240,7 @@ class TestHead:
             await here.left_alone()
 
     async def test_of_a_later_request_has_the_same_time(self) -> None:
-        async with served(head=10, keep_alive=60) as here:
+        async with served(head_seconds=10, keep_alive=60) as here:
             client = await here.connect()
             await here.forward(9)
             await client.send(POST + b"body" + POST[:9])
@@ -246,7 +251,7 @@ class TestHead:
             problem_in(await client.rest(), 408, "request_timeout")
 
     async def test_behind_a_request_under_way_lets_that_be_answered(self) -> None:
-        async with served(head=10) as here:
+        async with served(head_seconds=10) as here:
             client = await here.connect()
             await client.send(head("GET", "/late") + POST[:9])
             await here.forward(10)
@@ -259,7 +264,7 @@ class TestHead:
 
 class TestBody:
     async def test_that_comes_slowly_is_told_so(self) -> None:
-        async with served(lambda app: RequestMiddleware(app, 1000), body=30) as here:
+        async with served(with_middleware, body_seconds=30) as here:
             client = await here.connect()
             long = head("POST", "/x?y", [("Content-Length", "99"), ("X-Request-ID", "mine")])
             await client.send(long)
@@ -272,7 +277,7 @@ class TestBody:
             await here.left_alone()
 
     async def test_that_comes_in_time_is_read(self) -> None:
-        async with served(body=5) as here:
+        async with served(body_seconds=5) as here:
             client = await here.connect()
             for _ in range(2):  # the time is each one's own
                 await client.send(POST)
@@ -281,7 +286,7 @@ class TestBody:
             client.writer.close()
 
     async def test_of_a_request_that_was_answered_early_has_an_end_too(self) -> None:
-        async with served(body=5, keep_alive=60) as here:
+        async with served(body_seconds=5, keep_alive=60) as here:
             client = await here.connect()
             await client.send(head("POST", "/early", [("Content-Length", "99")]))
             assert await client.answer() == b""
@@ -292,7 +297,7 @@ class TestBody:
             await here.left_alone()
 
     async def test_of_a_request_that_was_answered_early_leaves_the_connection_usable(self) -> None:
-        async with served(body=60, keep_alive=5) as here:
+        async with served(body_seconds=60, keep_alive=5) as here:
             client = await here.connect()
             await client.send(head("POST", "/early", [("Content-Length", "10")]))
             assert await client.answer() == b""
@@ -310,7 +315,7 @@ class TestBody:
             await here.left_alone()
 
     async def test_that_waits_for_an_earlier_request_is_not_late(self) -> None:
-        async with served(body=5) as here:
+        async with served(body_seconds=5) as here:
             client = await here.connect()
             await client.send(head("GET", "/late") + POST)
             await here.forward(8)
@@ -323,7 +328,7 @@ class TestBody:
 
 class TestAnswer:
     async def test_that_is_not_taken_is_given_up(self) -> None:
-        async with served(body=30) as here:
+        async with served(body_seconds=30) as here:
             client = await here.connect(limit=1)
             await client.send(head("GET", "/much") * 2)  # the second waits for room
             await until(lambda: client.there.paused)
@@ -334,7 +339,7 @@ class TestAnswer:
             client.writer.transport.abort()
 
     async def test_that_is_smaller_than_the_buffers_is_given_up_too(self) -> None:
-        async with served(body=30, keep_alive=5) as here:
+        async with served(body_seconds=30, keep_alive=5) as here:
             client = await here.connect(limit=1)
             await client.send(head("GET", "/much"))
             await until(lambda: client.there.answered)
@@ -345,7 +350,7 @@ class TestAnswer:
             client.writer.transport.abort()
 
     async def test_that_is_taken_in_time_comes_whole(self) -> None:
-        async with served(body=30) as here:
+        async with served(body_seconds=30) as here:
             client = await here.connect()
             await client.send(head("GET", "/much") * 2)
             for _ in range(2):
@@ -456,7 +461,7 @@ class TestLimits:
         with socket.socket() as listener:
             serving._run(settings, listener, reload=False)
         [config] = configs
-        assert config.limits == Limits(head=1.5, body=2.5, connections=4)
+        assert config.limits == Limits(head_seconds=1.5, body_seconds=2.5, connections=4)
         assert config.timeout_keep_alive == 3
 
     def test_end_what_takes_longer(

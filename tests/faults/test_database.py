@@ -119,7 +119,7 @@ async def test_a_service_that_was_stopped_takes_the_database_for_well(
     await assert_serves(client)
     for _ in range(3):
         service.process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(watch.PATIENCE + 0.5)
+        await asyncio.sleep(watch.PROBE_TIMEOUT_SECONDS + 0.5)
         service.process.send_signal(signal.SIGCONT)
         assert (await client.get("/accounts")).status_code == 200
     assert "database silent" not in service.log.read_text()

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.postgres import engine as engines
-from app.postgres import patience as waiting
+from app.postgres import loop_timeout as timeouts
 from app.postgres.engine import log_statements, make_engine, transactional
 from app.telemetry.logs import Lines
+from tests.busy_loop import busy_loop
 from tests.conftest import execute, make_settings
-from tests.hogs import slow_turns
 from tests.waiting import come
 
 INSERT = text(
@@ -62,8 +62,8 @@ class TestMakeEngine:
 class TestConnecting:
     @pytest.fixture(autouse=True)
     def little_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engines, "CONNECT_PATIENCE", 0.2)
-        monkeypatch.setattr(waiting, "STEP", 0.002)
+        monkeypatch.setattr(engines, "CONNECT_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(timeouts, "STEP_SECONDS", 0.002)
 
     async def test_gives_up_on_a_server_that_says_nothing(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -73,7 +73,7 @@ class TestConnecting:
                 await come(make_engine(url, make_settings()).connect())
 
     async def test_a_busy_loop_has_the_turns_that_it_takes(self, engine: AsyncEngine) -> None:
-        with slow_turns(0.15):
+        with busy_loop(0.15):
             async with engine.connect() as connection:
                 assert await connection.scalar(text("SELECT 7")) == 7
 
@@ -150,17 +150,17 @@ class TestLimits:
             assert (await connection.execute(self.SHOW)).one() == ("1500ms", "250ms", "3s")
         await engine.dispose()
 
-    @pytest.mark.parametrize("patient", [True, False])
+    @pytest.mark.parametrize("for_migrations", [True, False])
     async def test_of_0_and_those_of_migrations_are_the_database_s(
-        self, database: URL, *, patient: bool
+        self, database: URL, *, for_migrations: bool
     ) -> None:
         limits = (
             {}
-            if patient
+            if for_migrations
             else {"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_timeout": 0}
         )
         await execute(database, f'ALTER DATABASE "{database.database}" SET lock_timeout = 77')
-        engine = make_engine(database, make_settings(**limits), patient=patient)
+        engine = make_engine(database, make_settings(**limits), for_migrations=for_migrations)
         async with engine.connect() as connection:
             assert (await connection.execute(self.SHOW)).one() == ("0", "77ms", "0")
         await engine.dispose()

@@ -189,11 +189,11 @@ class TestMigrate:
     async def test_gives_up_on_another_instance_that_never_ends(
         self, engine: AsyncEngine, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert migrations.LOCK_PATIENCE == "120s"
-        monkeypatch.setattr(migrations, "LOCK_PATIENCE", "100ms")
+        assert migrations.LOCK_TIMEOUT_SECONDS == 120
+        monkeypatch.setattr(migrations, "LOCK_TIMEOUT_SECONDS", 0.1)
         other = create_async_engine(database, poolclass=NullPool)
         async with other.connect() as holder:
-            await holder.execute(text(f"SELECT pg_advisory_lock({migrations._LOCK})"))
+            await holder.execute(text(f"SELECT pg_advisory_lock({migrations._LOCK_KEY})"))
             with pytest.raises(DBAPIError, match="lock timeout"):
                 await migrate(engine)
         await migrate(engine)

@@ -123,7 +123,7 @@ async def test_a_mistake_of_ours_ends_nothing(engine: AsyncEngine) -> None:
 async def test_a_statement_that_is_never_answered_ends_after_its_time(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "SLACK", 0.2)
+    monkeypatch.setattr(engines, "STATEMENT_GRACE_SECONDS", 0.2)
     settings = make_settings(statement_timeout=1, pool_size=1)
     engine = make_engine(database, settings, autocommit=True)
     async with engine.connect() as connection:

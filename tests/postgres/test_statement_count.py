@@ -1,4 +1,4 @@
-"""The tally: each request knows how many statements it ran, and those it shared with others."""
+"""The count: each request knows how many statements it ran, and those it shared with others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from sqlalchemy import URL, text
 
 from app.accounts import service as account_service
 from app.postgres.engine import make_engine
-from app.postgres.statement_count import begin_tally
+from app.postgres.statement_count import start_statement_count
 from app.postgres.statements import Statements
 from app.resources.reads import Reader
 from tests.conftest import make_settings
@@ -26,14 +26,14 @@ async def statements(database: URL) -> AsyncIterator[Statements]:
 
 
 async def test_single_statements_and_those_of_transactions_count(statements: Statements) -> None:
-    tally = begin_tally()
+    count = start_statement_count()
     await statements.execute(ONE)
     await statements.scalar(ONE)
-    assert tally.statements == 2
+    assert count.statements == 2
     async with statements.begin() as session:
         await session.execute(ONE)
         await session.execute(ONE)
-    assert tally.statements == 4
+    assert count.statements == 4
 
 
 async def test_a_shared_read_is_one_of_each_caller(statements: Statements) -> None:
@@ -41,10 +41,10 @@ async def test_a_shared_read_is_one_of_each_caller(statements: Statements) -> No
     reader = Reader(statements, account_service.BY_ID, sizes.append)
 
     async def request(reads: int) -> int:
-        tally = begin_tally()
+        count = start_statement_count()
         for _ in range(reads):
             await reader.get(uuid4())
-        return tally.statements
+        return count.statements
 
     assert await asyncio.gather(*map(request, [1, 2, 3, 1, 1, 1, 1])) == [1, 2, 3, 1, 1, 1, 1]
     assert sum(sizes) == 10
@@ -56,6 +56,6 @@ async def test_what_runs_for_nobody_is_counted_for_nobody(statements: Statements
     async def alone() -> int:
         return int(await statements.scalar(ONE))
 
-    tally = begin_tally()
+    count = start_statement_count()
     assert await asyncio.create_task(alone(), context=Context()) == 1
-    assert tally.statements == 0
+    assert count.statements == 0

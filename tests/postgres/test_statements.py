@@ -175,7 +175,7 @@ class TestStatements:
         backend = text("SELECT pg_backend_pid()")
         async with running_app(database) as app:
             first = await app.state.statements.scalar(backend)
-            now += engine_module.RECYCLE - 1
+            now += engine_module.RECYCLE_SECONDS - 1
             assert await app.state.statements.scalar(backend) == first
             now += 2
             assert await app.state.statements.scalar(backend) != first

@@ -15,13 +15,13 @@ from sqlalchemy.pool import Pool
 from structlog.testing import capture_logs
 
 from app.postgres import engine as engine_module
-from app.postgres import patience as waiting
-from app.postgres import watchdog as watch
+from app.postgres import loop_timeout as timeouts
+from app.postgres import watchdog as module
 from app.postgres.engine import make_engine
 from app.postgres.failures import FAILURES
-from app.postgres.watchdog import watching
+from app.postgres.watchdog import watchdog
+from tests.busy_loop import busy_loop
 from tests.conftest import free_port, make_settings
-from tests.hogs import slow_turns
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
@@ -95,19 +95,19 @@ def watch_at(
     relay: Relay, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], AbstractAsyncContextManager[Watched]]:
     """Watches the database behind the relay, with little patience."""
-    monkeypatch.setattr(watch, "INTERVAL", 0.05)
-    monkeypatch.setattr(watch, "PATIENCE", 0.8)
-    monkeypatch.setattr(waiting, "STEP", 0.008)
-    monkeypatch.setattr(engine_module, "CONNECT_PATIENCE", 0.8)
-    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PROBE_TIMEOUT_SECONDS", 0.8)
+    monkeypatch.setattr(timeouts, "STEP_SECONDS", 0.008)
+    monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 0.8)
+    monkeypatch.setattr(module, "log", structlog.get_logger("satchel.database"))
     silences: list[bool] = []
-    conclude = watch._Watch._conclude
+    conclude = module._Watchdog._conclude
 
-    def record(self: watch._Watch, *, silent: bool) -> None:
+    def record(self: module._Watchdog, *, silent: bool) -> None:
         silences.append(silent)
         conclude(self, silent=silent)
 
-    monkeypatch.setattr(watch._Watch, "_conclude", record)
+    monkeypatch.setattr(module._Watchdog, "_conclude", record)
     url = database.set(host="127.0.0.1", port=relay.port, query={})
 
     @asynccontextmanager
@@ -116,7 +116,7 @@ def watch_at(
             make_engine(url, make_settings(pool_size=size, statement_timeout=0), autocommit=True)
             for size in (5, 1)
         )
-        async with watching(engine, probe):
+        async with watchdog(engine, probe):
             yield Watched(engine, silences)
         relay.release()
         await engine.dispose()
@@ -140,10 +140,14 @@ async def ask(engine: AsyncEngine) -> int:
 
 def test_silence_is_told_within_3_seconds_and_its_end_within_5() -> None:
     """Where the loop has its turns: the longest that each step may take."""
-    assert watch.INTERVAL + watch.PATIENCE <= 3
-    assert engine_module.CONNECT_PATIENCE <= 3
+    assert module.PROBE_INTERVAL_SECONDS + module.PROBE_TIMEOUT_SECONDS <= 3
+    assert engine_module.CONNECT_TIMEOUT_SECONDS <= 3
     # The question under way at its return may be one that gets no answer any more.
-    assert max(watch.PATIENCE, engine_module.CONNECT_PATIENCE) + watch.INTERVAL <= 4
+    assert (
+        max(module.PROBE_TIMEOUT_SECONDS, engine_module.CONNECT_TIMEOUT_SECONDS)
+        + module.PROBE_INTERVAL_SECONDS
+        <= 4
+    )
 
 
 async def test_silence_ends_what_waits_and_refuses_who_comes(
@@ -157,11 +161,11 @@ async def test_silence_ends_what_waits_and_refuses_who_comes(
             with pytest.raises(DBAPIError):  # a connection that is there
                 await ask(engine)
         for _ in range(20):
-            with pytest.raises(ConnectionError, match="does not answer"):
+            with pytest.raises(ConnectionError, match="does not respond"):
                 await ask(engine)
         await watched.concluded(2)  # the probe has tried to connect again, and given up
         assert set(watched.silences[-2:]) == {True}
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionError, match="does not respond"):
             await ask(engine)
         relay.release()
         await until(lambda: not watched.silences[-1], "its return is not noticed")
@@ -190,7 +194,7 @@ async def test_silence_is_noticed_before_the_probe_was_ever_answered(
     async with watch_at() as watched:
         await watched.concluded(2)
         assert set(watched.silences) == {True}
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionError, match="does not respond"):
             await ask(watched.engine)
 
 
@@ -238,7 +242,7 @@ async def test_a_busy_loop_is_no_silence(
     watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
 ) -> None:
     """An answer takes several turns, a connection dozens; by the clock none came in time."""
-    with slow_turns(0.05):
+    with busy_loop(0.05):
         async with watch_at() as watched:
             await watched.concluded(1)
             async with watched.engine.connect() as connection:
@@ -249,22 +253,22 @@ async def test_a_busy_loop_is_no_silence(
 
 async def test_a_busy_loop_hides_no_silence(watched: Watched, relay: Relay) -> None:
     assert await ask(watched.engine) == 7
-    with slow_turns(0.02):
+    with busy_loop(0.02):
         relay.hold()
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(DBAPIError):
                 await ask(watched.engine)
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionError, match="does not respond"):
             await ask(watched.engine)
 
 
 async def test_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.01)
     away = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", free_port(), "d")
     engine, probe = (make_engine(away, make_settings(), autocommit=True) for _ in range(2))
     refused = asyncio.Event()
     event.listen(probe.sync_engine, "do_connect", lambda *_: refused.set())
-    async with watching(engine, probe):
+    async with watchdog(engine, probe):
         for _ in range(2):  # the second comes after the first was concluded from
             refused.clear()
             await refused.wait()
@@ -276,8 +280,8 @@ async def test_an_answer_that_makes_no_sense_is_one(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a proxy that speaks another protocol: what matters is that the watch goes on."""
-    monkeypatch.setattr(watch, "INTERVAL", 0.01)
-    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "log", structlog.get_logger("satchel.database"))
     engine, probe = (make_engine(database, make_settings(), autocommit=True) for _ in range(2))
 
     babbled = 0
@@ -289,7 +293,7 @@ async def test_an_answer_that_makes_no_sense_is_one(
 
     event.listen(probe.sync_engine, "do_connect", babble)
     with capture_logs() as logs:
-        async with watching(engine, probe):
+        async with watchdog(engine, probe):
             await until(lambda: babbled >= 3, "the watch does not go on")
             assert await ask(engine) == 7
     await engine.dispose()

@@ -83,7 +83,7 @@ def start(database: URL, tmp_path: Path) -> Iterator[Start]:
 
     async def start(environment: dict[str, str], workers: str = "1", **constants: float) -> Server:
         program = tmp_path / "program.py"
-        program.write_text(PROGRAM.format(constants={"LAST_WORDS": LONG, **constants}))
+        program.write_text(PROGRAM.format(constants={"CANCEL_TIMEOUT_SECONDS": LONG, **constants}))
         environment = {**server_environment(database), **PATIENT, **environment}
         command = (str(program), "serve")
         servers.append(Server(environment, "--workers", workers, cwd=tmp_path, command=command))
@@ -144,7 +144,9 @@ async def held_account(database: URL, server: Server) -> Any:
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("delay", [0, DELAY])
 async def test_under_load_no_request_is_lost(start: Start, workers: str, delay: int) -> None:
-    server = await start({"SHUTDOWN_DELAY": str(delay)}, workers, ECHO=0, LINGER=LINGER)
+    server = await start(
+        {"SHUTDOWN_DELAY": str(delay)}, workers, SIGNAL_ECHO_SECONDS=0, IDLE_GRACE_SECONDS=LINGER
+    )
     async with load_on(server.port, get("/accounts?limit=1"), new_account, clients=6) as load:
         await until(lambda: load.statuses.total() > 20)
         assert not load.refused
@@ -196,7 +198,7 @@ async def test_what_outlasts_the_grace_is_cut_off_and_the_exit_is_clean(
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_an_echo_of_the_signal_ends_no_wait(start: Start, workers: str) -> None:
     """A terminal's signal, passed on by who started us."""
-    server = await start({"SHUTDOWN_DELAY": str(DELAY)}, workers, ECHO=LONG)
+    server = await start({"SHUTDOWN_DELAY": str(DELAY)}, workers, SIGNAL_ECHO_SECONDS=LONG)
     server.process.send_signal(signal.SIGINT)
     await told(server, f"waits for {DELAY} s", int(workers))
     server.process.send_signal(signal.SIGINT)
@@ -239,7 +241,7 @@ async def test_a_body_under_way_is_not_waited_for_for_ever(start: Start) -> None
 
 
 async def test_a_second_signal_ends_the_wait_for_answers(start: Start) -> None:
-    server = await start({}, ECHO=0, LINGER=0)
+    server = await start({}, SIGNAL_ECHO_SECONDS=0, IDLE_GRACE_SECONDS=0)
     with half_sent(server):
         server.process.send_signal(signal.SIGTERM)
         await told(server, f"waits for {GRACE} s")
@@ -250,7 +252,7 @@ async def test_a_second_signal_ends_the_wait_for_answers(start: Start) -> None:
 
 
 async def test_a_request_that_is_on_its_way_is_answered(start: Start) -> None:
-    server = await start({}, LINGER=LINGER)
+    server = await start({}, IDLE_GRACE_SECONDS=LINGER)
     fresh = await asyncio.open_connection("127.0.0.1", server.port)
     kept = await asyncio.open_connection("127.0.0.1", server.port)
     kept[1].write(get("/livez"))
@@ -270,7 +272,7 @@ async def test_told_while_it_starts_a_server_closes_each_connection_with_its_ans
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As a worker may be that the others have not waited for: else clients would ask on."""
-    monkeypatch.setattr(draining, "LINGER", LONG)
+    monkeypatch.setattr(draining, "IDLE_GRACE_SECONDS", LONG)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})

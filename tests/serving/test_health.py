@@ -82,13 +82,13 @@ class TestReadyz:
     async def test_a_database_that_hangs_fails_in_time_and_may_come_back(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(health, "PATIENCE", 0.1)
+        monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.1)
         engine = create_async_engine(database)
         async with running_app(database) as application:
             async with engine.connect() as other:
                 await other.execute(text("LOCK TABLE alembic_version"))
                 async with asyncio.timeout(PATIENCE):  # it is still locked
                     assert await ready(application) == (503, DATABASE_FAILS)
-            monkeypatch.setattr(health, "PATIENCE", PATIENCE)
+            monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", PATIENCE)
             assert await ready(application) == (200, PASS)
         await engine.dispose()

@@ -26,8 +26,8 @@ from app.config import ConfigurationError
 from app.errors import problem_types
 from app.postgres.migrations import older_revisions
 from app.serving import metrics
-from app.telemetry.process_metrics import ProcessMeter
-from app.telemetry.request_counters import FOLDER, Meter, drop_files
+from app.telemetry.process_metrics import ProcessMetrics
+from app.telemetry.request_counters import FOLDER, RequestCounters, drop_files
 from tests.api.cases import UNKNOWN
 from tests.conftest import Server, client_of, running_app, server_environment
 from tests.factories import create_account
@@ -92,18 +92,18 @@ class TestRequests:
         assert "METHOD" not in page
 
     async def test_that_were_not_answered_have_no_status(self) -> None:
-        meter = Meter()
-        meter.observe("POST", "/accounts", 0, 0.1, None)
-        names = {sample.labels.get("status") for family in meter.collector().collect()
+        counters = RequestCounters()
+        counters.observe("POST", "/accounts", 0, 0.1, None)
+        names = {sample.labels.get("status") for family in counters.collector().collect()
                  for sample in family.samples}  # fmt: skip
         assert names == {"none", None}
 
     async def test_under_way_are_counted_the_scrape_included(
         self, app: FastAPI, client: httpx2.AsyncClient
     ) -> None:
-        app.state.meter.in_flight += 2
+        app.state.counters.in_flight += 2
         assert figure(await scrape(client), "satchel_http_requests_in_flight") == 3
-        app.state.meter.in_flight -= 2
+        app.state.counters.in_flight -= 2
         assert figure(await scrape(client), "satchel_http_requests_in_flight") == 1
 
     async def test_that_are_cancelled_are_under_way_no_more(
@@ -119,10 +119,10 @@ class TestRequests:
         async with running_app(database) as application, client_of(application) as client:
             task = asyncio.create_task(client.get("/accounts"))
             await entered.wait()
-            assert application.state.meter.in_flight == 1
+            assert application.state.counters.in_flight == 1
             task.cancel()
             assert (await task).status_code == 503
-            assert application.state.meter.in_flight == 0
+            assert application.state.counters.in_flight == 0
             page = await scrape(client)
         assert requests(page, "GET", "/accounts", "503") == 1
 
@@ -157,10 +157,10 @@ class TestDatabase:
                 await other.execute(text("LOCK TABLE accounts"))
                 tasks = [asyncio.create_task(client.get("/accounts")) for _ in range(3)]
                 await until(lambda: statements.load()[1:] == (2, 1))
-                application.state.meter.sample(statements)
+                application.state.counters.sample(statements)
                 seen = {
                     sample.name: sample.value
-                    for family in application.state.meter.collector().collect()
+                    for family in application.state.counters.collector().collect()
                     for sample in family.samples
                     if sample.name.startswith("satchel_database_")
                 }
@@ -265,7 +265,7 @@ class TestWhereTheSystemTellsNothing:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
         registry = CollectorRegistry()
-        process = ProcessMeter(registry)
+        process = ProcessMetrics(registry)
         nothing = ProcessCollector(proc="/nowhere", registry=None)
         monkeypatch.setattr(process, "_source", nothing)
         process.sample()
@@ -281,14 +281,14 @@ class TestShared:
         monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # put back in the end
         return tmp_path
 
-    def worker(self, monkeypatch: pytest.MonkeyPatch, name: str) -> Meter:
+    def worker(self, monkeypatch: pytest.MonkeyPatch, name: str) -> RequestCounters:
         monkeypatch.setattr(multiprocessing.current_process(), "name", name)
-        return Meter()
+        return RequestCounters()
 
-    def total(self, meter: Meter) -> float:
+    def total(self, counters: RequestCounters) -> float:
         return sum(
             sample.value
-            for family in meter.collector().collect()
+            for family in counters.collector().collect()
             for sample in family.samples
             if sample.name == "satchel_http_request_duration_seconds_count"
         )
@@ -321,16 +321,16 @@ class TestShared:
     ) -> None:
         drop_files()
         assert folder.exists()
-        meter = self.worker(monkeypatch, "worker-0")
+        counters = self.worker(monkeypatch, "worker-0")
         drop_files()
         assert not folder.exists()
         drop_files()
-        meter.observe("GET", "/", 200, 0.1, None)  # until it has left
+        counters.observe("GET", "/", 200, 0.1, None)  # until it has left
 
     async def test_states_are_told_to_the_others_now_and_then(
         self, monkeypatch: pytest.MonkeyPatch, database: URL
     ) -> None:
-        monkeypatch.setattr(metrics, "INTERVAL", 0.01)
+        monkeypatch.setattr(metrics, "SAMPLE_INTERVAL_SECONDS", 0.01)
         other = self.worker(monkeypatch, "worker-0")
         monkeypatch.setattr(multiprocessing.current_process(), "name", "worker-1")
 

@@ -236,7 +236,7 @@ class TestWorkers:
         assert log_of(server) == f"Satchel serves on {server.url}/docs\n"
 
     def test_that_hang_are_killed(self, launch: Launch, database: URL) -> None:
-        impatient = "from app.serving import workers; workers.PATIENCE = 0.5;"
+        impatient = "from app.serving import workers; workers.EXIT_GRACE_SECONDS = 0.5;"
         command = ("-c", f"{impatient} from app.cli.commands import main; main()", "serve")
         environment = {**server_environment(database), "SHUTDOWN_GRACE": "1"}
         server = launch(environment, "--workers", "2", command=command)

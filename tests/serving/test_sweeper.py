@@ -88,7 +88,7 @@ class TestSweeping:
         statements: Statements,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(sweeper, "INTERVAL", 0.02)
+        monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.02)
         async with asyncio.timeout(PATIENCE), sweeping(statements):
             for _ in range(2):
                 await fill(database, expired=3)
@@ -99,7 +99,7 @@ class TestSweeping:
         assert await keys_left(statements) == 3
 
     async def test_goes_on_after_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sweeper, "INTERVAL", 0.001)
+        monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.001)
         outcomes: list[Any] = [OperationalError("x", {}, OSError()), ConnectionRefusedError(), 7]
         done = asyncio.Event()
 
@@ -130,7 +130,7 @@ class TestSweeping:
     async def test_runs_while_the_application_does(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sweeper, "INTERVAL", 0.02)
+        monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.02)
         await fill(database, expired=3, live=1)
         async with asyncio.timeout(PATIENCE), running_app(database) as application:
             while await keys_left(application.state.statements) > 1:
@@ -152,7 +152,7 @@ class TestSweeping:
         monkeypatch.setattr(asyncio, "sleep", sleep)
         monkeypatch.setattr(sweeper, "sweep_all", sweep_all)
         with pytest.raises(asyncio.CancelledError):
-            await sweeper._sweep_now_and_then(NONE)
+            await sweeper._sweep_periodically(NONE)
         assert 300 <= min(waits) < 400
         assert 800 < max(waits) <= 900
 

@@ -146,7 +146,7 @@ class TestRequest:
 class TestCollector:
     @pytest.fixture
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(spans, "PATIENCE", 0.2)
+        monkeypatch.setattr(spans, "FLUSH_TIMEOUT_SECONDS", 0.2)
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
         yield
         for thread in threading.enumerate():  # or it would still log when other tests run

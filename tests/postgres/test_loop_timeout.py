@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from app.postgres import patience as waiting
-from app.postgres.patience import patience
-from tests.hogs import slow_turns
+from app.postgres import loop_timeout as timeouts
+from app.postgres.loop_timeout import loop_timeout
+from tests.busy_loop import busy_loop
 
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "STEP", 0.01)
+    monkeypatch.setattr(timeouts, "STEP_SECONDS", 0.01)
 
 
 async def turns(number: int) -> str:
@@ -23,20 +23,20 @@ async def turns(number: int) -> str:
 
 
 async def test_what_is_done_in_time_is_not_touched() -> None:
-    async with patience(60):
+    async with loop_timeout(60):
         assert await turns(3) == "done"
 
 
 async def test_what_fails_raises_its_error() -> None:
     with pytest.raises(ValueError, match="no"):
-        async with patience(60):
+        async with loop_timeout(60):
             raise ValueError("no")
 
 
 async def test_what_never_comes_is_cancelled() -> None:
     cancelled = False
     with pytest.raises(TimeoutError):
-        async with patience(0.05):
+        async with loop_timeout(0.05):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -49,7 +49,7 @@ async def test_whoever_waits_may_be_cancelled() -> None:
     waits = asyncio.Event()
 
     async def wait() -> None:
-        async with patience(60):
+        async with loop_timeout(60):
             waits.set()
             await asyncio.Event().wait()
 
@@ -60,21 +60,21 @@ async def test_whoever_waits_may_be_cancelled() -> None:
         await task
 
 
-async def test_slow_turns_use_up_no_time() -> None:
+async def test_busy_loop_use_up_no_time() -> None:
     """Ten steps; the clock would allow two of these turns."""
-    with slow_turns(0.05):
-        async with patience(0.1):
+    with busy_loop(0.05):
+        async with loop_timeout(0.1):
             assert await turns(9) == "done"
 
 
 async def test_one_long_pause_counts_as_one_step() -> None:
-    async with patience(0.1):
+    async with loop_timeout(0.1):
         await asyncio.sleep(0)
         time.sleep(0.5)  # nothing runs in this process meanwhile
         assert await turns(5) == "done"
 
 
-async def test_with_slow_turns_an_end_comes_too() -> None:
-    with slow_turns(0.02), pytest.raises(TimeoutError):
-        async with patience(0.1):
+async def test_with_busy_loop_an_end_comes_too() -> None:
+    with busy_loop(0.02), pytest.raises(TimeoutError):
+        async with loop_timeout(0.1):
             await turns(10**9)
