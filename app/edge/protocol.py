@@ -115,8 +115,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._open_head = None
-        if self._piece > MAX_HEAD_SIZE and self._head_size() > MAX_HEAD_SIZE:
-            raise self._too_large()
+        if self._piece > MAX_HEAD_SIZE:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > MAX_HEAD_SIZE:
+                raise self._too_large()
         if not self.parser.should_upgrade():
             self._arriving = _BODY
             if self._arrival_timer is not None:
@@ -130,7 +132,10 @@ class EdgeProtocol(HttpToolsProtocol):
             if self._arrival_timer is not None:
                 self._stop_arrival_timer()
             if self.cycle.response_complete:  # answered before it was complete
-                self._keep_alive()
+                self._unset_keepalive_if_required()
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -177,9 +182,6 @@ class EdgeProtocol(HttpToolsProtocol):
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
     def _too_large(self) -> Problem:
         return TargetTooLong() if len(self.url) > MAX_HEAD_SIZE // 2 else HeadTooLarge()
 
@@ -198,12 +200,6 @@ class EdgeProtocol(HttpToolsProtocol):
             self._arrival_timer = self.loop.call_later(self.limits.body_seconds, self._on_late)
         else:
             self._refuse(RequestTimeout())
-
-    def _keep_alive(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,10 +28,13 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
+def _scripts() -> list[Script]:
+    return list(ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
 def older_revisions() -> frozenset[str]:
     """The revisions before the one that this build needs. Unknown revisions are newer ones."""
-    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    return frozenset(script.revision for script in scripts if not script.is_head)
+    return frozenset(script.revision for script in _scripts() if not script.is_head)
 
 
 async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
@@ -53,9 +56,8 @@ async def current_revision(engine: AsyncEngine) -> str | None:
 
 def autogenerate(connection: Connection, message: str) -> None:
     """Write the migration from the schema of this database to that of the models."""
-    count = len(list(ScriptDirectory.from_config(alembic_config()).walk_revisions()))
-    config = alembic_config(connection)
-    command.revision(config, message, autogenerate=True, rev_id=f"{count + 1:04}")
+    revision = f"{len(_scripts()) + 1:04}"
+    command.revision(alembic_config(connection), message, autogenerate=True, rev_id=revision)
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
@@ -79,5 +81,4 @@ def _upgrade(connection: Connection, revision: str) -> None:
 def _is_newer(connection: Connection) -> bool:
     with connection.begin():
         current = MigrationContext.configure(connection).get_current_revision()
-    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    return current is not None and current not in {script.revision for script in scripts}
+    return current is not None and current not in {script.revision for script in _scripts()}

@@ -34,29 +34,24 @@ def database_url(settings: Settings) -> Iterator[URL]:
             yield make_url(url)
 
 
-async def migrate_database(url: URL, settings: Settings) -> None:
-    """Migrate a database to the revision of this build. Errors: those of the database."""
+async def migrate_database(url: URL, settings: Settings, message: str | None = None) -> None:
+    """Migrate a database to the revision of this build; with a `message`, then write a migration
+    from its schema to the models. Errors: those of the database.
+    """
     engine = make_engine(url, settings, for_migrations=True)
     try:
         await migrate(engine)
+        if message is not None:
+            async with engine.connect() as connection:
+                await connection.run_sync(autogenerate, message)
     finally:
         await engine.dispose()
 
 
 def write_revision(settings: Settings, message: str) -> None:
     """Migrate the configured database, then write a migration from its schema to the models."""
-
-    async def write(url: URL) -> None:
-        await migrate_database(url, settings)
-        engine = make_engine(url, settings, for_migrations=True)
-        try:
-            async with engine.connect() as connection:
-                await connection.run_sync(autogenerate, message)
-        finally:
-            await engine.dispose()
-
     with database_url(settings) as url:
-        asyncio.run(write(url))
+        asyncio.run(migrate_database(url, settings, message))
 
 
 def serve(settings: Settings, *, reload: bool = False) -> None:

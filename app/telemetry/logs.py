@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -98,13 +98,9 @@ def _format_exception(exc_info: Any) -> str:
     parameters of a statement (SQLAlchemy) or the row that was refused (PostgreSQL).
     """
     text = "".join(traceback.format_exception(*exc_info))
-    for error in _chain(exc_info[1]):
+    error = exc_info[1]
+    while error is not None:
         if lines := str(error).splitlines():
             text = text.replace(str(error), lines[0])
-    return text.rstrip()
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
         error = error.__cause__ or error.__context__
+    return text.rstrip()
