@@ -4,7 +4,6 @@ out, and malformed requests are refused with a problem.
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import httptools
@@ -13,6 +12,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.config import Settings
 from app.edge.middleware import NO_SNIFF, request_id_of
 from app.errors import (
     HeadTooLarge,
@@ -29,21 +29,13 @@ from app.problems import problem_response
 MAX_HEAD_SIZE: Final = 65_536
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Time for each part of a request, and the number of connections."""
-
-    head_seconds: float = 10
-    body_seconds: float = 30  # also for a response that the client does not read
-    connections: int = 900
-
-
 class ServerConfig(uvicorn.Config):
-    """uvicorn's configuration, and the limits of connections."""
+    """uvicorn's configuration, and the settings with the limits of connections."""
 
-    def __init__(self, app: Any, *, limits: Limits, **options: Any) -> None:
-        super().__init__(app, http=EdgeProtocol, **options)
-        self.limits = limits
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        keep_alive = settings.keep_alive_timeout
+        super().__init__(app, http=EdgeProtocol, timeout_keep_alive=keep_alive, **options)
+        self.settings = settings
 
 
 class _PipelineFlowControl(FlowControl):
@@ -85,9 +77,12 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = _PipelineFlowControl(self.transport, self.pipeline)
         assert isinstance(self.config, ServerConfig)
-        self.limits = self.config.limits
-        self._arrival_timer = self.loop.call_later(self.limits.head_seconds, self._on_late)
-        if len(self.connections) > self.limits.connections and not self._close_idle_connection():
+        self.settings = self.config.settings
+        self._arrival_timer = self.loop.call_later(self.settings.head_timeout, self._on_late)
+        if (
+            len(self.connections) > self.settings.max_connections
+            and not self._close_idle_connection()
+        ):
             self._refuse(Overloaded())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -152,7 +147,9 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self._arriving and self._arrival_timer is None:
             seconds = (
-                self.limits.head_seconds if self._arriving == _HEAD else self.limits.body_seconds
+                self.settings.head_timeout
+                if self._arriving == _HEAD
+                else self.settings.body_timeout
             )
             self._arrival_timer = self.loop.call_later(seconds, self._on_late)
 
@@ -197,7 +194,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if not self._arriving:
             self._close()
         elif self.flow.read_paused:  # the server does not read: earlier requests come first
-            self._arrival_timer = self.loop.call_later(self.limits.body_seconds, self._on_late)
+            self._arrival_timer = self.loop.call_later(self.settings.body_timeout, self._on_late)
         else:
             self._refuse(RequestTimeout())
 
@@ -207,8 +204,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self._close()
 
     def pause_writing(self) -> None:
-        """The client does not read its response, and the buffers are full."""
-        self._write_timer = self.loop.call_later(self.limits.body_seconds, self.transport.abort)
+        """The client does not read its response, and the buffers are full. It has BODY_TIMEOUT."""
+        self._write_timer = self.loop.call_later(self.settings.body_timeout, self.transport.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -224,7 +221,9 @@ class EdgeProtocol(HttpToolsProtocol):
         """Close once the client has read what is written, or when its time is up."""
         self.transport.close()
         if self.transport.get_write_buffer_size() and self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.limits.body_seconds, self.transport.abort)
+            self._write_timer = self.loop.call_later(
+                self.settings.body_timeout, self.transport.abort
+            )
 
     def _refuse(self, problem: Problem) -> None:
         """Respond to what is arriving with a problem, after earlier responses, and close."""

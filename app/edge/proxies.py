@@ -23,8 +23,7 @@ class TrustedProxies(ProxyHeadersMiddleware):
 def networks_of(proxies: Sequence[str]) -> list[str]:
     """The networks; those of IPv4 also in the IPv6 form that a dual-stack socket shows."""
     networks: list[str] = []
-    for proxy in proxies:
-        network = ip_network(proxy)
+    for network in map(ip_network, proxies):
         networks.append(str(network))
         if isinstance(network, IPv4Network):
             prefix = 96 + network.prefixlen

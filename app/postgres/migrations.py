@@ -68,7 +68,9 @@ def _upgrade(connection: Connection, revision: str) -> None:
         connection.execute(text(f"SET {name} = '{value}'"))
     connection.commit()
     try:
-        if not _is_newer(connection):
+        with connection.begin():
+            current = MigrationContext.configure(connection).get_current_revision()
+        if current is None or current in {script.revision for script in _scripts()}:
             command.upgrade(alembic_config(connection), revision)
     finally:
         connection.rollback()
@@ -76,9 +78,3 @@ def _upgrade(connection: Connection, revision: str) -> None:
         for name in LIMITS:
             connection.execute(text(f"RESET {name}"))
         connection.commit()
-
-
-def _is_newer(connection: Connection) -> bool:
-    with connection.begin():
-        current = MigrationContext.configure(connection).get_current_revision()
-    return current is not None and current not in {script.revision for script in _scripts()}

@@ -1,7 +1,7 @@
 """Counts the SQL statements of each request."""
 
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,8 +42,4 @@ def count_statements(engine: AsyncEngine) -> None:
     """Count all statements of an engine. If all statements run in one place, a call of
     `count_statement` there is cheaper than this listener.
     """
-    event.listen(engine.sync_engine, "before_cursor_execute", _count)
-
-
-def _count(*_: Any) -> None:
-    count_statement()
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: count_statement())

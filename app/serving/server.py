@@ -14,7 +14,7 @@ from uvicorn.supervisors import ChangeReload
 
 from app.auth.guard import make_verifier
 from app.config import ConfigurationError, Settings
-from app.edge.protocol import Limits, ServerConfig
+from app.edge.protocol import ServerConfig
 from app.postgres.embedded import embedded_postgres
 from app.postgres.engine import make_engine
 from app.postgres.migrations import ROOT, autogenerate, migrate
@@ -115,13 +115,12 @@ def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
     package = Path(__file__).parent.parent
     config = ServerConfig(
         "app.main:create_app",
+        settings,
         factory=True,
         lifespan="on",
         workers=settings.workers,
         reload=reload,
         reload_dirs=[str(package), str(ROOT / "alembic")] if reload else None,
-        limits=Limits(settings.head_timeout, settings.body_timeout, settings.max_connections),
-        timeout_keep_alive=settings.keep_alive_timeout,
         ws="none",
         log_config=None,
         access_log=False,

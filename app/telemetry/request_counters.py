@@ -42,7 +42,7 @@ class RequestCounters:
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each metric, which nobody needs
+        disable_created_metrics()  # else each metric has a second, useless series
         self.shared = FOLDER in os.environ
         if self.shared:
             _count_in_files()

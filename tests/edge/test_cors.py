@@ -1,4 +1,4 @@
-"""Pages of the origins that are named may call, and their scripts may read what is for them."""
+"""CORS: pages of the configured origins may call and read the responses."""
 
 from collections.abc import AsyncIterator
 
@@ -28,8 +28,8 @@ def granted(answer: httpx2.Response) -> str | None:
     return origin
 
 
-class TestAnswers:
-    async def test_to_an_origin_of_the_list_may_be_read(self, client: httpx2.AsyncClient) -> None:
+class TestResponses:
+    async def test_to_a_listed_origin_may_be_read(self, client: httpx2.AsyncClient) -> None:
         account = await create_account(client)
         answer = await client.get(f"/accounts/{account['id']}", headers={"Origin": ORIGIN})
         assert answer.status_code == 200
@@ -41,7 +41,7 @@ class TestAnswers:
         assert "access-control-allow-credentials" not in answer.headers
         assert_headers(answer)
 
-    async def test_that_are_errors_may_be_read_too(
+    async def test_with_errors_may_be_read_too(
         self, app: FastAPI, client: httpx2.AsyncClient
     ) -> None:
         async def fail() -> None:
@@ -56,7 +56,7 @@ class TestAnswers:
         answer = await client.post("/accounts", content="x", headers={"Origin": ORIGIN})
         assert (answer.status_code, granted(answer)) == (415, ORIGIN)
 
-    async def test_that_guards_gave_may_be_read_too(
+    async def test_of_guards_may_be_read_too(
         self, app: FastAPI, client: httpx2.AsyncClient
     ) -> None:
         app.state.counters.in_flight = 1000
@@ -75,7 +75,7 @@ class TestAnswers:
         [OTHER, "null", f"{ORIGIN}.evil.com", f"{ORIGIN}:8443", "http://app.example.com",
          ORIGIN.upper()],
     )  # fmt: skip
-    async def test_to_any_other_origin_may_not(
+    async def test_to_other_origins_may_not_be_read(
         self, client: httpx2.AsyncClient, origin: str
     ) -> None:
         answer = await client.get("/", headers={"Origin": origin})
@@ -85,7 +85,7 @@ class TestAnswers:
         assert answer.status_code == 204
         assert granted(answer) is None
 
-    async def test_to_no_page_are_kept_apart_in_caches(self, client: httpx2.AsyncClient) -> None:
+    async def test_without_an_origin_vary_too(self, client: httpx2.AsyncClient) -> None:
         answer = await client.get("/")
         assert granted(answer) is None
         assert answer.headers["vary"] == "Origin"
@@ -100,7 +100,7 @@ class TestAnswers:
 
 
 class TestPreflights:
-    async def test_tell_what_may_be_sent(self, client: httpx2.AsyncClient) -> None:
+    async def test_list_what_may_be_sent(self, client: httpx2.AsyncClient) -> None:
         wanted = "authorization,content-type,if-match,idempotency-key,x-request-id,traceparent"
         asking = {**ASKING, "Access-Control-Request-Headers": wanted}
         answer = await client.options(
@@ -123,16 +123,14 @@ class TestPreflights:
             answer = await client.options("/", headers={"Origin": ORIGIN, **ASKING})
             assert (answer.status_code, granted(answer)) == (204, ORIGIN)
 
-    async def test_of_other_methods_or_headers_do_not_name_them(
-        self, client: httpx2.AsyncClient
-    ) -> None:
+    async def test_do_not_grant_other_methods_or_headers(self, client: httpx2.AsyncClient) -> None:
         asking = {"Access-Control-Request-Method": "TRACE", "Access-Control-Request-Headers": "x"}
         answer = await client.options("/", headers={"Origin": ORIGIN, **asking})
         assert answer.status_code == 204
         assert "TRACE" not in answer.headers["access-control-allow-methods"]
         assert "x" not in answer.headers["access-control-allow-headers"].split(", ")
 
-    async def test_are_no_options_without_the_question(self, client: httpx2.AsyncClient) -> None:
+    async def test_need_a_requested_method(self, client: httpx2.AsyncClient) -> None:
         answer = await client.options("/accounts", headers={"Origin": ORIGIN})
         assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
@@ -155,7 +153,7 @@ class TestAnyOrigin:
 
 
 class TestOff:
-    async def test_there_is_no_such_middleware(self) -> None:
+    async def test_adds_no_middleware(self) -> None:
         assert "CrossOrigin" in str(create_app(make_settings(cors_origins=("*",))).user_middleware)
         app = create_app(make_settings())
         assert "CrossOrigin" not in str(app.user_middleware)

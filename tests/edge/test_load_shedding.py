@@ -1,4 +1,4 @@
-"""What is over the limit of a process is refused at once, and the process can still be seen."""
+"""Requests above the limit are refused at once, except for probes and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 async def gate(app: FastAPI) -> AsyncIterator[asyncio.Event]:
-    """Opens the path /wait, whose requests last as long as this is not set."""
+    """Adds the path /wait, whose requests last until this event is set."""
     gate = asyncio.Event()
 
     async def wait() -> str:
@@ -32,8 +32,8 @@ async def gate(app: FastAPI) -> AsyncIterator[asyncio.Event]:
     gate.set()
 
 
-class TestShedding:
-    async def test_at_the_limit_more_are_refused_at_once(
+class TestLoadShedding:
+    async def test_requests_above_the_limit_are_refused_at_once(
         self, app: FastAPI, gate: asyncio.Event, statements: list[str]
     ) -> None:
         async with client_of(app) as client:
@@ -53,6 +53,6 @@ class TestShedding:
             assert app.state.counters.in_flight == 0
             assert (await client.get("/accounts")).status_code == 200
 
-    async def test_one_after_the_other_is_never_too_many(self, client: httpx2.AsyncClient) -> None:
+    async def test_sequential_requests_are_not_refused(self, client: httpx2.AsyncClient) -> None:
         answers = [await client.get("/") for _ in range(10)]
         assert {answer.status_code for answer in answers} == {200}

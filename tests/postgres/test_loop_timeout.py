@@ -1,4 +1,4 @@
-"""Waiting counts the time in which the event loop had its turns."""
+"""The timeout only counts time in which the event loop had its turns."""
 
 import asyncio
 import time
@@ -16,24 +16,24 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def turns(number: int) -> str:
-    """Is done after so many turns of the loop, however long they take."""
+    """End after so many turns of the loop, however long they take."""
     for _ in range(number):
         await asyncio.sleep(0)
     return "done"
 
 
-async def test_what_is_done_in_time_is_not_touched() -> None:
+async def test_a_block_that_ends_in_time_is_not_cancelled() -> None:
     async with loop_timeout(60):
         assert await turns(3) == "done"
 
 
-async def test_what_fails_raises_its_error() -> None:
+async def test_errors_of_the_block_are_raised() -> None:
     with pytest.raises(ValueError, match="no"):
         async with loop_timeout(60):
             raise ValueError("no")
 
 
-async def test_what_never_comes_is_cancelled() -> None:
+async def test_a_block_that_takes_longer_is_cancelled() -> None:
     cancelled = False
     with pytest.raises(TimeoutError):
         async with loop_timeout(0.05):
@@ -45,7 +45,7 @@ async def test_what_never_comes_is_cancelled() -> None:
     assert cancelled
 
 
-async def test_whoever_waits_may_be_cancelled() -> None:
+async def test_the_waiting_task_may_be_cancelled() -> None:
     waits = asyncio.Event()
 
     async def wait() -> None:
@@ -60,8 +60,8 @@ async def test_whoever_waits_may_be_cancelled() -> None:
         await task
 
 
-async def test_busy_loop_use_up_no_time() -> None:
-    """Ten steps; the clock would allow two of these turns."""
+async def test_slow_turns_do_not_use_up_the_time() -> None:
+    """Ten steps; by the clock there would be two of these turns."""
     with busy_loop(0.05):
         async with loop_timeout(0.1):
             assert await turns(9) == "done"
@@ -70,11 +70,11 @@ async def test_busy_loop_use_up_no_time() -> None:
 async def test_one_long_pause_counts_as_one_step() -> None:
     async with loop_timeout(0.1):
         await asyncio.sleep(0)
-        time.sleep(0.5)  # nothing runs in this process meanwhile
+        time.sleep(0.5)  # blocks the whole process
         assert await turns(5) == "done"
 
 
-async def test_with_busy_loop_an_end_comes_too() -> None:
+async def test_with_slow_turns_it_ends_too() -> None:
     with busy_loop(0.02), pytest.raises(TimeoutError):
         async with loop_timeout(0.1):
             await turns(10**9)

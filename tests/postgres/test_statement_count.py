@@ -1,4 +1,4 @@
-"""The count: each request knows how many statements it ran, and those it shared with others."""
+"""Each request counts its statements, including those that it shares with others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def statements(database: URL) -> AsyncIterator[Statements]:
     await statements.close()
 
 
-async def test_single_statements_and_those_of_transactions_count(statements: Statements) -> None:
+async def test_single_statements_and_transactions(statements: Statements) -> None:
     count = start_statement_count()
     await statements.execute(ONE)
     await statements.scalar(ONE)
@@ -36,7 +36,7 @@ async def test_single_statements_and_those_of_transactions_count(statements: Sta
     assert count.statements == 4
 
 
-async def test_a_shared_read_is_one_of_each_caller(statements: Statements) -> None:
+async def test_a_shared_read_counts_for_each_caller(statements: Statements) -> None:
     sizes: list[int] = []
     reader = Reader(statements, account_service.BY_ID, sizes.append)
 
@@ -48,10 +48,10 @@ async def test_a_shared_read_is_one_of_each_caller(statements: Statements) -> No
 
     assert await asyncio.gather(*map(request, [1, 2, 3, 1, 1, 1, 1])) == [1, 2, 3, 1, 1, 1, 1]
     assert sum(sizes) == 10
-    assert max(sizes) > 1  # or nothing was shared
+    assert max(sizes) > 1  # else no read was shared
 
 
-async def test_what_runs_for_nobody_is_counted_for_nobody(statements: Statements) -> None:
+async def test_statements_outside_of_requests_do_not_count(statements: Statements) -> None:
 
     async def alone() -> int:
         return int(await statements.scalar(ONE))

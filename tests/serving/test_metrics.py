@@ -1,4 +1,4 @@
-"""Metrics: what is counted, in the form that Prometheus reads."""
+"""Metrics, in Prometheus' formats, of one process and of several workers."""
 
 import asyncio
 import multiprocessing
@@ -41,7 +41,7 @@ def families(page: str) -> dict[str, Metric]:
 
 
 def figure(page: str, name: str, **labels: str) -> float | None:
-    """The value of a series; None: there is no such series."""
+    """The value of a series; None if it does not exist."""
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
@@ -79,7 +79,7 @@ class TestRequests:
         assert (figure(page, f"{name}_sum", **labels) or 0) > 0
         assert figure(page, f"{name}_bucket", le="+Inf", **labels) == 3
 
-    async def test_of_paths_and_methods_that_are_not_there_share_a_series(
+    async def test_with_unknown_paths_or_methods_share_a_series(
         self, client: httpx2.AsyncClient
     ) -> None:
         for number in range(5):
@@ -91,14 +91,14 @@ class TestRequests:
         assert "nowhere" not in page
         assert "METHOD" not in page
 
-    async def test_that_were_not_answered_have_no_status(self) -> None:
+    async def test_without_a_response_have_no_status(self) -> None:
         counters = RequestCounters()
         counters.observe("POST", "/accounts", 0, 0.1, None)
         names = {sample.labels.get("status") for family in counters.collector().collect()
                  for sample in family.samples}  # fmt: skip
         assert names == {"none", None}
 
-    async def test_under_way_are_counted_the_scrape_included(
+    async def test_in_flight_include_the_scrape(
         self, app: FastAPI, client: httpx2.AsyncClient
     ) -> None:
         app.state.counters.in_flight += 2
@@ -106,7 +106,7 @@ class TestRequests:
         app.state.counters.in_flight -= 2
         assert figure(await scrape(client), "satchel_http_requests_in_flight") == 1
 
-    async def test_that_are_cancelled_are_under_way_no_more(
+    async def test_that_are_cancelled_are_no_longer_in_flight(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         entered = asyncio.Event()
@@ -175,7 +175,7 @@ class TestDatabase:
         assert figure(page, "satchel_database_connections_in_use") == 0
         assert figure(page, "satchel_database_connections_waiting") == 0
 
-    async def test_reads_are_counted_by_what_a_statement_asks_for(self, database: URL) -> None:
+    async def test_rows_of_shared_reads(self, database: URL) -> None:
         async with running_app(database) as application, client_of(application) as client:
             ids = [(await create_account(client))["id"] for _ in range(6)]
             await asyncio.gather(*(client.get(f"/accounts/{one}") for one in ids))
@@ -184,7 +184,7 @@ class TestDatabase:
         assert figure(page, f"{name}_sum") == 6
         assert 1 <= (figure(page, f"{name}_count") or 0) < 6
 
-    async def test_schema_and_readiness_are_told(self, client: httpx2.AsyncClient) -> None:
+    async def test_schema_and_readiness(self, client: httpx2.AsyncClient) -> None:
         page = await scrape(client)
         revision = max(path.name[:4] for path in Path("alembic/versions").glob("*.py"))
         assert figure(page, "satchel_schema_info", revision=revision) == 1
@@ -200,7 +200,7 @@ class TestDatabase:
         assert figure(page, "satchel_ready", check="database") == 1
         assert figure(page, "satchel_ready", check="schema") == 0
 
-    async def test_is_away_and_the_rest_is_told_all_the_same(self, database: URL) -> None:
+    async def test_is_unavailable_and_other_metrics_are_still_there(self, database: URL) -> None:
         url = database.set(database="satchel_absent")
         async with (
             running_app(url, migrate_on_start=False) as application,
@@ -213,7 +213,7 @@ class TestDatabase:
 
 
 class TestPage:
-    async def test_tells_build_and_process(self, client: httpx2.AsyncClient) -> None:
+    async def test_has_build_and_process(self, client: httpx2.AsyncClient) -> None:
         page = await scrape(client)
         (build,) = families(page)["satchel_build_info"].samples
         assert build.labels["version"] == __version__
@@ -256,12 +256,12 @@ class TestPage:
         documented = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
         assert exposed == documented
 
-    async def test_is_not_in_the_document(self, app: FastAPI) -> None:
+    async def test_is_not_in_the_openapi_document(self, app: FastAPI) -> None:
         assert "/metrics" not in app.openapi()["paths"]
 
 
-class TestWhereTheSystemTellsNothing:
-    def test_there_are_no_figures_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestUnsupportedSystem:
+    def test_has_no_metrics_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
         registry = CollectorRegistry()
@@ -273,12 +273,12 @@ class TestWhereTheSystemTellsNothing:
 
 
 class TestShared:
-    """Where workers count in files of a folder."""
+    """Workers count in files of a folder."""
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(FOLDER, str(tmp_path))
-        monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # put back in the end
+        monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # restored after the test
         return tmp_path
 
     def worker(self, monkeypatch: pytest.MonkeyPatch, name: str) -> RequestCounters:
@@ -293,14 +293,14 @@ class TestShared:
             if sample.name == "satchel_http_request_duration_seconds_count"
         )
 
-    def test_each_tells_what_all_have_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_worker_shows_the_counts_of_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         first = self.worker(monkeypatch, "worker-0")
         second = self.worker(monkeypatch, "worker-1")
         first.observe("GET", "/", 200, 0.1, None)
         second.observe("GET", "/", 200, 0.1, None)
         assert (self.total(first), self.total(second)) == (2, 2)
 
-    def test_one_that_takes_a_place_counts_on(
+    def test_a_replacement_continues_the_counts(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
         self.worker(monkeypatch, "worker-0").observe("GET", "/", 200, 0.1, None)
@@ -310,13 +310,13 @@ class TestShared:
         assert self.total(successor) == 2
         assert {path.name for path in folder.iterdir()} == files
 
-    def test_who_has_no_place_counts_under_its_number(
+    def test_other_processes_count_under_their_pid(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
         self.worker(monkeypatch, "MainProcess")
         assert (folder / f"counter_{os.getpid()}.db").exists()
 
-    def test_only_workers_of_ours_drop_them(
+    def test_only_workers_remove_the_files(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
         drop_files()
@@ -325,9 +325,9 @@ class TestShared:
         drop_files()
         assert not folder.exists()
         drop_files()
-        counters.observe("GET", "/", 200, 0.1, None)  # until it has left
+        counters.observe("GET", "/", 200, 0.1, None)  # it may still count before it exits
 
-    async def test_states_are_told_to_the_others_now_and_then(
+    async def test_gauges_are_shared_periodically(
         self, monkeypatch: pytest.MonkeyPatch, database: URL
     ) -> None:
         monkeypatch.setattr(metrics, "SAMPLE_INTERVAL_SECONDS", 0.01)
@@ -348,7 +348,7 @@ class TestShared:
 
 
 class TestFolder:
-    def test_is_there_as_long_as_there_are_workers(self) -> None:
+    def test_exists_while_workers_run(self) -> None:
         with metrics.shared_folder(2):
             folder = Path(os.environ[FOLDER])
             assert folder.is_dir()
@@ -359,7 +359,7 @@ class TestFolder:
         with metrics.shared_folder(1):
             assert FOLDER not in os.environ
 
-    def test_without_a_place_for_it_workers_are_refused_with_the_mend(
+    def test_that_cannot_be_made_is_a_configuration_error(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
@@ -372,7 +372,7 @@ class TestFolder:
 
 @pytest.mark.slow
 class TestWorkers:
-    async def test_count_together_and_on_when_one_is_replaced(
+    async def test_count_together_and_continue_after_a_replacement(
         self, database: URL, start_server: Callable[..., Server], tmp_path: Path
     ) -> None:
         own = {"LOG_LEVEL": "info", "TMPDIR": str(tmp_path)}
@@ -410,7 +410,7 @@ class TestWorkers:
         await asyncio.to_thread(drive)
         assert not list(tmp_path.glob("satchel-metrics-*"))
 
-    async def test_whose_parent_was_killed_leave_no_files(
+    async def test_leave_no_files_when_the_parent_is_killed(
         self, database: URL, start_server: Callable[..., Server], tmp_path: Path
     ) -> None:
         environment = {**server_environment(database), "TMPDIR": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""What clients send stays out of logs and problems, whatever they send and whatever fails."""
+"""What clients send stays out of logs, spans and problems, also when requests fail."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def drive(server: Server) -> Canaries:
 
 def assert_unseen(server: Server, canaries: Canaries, collector: Collector) -> None:
     assert server.stop() == 0
-    assert len(collector.spans()) > len(canaries.answers) / 2  # some had to be dropped: too many
+    assert len(collector.spans()) > len(canaries.answers) / 2  # else too many were dropped
     sent = b"".join(collector.bodies).decode("latin-1")
     assert not found_in(sent, NAME, PATH, *canaries.cursors)
     log = server.log.read_text()
@@ -54,7 +54,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 async def server(database: URL, start_server: Start, collector: Collector) -> Server:
-    """One that logs and traces all that it can."""
+    """A server that logs and traces as much as possible."""
     own = {**server_environment(database), **LOUD, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     found: Server = await asyncio.to_thread(start_server, own)
     return found
@@ -72,7 +72,7 @@ async def test_of_requests_that_fail(database: URL, server: Server, collector: C
     with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
         canaries = Canaries(client)
         await asyncio.to_thread(canaries.visit_all)
-        # Faults that nobody foresaw, which PostgreSQL tells with the whole row.
+        # Unexpected errors, whose messages from PostgreSQL contain the whole row.
         for table, column in (("accounts", "username"), ("items", "name"), ("wishes", "note")):
             name = f"no_{column}"
             check = f"ADD CONSTRAINT {name} CHECK ({column} NOT LIKE 'zq%') NOT VALID"
