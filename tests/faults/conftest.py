@@ -48,8 +48,10 @@ class Cluster:
                 os.kill(pid, number)
 
     def kill(self) -> None:
-        """Kill the server; whoever keeps it starts it again within a second."""
+        """Kill the server and start it again."""
         self.send(signal.SIGKILL)
+        self.stop()
+        self.start()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

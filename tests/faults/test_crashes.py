@@ -81,7 +81,7 @@ async def test_every_acknowledged_write_is_there_once(
     tasks = [asyncio.create_task(writers.run()) for _ in range(6)]
     await writers.acknowledge(20)
     if victim != "service":
-        cluster.kill()
+        tasks.append(asyncio.create_task(asyncio.to_thread(cluster.kill)))
     if victim != "database":
         server.process.kill()
         # It must start while the database is away, which one that migrates does not.

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,19 @@ def assert_gone(processes: set[Process]) -> None:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
+def directory() -> Iterator[Path]:
+    """A directory to serve from, with a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="satchel-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def launch(directory: Path) -> Iterator[Launch]:
     """Starts servers without waiting for them; whatever they left is killed after the test."""
     servers: list[Server] = []
 
     def start(environment: dict[str, str], *options: str, **place: Any) -> Server:
-        servers.append(Server(environment, *options, **{"cwd": tmp_path, **place}))
+        servers.append(Server(environment, *options, **{"cwd": directory, **place}))
         return servers[-1]
 
     yield start
@@ -160,7 +168,12 @@ class TestEmbedded:
         assert first.status_code == 201
 
         kill(named(descendants(server.process.pid), "postgres"))
-        server.wait_until_ready()  # it has started another one
+        wait_until(lambda: "embedded_postgresql_ended" in log_of(server), "it does not say so")
+        assert httpx2.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
+        assert server.stop() == 0
+
+        server = launch(EMBEDDED, cwd=home)
+        server.wait_until_ready()
         second = httpx2.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
         assert second.status_code == 201
 
