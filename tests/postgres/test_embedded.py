@@ -241,7 +241,7 @@ class TestSharing:
     async def test_a_block_that_ends_first_says_nothing(self, home: Path) -> None:
         with capture_logs() as logs:
             with embedded_postgres(home, settings=FAST), embedded_postgres(home, settings=FAST):
-                reporters = [t for t in threading.enumerate() if t.name == "embedded-postgres-end"]
+                reporters = [t for t in threading.enumerate() if "_report_end" in t.name]
                 assert len(reporters) == 2
             for reporter in reporters:
                 reporter.join(PATIENCE)

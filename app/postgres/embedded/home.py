@@ -71,18 +71,13 @@ class Home:
         return None
 
 
-def try_lock(file: BinaryIO) -> bool:
-    """Whether this open file now holds the lock, which one open file can hold at a time.
+def try_lock(file: BinaryIO, *, wait: bool = False) -> bool:
+    """Whether this open file now holds the lock; with `wait`, sleeps until it does.
 
     The kernel frees it when the last process that has the file open, also by inheritance, ends.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def wait_for_lock(file: BinaryIO) -> None:
-    """Sleep until nobody holds the lock."""
-    fcntl.flock(file, fcntl.LOCK_SH)

@@ -18,7 +18,7 @@ import structlog
 
 from app.postgres.embedded import child
 from app.postgres.embedded.binaries import find_binaries, major_version
-from app.postgres.embedded.home import PORT, EmbeddedError, Home, try_lock, wait_for_lock
+from app.postgres.embedded.home import PORT, EmbeddedError, Home, try_lock
 from app.postgres.embedded.privileges import ServerUser, choose_user
 
 log = structlog.get_logger("satchel.embedded")
@@ -66,17 +66,16 @@ def embedded_postgres(
             ) from error
         left = threading.Event()
         stack.callback(left.set)
-        threading.Thread(
-            target=_report_end, args=(server_lock, left), name="embedded-postgres-end", daemon=True
-        ).start()
+        # A daemon, because it sleeps until the server ends, which may be after this process.
+        threading.Thread(target=_report_end, args=(server_lock, left), daemon=True).start()
         yield place.url
 
 
 def _report_end(server_lock: BinaryIO, left: threading.Event) -> None:
     with server_lock:
-        wait_for_lock(server_lock)
+        try_lock(server_lock, wait=True)
     if not left.is_set():
-        detail = "The process that started it has left, or it crashed. Start again."
+        detail = "Its owner has left, or it crashed. Restart this process to have it again."
         log.warning("embedded_postgresql_ended", detail=detail)
 
 
