@@ -90,9 +90,13 @@ revision: $(VENV)/dev ## Write a migration from the models (m="what changes")
 clean: ## Remove the virtual environment and caches (data stays)
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
 
-.PHONY: vendor-docs openapi bench bench-quick
-openapi: $(VENV)/run ## Write docs/openapi.json
+.PHONY: vendor-docs openapi settings bench bench-quick
+openapi: $(VENV)/run ## Write docs/openapi.json and the Postman collection
 	@$(BIN)/satchel openapi > docs/openapi.json
+	@$(BIN)/python -m scripts.postman
+
+settings: $(VENV)/run ## Write .env.example and docs/settings.md
+	@$(BIN)/python -m scripts.settings
 
 $(VENV)/bench: $(VENV)/run requirements/bench.lock
 	@echo "Installing the peers to measure ..."

@@ -1,4 +1,4 @@
-"""Every problem a client may meet: one class per code, free of any web framework."""
+"""Every problem that a client may get: one class for each code."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Required
@@ -23,9 +23,9 @@ FaultCode = Literal[
 
 
 class Fault(TypedDict, total=False):
-    """One thing that is wrong with a request, and where: a pointer, a parameter or a header.
+    """One thing that is wrong with a request, and its place: a pointer, a parameter or a header.
 
-    Names only: a value that the client sent is never repeated.
+    A fault never repeats a value that the client sent.
     """
 
     pointer: str
@@ -36,7 +36,7 @@ class Fault(TypedDict, total=False):
 
 
 class Problem(Exception):
-    """An answer other than success. `explanation` is for the page of the problem's type."""
+    """An error response. `explanation` is shown on the page of the problem's type."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -71,28 +71,26 @@ class MalformedHeader(Problem):
     status = 400
     code = "malformed_header"
     title = "Malformed header"
-    detail = "A header does not have the form that its specification asks for."
-    explanation = "The `errors` list names the header. Send it in the documented form."
+    detail = "A header is not well-formed."
+    explanation = "`errors` names the header. Send it in the documented form."
 
 
 class MalformedRequest(Problem):
     status = 400
     code = "malformed_request"
     title = "Malformed request"
-    detail = "This is no HTTP request."
-    explanation = (
-        "The bytes that came are no request by the rules of HTTP/1.1. The connection is closed."
-    )
+    detail = "The request is not valid HTTP."
+    explanation = "The server could not parse an HTTP/1.1 request. The connection was closed."
 
 
 class RequestTimeout(Problem):
     status = 408
     code = "request_timeout"
     title = "Request timeout"
-    detail = "The request did not come to its end in time."
+    detail = "The request did not arrive completely in time."
     explanation = (
-        "Its head and its body have some seconds each to arrive. The connection is closed; nothing "
-        "was done."
+        "The head and the body of a request must each arrive within a time limit. Nothing was "
+        "done, and the connection was closed."
     )
 
 
@@ -100,40 +98,40 @@ class TargetTooLong(Problem):
     status = 414
     code = "target_too_long"
     title = "Target too long"
-    detail = "The address of this request is longer than this server takes."
-    explanation = "Path, query and headers may have 64 KiB together. The connection is closed."
+    detail = "The request target is too long."
+    explanation = "Path, query and headers may have 64 KiB together. The connection was closed."
 
 
 class HeadTooLarge(Problem):
     status = 431
     code = "head_too_large"
     title = "Head too large"
-    detail = "The headers of this request are larger than this server takes."
-    explanation = "Path, query and headers may have 64 KiB together. The connection is closed."
+    detail = "The request headers are too large."
+    explanation = "Path, query and headers may have 64 KiB together. The connection was closed."
 
 
 class UnknownMethod(Problem):
     status = 501
     code = "unknown_method"
     title = "Unknown method"
-    detail = "This server does not know the method of this request."
-    explanation = "Methods are written in capital letters. The connection is closed."
+    detail = "The server does not know the request method."
+    explanation = "Methods are written in capital letters. The connection was closed."
 
 
 class Unauthenticated(Problem):
-    """`given`: with credentials that are no good, rather than with none."""
+    """`given`: whether the request had credentials, which are then invalid."""
 
     status = 401
     code = "unauthenticated"
     title = "Not authenticated"
     detail = "Send credentials: Authorization: Bearer, with an API key or a JWT."
     explanation = (
-        "The request has no credentials, or none that are good: malformed, unknown, expired, "
-        "revoked, or of another mode. Ask the operator for an API key."
+        "The request has no credentials, or they are malformed, unknown, expired, revoked or of "
+        "another mode. Ask the operator for an API key."
     )
 
     def __init__(self, *, given: bool = False) -> None:
-        detail = "The credentials are not good: malformed, unknown, expired or revoked."
+        detail = "The credentials are invalid: malformed, unknown, expired or revoked."
         challenge = 'Bearer error="invalid_token"' if given else "Bearer"
         super().__init__(detail if given else None, headers={"WWW-Authenticate": challenge})
 
@@ -142,10 +140,10 @@ class Forbidden(Problem):
     status = 403
     code = "forbidden"
     title = "Forbidden"
-    detail = "The credentials do not allow this."
+    detail = "The credentials do not allow this request."
     explanation = (
-        "The credentials are good, but lack a scope: GET and HEAD need `read`, other methods "
-        "`write`. `write` includes `read`, and `admin` both."
+        "The credentials are valid but lack a scope. GET and HEAD need `read`, other methods "
+        "`write`. `write` includes `read`; `admin` includes both."
     )
 
     def __init__(self, scope: str) -> None:
@@ -159,10 +157,10 @@ class NotFound(Problem):
     status = 404
     code = "not_found"
     title = "Not found"
-    detail = "There is nothing at this path."
+    detail = "Nothing exists at this path."
     explanation = (
         "The path does not exist, or the link that it names (a favorite, a reservation or a wish) "
-        "is not there."
+        "does not exist."
     )
 
 
@@ -192,8 +190,8 @@ class MethodNotAllowed(Problem):
     status = 405
     code = "method_not_allowed"
     title = "Method not allowed"
-    detail = "This path does not take this method; Allow lists those it takes."
-    explanation = "The `Allow` header of the answer lists all methods of the path."
+    detail = "This path does not support this method. The Allow header lists those it supports."
+    explanation = "The `Allow` header of the response lists all methods of the path."
 
 
 class EmailTaken(Problem):
@@ -225,10 +223,10 @@ class StaleVersion(Problem):
     status = 412
     code = "stale_version"
     title = "Stale version"
-    detail = "The resource has changed since. Read it again, then repeat the change."
+    detail = "The resource has changed since you read it. Read it again, then repeat the change."
     explanation = (
-        "The ETag of If-Match, or the version in the body, is not the current one. The ETag header "
-        "of this answer is."
+        "The ETag in If-Match, or the version in the body, is not the current one. The ETag header "
+        "of the response holds the current one."
     )
 
     def __init__(self, current: int) -> None:
@@ -240,15 +238,15 @@ class PreconditionRequired(Problem):
     code = "precondition_required"
     title = "Precondition required"
     detail = "Send If-Match with the ETag that you read, or the version in the body."
-    explanation = "This server takes no write that could overwrite a change it has not seen."
+    explanation = "This server refuses writes that could overwrite changes the client has not seen."
 
 
 class AccountHasReservation(Problem):
     status = 409
     code = "account_has_reservation"
     title = "Account has a reservation"
-    detail = "The account holds a reservation of another item. Delete that one first."
-    explanation = "An account holds at most one reservation."
+    detail = "The account has a reservation of another item. Delete that reservation first."
+    explanation = "An account has at most one reservation."
 
 
 class ItemAlreadyReserved(Problem):
@@ -256,15 +254,15 @@ class ItemAlreadyReserved(Problem):
     code = "item_already_reserved"
     title = "Item already reserved"
     detail = "Another account has reserved this item."
-    explanation = "An item is reserved by at most one account."
+    explanation = "At most one account can reserve an item."
 
 
 class IdempotencyInFlight(Problem):
     status = 409
     code = "idempotency_in_flight"
     title = "Request in flight"
-    detail = "A request with this Idempotency-Key is still running. Repeat it shortly."
-    explanation = "Once the first request is answered, a repeat gets the same answer."
+    detail = "A request with this Idempotency-Key is still in progress. Try again shortly."
+    explanation = "After the first request has finished, a repeated request gets the same response."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
@@ -274,8 +272,10 @@ class IdempotencyKeyReused(Problem):
     status = 422
     code = "idempotency_key_reused"
     title = "Idempotency-Key reused"
-    detail = "This Idempotency-Key belongs to another request. Take a new key for a new request."
-    explanation = "A key stands for one request: the same fields at the same path, for 24 hours."
+    detail = "This Idempotency-Key belongs to another request. Use a new key for a new request."
+    explanation = (
+        "A key identifies one request, with the same fields and the same path, for 24 hours."
+    )
 
     def __init__(self) -> None:
         detail = "Belongs to a request with other fields."
@@ -286,7 +286,7 @@ class BodyTooLarge(Problem):
     status = 413
     code = "body_too_large"
     title = "Body too large"
-    detail = "The body is larger than this server takes."
+    detail = "The request body is too large."
     explanation = "The limit is 1 MiB unless the operator has set another."
 
 
@@ -294,11 +294,11 @@ class UnsupportedMediaType(Problem):
     status = 415
     code = "unsupported_media_type"
     title = "Unsupported media type"
-    detail = "This operation does not take a body of this Content-Type."
+    detail = "This operation does not accept a body of this Content-Type."
     explanation = (
-        "POST and PUT take application/json, application/x-www-form-urlencoded or "
-        "multipart/form-data; PATCH takes application/merge-patch+json or application/json; links "
-        "take application/json."
+        "POST and PUT accept application/json, application/x-www-form-urlencoded or "
+        "multipart/form-data; PATCH accepts application/merge-patch+json or application/json; PUT "
+        "of a link accepts application/json only."
     )
 
 
@@ -306,8 +306,8 @@ class InvalidRequest(Problem):
     status = 422
     code = "invalid_request"
     title = "Invalid request"
-    detail = "The request breaks the rules that `errors` lists."
-    explanation = "All faults of body, query and path come together; nothing was stored."
+    detail = "The request is invalid; `errors` lists every fault."
+    explanation = "`errors` lists all faults of body, query and path together. Nothing was stored."
 
 
 class InvalidCursor(Problem):
@@ -316,7 +316,7 @@ class InvalidCursor(Problem):
     title = "Invalid cursor"
     detail = "This cursor does not belong to this list. Start again without one."
     explanation = (
-        "A cursor goes with the list, the filters and the sort it was given for, unaltered. Only "
+        "A cursor is valid for the list, the filters and the sort that it was returned for. Only "
         "`limit` and `count` may change between pages."
     )
 
@@ -326,14 +326,14 @@ class InvalidCursor(Problem):
                 Fault(
                     parameter="cursor",
                     code="invalid_format",
-                    detail="Take next_cursor from the page before, unaltered.",
+                    detail="Send next_cursor of the previous page unchanged.",
                 )
             ]
         )
 
 
 class UnknownAccount(AccountNotFound):
-    """The body refers to an account that is not there."""
+    """The body refers to an account that does not exist."""
 
     status = 422
 
@@ -344,7 +344,7 @@ class UnknownAccount(AccountNotFound):
 
 
 class UnknownItem(ItemNotFound):
-    """The body refers to an item that is not there."""
+    """The body refers to an item that does not exist."""
 
     status = 422
 
@@ -358,9 +358,9 @@ class DatabaseUnavailable(Problem):
     status = 503
     code = "database_unavailable"
     title = "Database unavailable"
-    detail = "The database does not answer at the moment. Try again shortly."
+    detail = "The database is not available at the moment. Try again shortly."
     explanation = (
-        "A write that was under way may or may not have happened: repeat it with its "
+        "A write in progress may or may not have taken effect. Repeat it with the same "
         "Idempotency-Key."
     )
 
@@ -372,10 +372,10 @@ class Overloaded(Problem):
     status = 503
     code = "overloaded"
     title = "Overloaded"
-    detail = "The service has too much to do at the moment. Try again shortly."
+    detail = "The service is overloaded at the moment. Try again shortly."
     explanation = (
-        "Nothing was done: a connection, a lock or the time for a statement was not to be had, or "
-        "two transactions were in each other's way. The request is safe to repeat."
+        "No database connection was free, a lock or a statement took too long, or two transactions "
+        "conflicted. Nothing was done, so the request is safe to repeat."
     )
 
     def __init__(self) -> None:
@@ -386,10 +386,11 @@ class RateLimited(Problem):
     status = 429
     code = "rate_limited"
     title = "Rate limited"
-    detail = "Too many requests in a short time. Wait for the seconds of Retry-After."
+    detail = "Too many requests in a short time. Retry-After tells how many seconds to wait."
     explanation = (
-        "Each client has so many requests in a window of time: `RateLimit-Policy` tells how many "
-        "in how many seconds, `RateLimit` how many are left until when. Nothing was done."
+        "Each client may send a limited number of requests in a time window. `RateLimit-Policy` "
+        "gives the limit and the window in seconds, `RateLimit` the requests and the seconds that "
+        "are left. Nothing was done."
     )
 
     def __init__(self, seconds: int, headers: Mapping[str, str]) -> None:
@@ -397,9 +398,9 @@ class RateLimited(Problem):
 
 
 class IdentityProviderUnavailable(Overloaded):
-    """Nothing was done, and the request is safe to repeat: what `overloaded` tells clients."""
+    """The issuer's keys could not be fetched. Like `overloaded`, it is safe to repeat."""
 
-    detail = "The keys of the identity provider are not to be had. Try again shortly."
+    detail = "The keys of the identity provider are not available. Try again shortly."
 
     def __init__(self, seconds: int) -> None:
         super().__init__()
@@ -410,12 +411,14 @@ class InternalError(Problem):
     status = 500
     code = "internal"
     title = "Internal error"
-    detail = "Something went wrong on our side. The request_id finds it in the logs."
-    explanation = "An unexpected fault. Tell the operator the `request_id`."
+    detail = "An unexpected error occurred. The request_id identifies it in the server's logs."
+    explanation = (
+        "The server has a bug or a problem of its own. Tell the operator the `request_id`."
+    )
 
 
 def problem_types() -> dict[str, type[Problem]]:
-    """The class that explains each code: the one that introduced it."""
+    """Return the class of each code: the one that introduced it."""
     types: dict[str, type[Problem]] = {}
     pending = list(Problem.__subclasses__())
     while pending:

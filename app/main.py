@@ -1,8 +1,9 @@
-"""The application: settings in, routers and error handlers on, database while it runs."""
+"""Builds the application from the settings, and runs its database and periodic tasks."""
 
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
@@ -10,7 +11,6 @@ from pydantic_core import to_json
 
 from app import __version__
 from app.accounts import emails
-from app.accounts import service as account_service
 from app.accounts.router import router as accounts
 from app.api.docs.pages import add_docs
 from app.api.error_handlers import add_error_handlers
@@ -22,30 +22,31 @@ from app.config import Settings, load_settings
 from app.edge.middleware import Guard
 from app.edge.stack import add_edge
 from app.edge.trace_ids import own_trace_id, sent_trace_id
-from app.items import service as item_service
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
 from app.postgres.engine import log_statements, make_engine
 from app.postgres.migrations import older_revisions
 from app.postgres.statements import Statements
-from app.postgres.watchdog import watching
-from app.resources.reads import Reader
+from app.postgres.watchdog import watchdog
 from app.serving.health import router as health
 from app.serving.metrics import router as metrics
 from app.serving.metrics import sampling
 from app.serving.server import database_url, migrate_database
 from app.serving.sweeper import sweeping
 from app.telemetry.logs import configure_logs
-from app.telemetry.request_counters import Meter
-from app.telemetry.tracing import Tracing, make_tracing, telemetry_of
+from app.telemetry.request_counters import RequestCounters
+from app.telemetry.tracing import make_tracing, telemetry_of
+
+if TYPE_CHECKING:
+    from app.telemetry.spans import Tracing
 
 root = APIRouter(include_in_schema=False)
 
 
 @root.get("/")
 async def hello(request: Request) -> Response:
-    """Says what this is and where its documentation lies."""
+    """The name, the version, and where the documentation is."""
     body = {
         "message": "Hello World!",
         "name": request.app.title,
@@ -65,7 +66,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
         engine = make_engine(url, settings, autocommit=True)
-        # How long it waits, the watch decides.
+        # The watchdog has its own timeout.
         alone = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
         probe = make_engine(url, alone, autocommit=True)
         if settings.debug:
@@ -73,21 +74,21 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing: Tracing | None = app.state.tracing
         if tracing is not None:
             tracing.start(engine)
-        meter: Meter = app.state.meter
-        statements = app.state.statements = Statements(engine, meter.insert_batch_size.observe)
-        on_batch = meter.batch_size.observe
-        app.state.account_reader = Reader(statements, account_service.BY_ID, on_batch)
-        app.state.item_reader = Reader(statements, item_service.BY_ID, on_batch)
+        counters: RequestCounters = app.state.counters
+        statements = app.state.statements = Statements(
+            engine, counters.batch_size.observe, counters.insert_batch_size.observe
+        )
         app.state.older_revisions = older_revisions()
-        # What start-up made stays: without it the garbage collector walks through all of FastAPI,
-        # Pydantic and SQLAlchemy again and again, which is most of the slowest answers' time.
+        # Objects of start-up live as long as the process. If they were not frozen, the garbage
+        # collector would walk through all of FastAPI, Pydantic and SQLAlchemy again and again,
+        # which is most of the time of the slowest responses.
         gc.collect()
         gc.freeze()
         try:
             async with (
-                watching(engine, probe),
+                watchdog(engine, probe),
                 sweeping(statements),
-                sampling(app.state.meter, statements),
+                sampling(counters, statements),
                 writing_uses(app.state.key_lookup, statements),
             ):
                 yield
@@ -98,7 +99,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """A new application; without settings, with those of the environment."""
+    """A new application. Without `settings`, those of the environment apply."""
     settings = settings or load_settings()
     configure_logs(settings)
     tracing = make_tracing(settings)
@@ -110,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=telemetry_of(tracing),
     )
     app.state.settings = settings
-    app.state.meter = Meter()
+    app.state.counters = RequestCounters()
     app.state.tracing = tracing
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
@@ -127,19 +128,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health,
         metrics,
     ):
-        # Included, a router looks for the route twice for each request.
+        # The routes of an included router are looked up twice for each request.
         app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
-    app.state.key_lookup = KeyLookup()
+    lookup = app.state.key_lookup = KeyLookup(lambda: app.state.statements)
     guards: list[Guard] = []
     if settings.auth_mode == "on":
-        guards.append(Credentials(app.state, settings.mode, make_verifier(settings)))
+        guards.append(Credentials(lookup, settings.mode, make_verifier(settings)))
     add_edge(
         app,
         settings,
         credentials=guards,
-        meter=app.state.meter,
+        counters=app.state.counters,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )
     return app

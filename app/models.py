@@ -1,11 +1,12 @@
-"""The whole schema on one page: every table, rule, index and relation.
+"""The whole schema on one page: every table, constraint, index and relationship.
 
-Alembic's migrations create it (`make revision`); the rules that the database can state are stated
-here, so that no path around the API can store what the API refuses.
+Alembic's migrations create it (`make revision`). Every rule that PostgreSQL can enforce is a
+constraint, so that no other client of the database can store what the API refuses.
 """
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import (
@@ -13,7 +14,10 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    Integer,
+    MetaData,
     Numeric,
+    Table,
     Text,
     UniqueConstraint,
     func,
@@ -21,21 +25,61 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
-from app.postgres.schema import Base, Created, Resource
-
-# Sorted and compared by code point, whatever the database's own locale is.
+# Sorted and compared by code point, independently of the locale of the database.
 CText = Text(collation="C")
 
 
-class Account(Resource):
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+def table_of(model: type[Base]) -> Table:
+    """The table of a model, for Core statements: they cost half as much as those of the ORM."""
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+# The start of the statement, so that `created` and `updated` of a new row are equal.
+Created = Annotated[
+    datetime,
+    mapped_column(TIMESTAMP(timezone=True), server_default=func.statement_timestamp()),
+]
+
+
+class Entity(Base):
+    """The columns of every resource that has an id; the system sets them, clients cannot."""
+
+    __abstract__ = True
+
+    # UUIDv7 sorts by creation time, so new rows go to the end of the primary key's index.
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+    created: Mapped[datetime] = mapped_column(
+        TIMESTAMP(timezone=True), server_default=func.statement_timestamp(), sort_order=1
+    )
+    updated: Mapped[datetime] = mapped_column(
+        TIMESTAMP(timezone=True), server_default=func.statement_timestamp(), sort_order=1
+    )
+    version: Mapped[int] = mapped_column(Integer, server_default=text("1"), sort_order=1)
+
+
+class Account(Entity):
     __tablename__ = "accounts"
 
     email: Mapped[str] = mapped_column(CText)
-    # The email without regard to case. Made by the service: lower() of collation C would leave
-    # letters beyond ASCII alone.
+    # The email without regard to case. The service makes it, since lower() under collation C
+    # only changes ASCII letters.
     email_key: Mapped[str] = mapped_column(CText)
     username: Mapped[str] = mapped_column(CText)
     dob: Mapped[date | None]
@@ -68,9 +112,9 @@ class Account(Resource):
 
 
 # The words of an item: name and description taken together, punctuation (of ASCII and of the
-# blocks where Unicode keeps it) ignored. Text search would take 1.5 or example.com for one word.
+# blocks of Unicode for it) ignored. Text search would treat 1.5 or example.com as one word.
 PUNCTUATION = "[\\x01-\\x2f:-@\\[-`{-\\x7f\\u00a0-\\u00bf\\u2000-\\u206f\\u3000-\\u303f]+"
-# In the server's own words: Alembic compares the text.
+# Written as PostgreSQL prints it, since Alembic compares the text.
 ITEM_WORDS = (
     "to_tsvector('simple', regexp_replace("
     f"(items.name || ' ') || coalesce(items.description, ''), '{PUNCTUATION}', ' ', 'g'))"
@@ -84,10 +128,10 @@ def has_words(words: ColumnElement[str]) -> ColumnElement[bool]:
     return literal_column(ITEM_WORDS).bool_op("@@")(query)
 
 
-class Item(Resource):
+class Item(Entity):
     __tablename__ = "items"
 
-    # NO ACTION: an account that owns items stays, unless its items are deleted with it.
+    # NO ACTION: an account that owns items can only be deleted together with them.
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="NO ACTION"))
     name: Mapped[str] = mapped_column(CText)
     price: Mapped[Decimal] = mapped_column(Numeric(12, 2), server_default=text("0"))
@@ -117,7 +161,7 @@ class Item(Resource):
 
 
 class Favorite(Base):
-    """Many to one: the key is the account, so each has one at the most."""
+    """Many to one: the primary key is the account, so each account has one at most."""
 
     __tablename__ = "favorites"
 
@@ -173,7 +217,7 @@ class Wish(Base):
 
 
 class IdempotencyKey(Base):
-    """The answer that a repeated request gets. Without a status the first one still runs."""
+    """The response that repeated requests get. Without a status, the first is still running."""
 
     __tablename__ = "idempotency_keys"
 
@@ -188,13 +232,13 @@ class IdempotencyKey(Base):
 
 
 class ApiKey(Base):
-    """A key of the API, without its secret: who finds this table cannot use what it holds."""
+    """An API key without its secret, so that a copy of this table gives no access."""
 
     __tablename__ = "api_keys"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     name: Mapped[str] = mapped_column(CText)
-    # How the key begins, to tell it from others.
+    # The beginning of the key, by which people recognise it.
     prefix: Mapped[str] = mapped_column(CText)
     digest: Mapped[bytes] = mapped_column(unique=True)
     scope: Mapped[str] = mapped_column(CText)

@@ -1,4 +1,4 @@
-"""An error as a response (RFC 9457): one shape for routes, middleware and protocol."""
+"""Turns an error into a response (RFC 9457), for routes, middleware and the protocol."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ def slug(code: str) -> str:
 
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
-    """The answer to a request. Its query is left out of `instance`: it may hold personal data."""
+    """The response to a request. `instance` omits the query, which may contain personal data."""
     scope["state"]["problem"] = problem.code  # for the log and the metrics
     body: ProblemRead = {
         "type": f"/problems/{slug(problem.code)}",

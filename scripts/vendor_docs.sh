@@ -1,7 +1,7 @@
 #!/bin/sh
-# Writes the documentation pages' vendored files anew from their npm packages.
-#   scripts/vendor_docs.sh                      the recorded versions, checked against the recorded hashes
-#   SWAGGER_UI=5.36.0 scripts/vendor_docs.sh    another version (or REDOC=...), which is then recorded
+# Replaces the vendored files of the documentation pages by those of their npm packages.
+#   scripts/vendor_docs.sh                      the recorded versions, checked by their recorded hashes
+#   SWAGGER_UI=5.36.0 scripts/vendor_docs.sh    another version (or REDOC=...), which is recorded
 set -eu
 
 cd "$(dirname "$0")/../app/api/docs/static"
@@ -13,7 +13,7 @@ recorded() { # NAME: its version
 }
 
 unpack() { # NAME VERSION: into $work/NAME
-    # npm pack only downloads: nothing of the package, nor of its dependencies, is installed or run.
+    # npm pack only downloads: it installs and runs nothing of the package or its dependencies.
     npm pack --silent --ignore-scripts --json --pack-destination "$work" "$1@$2" > "$work/packed.json"
     packed=$(node -p 'const [p] = JSON.parse(fs.readFileSync(0)); `${p.id} ${p.integrity}`' < "$work/packed.json")
     if [ "$2" = "$(recorded "$1")" ] && ! grep -qxF "$packed" VENDORED; then
@@ -28,11 +28,11 @@ unpack() { # NAME VERSION: into $work/NAME
 unpack swagger-ui-dist "${SWAGGER_UI:-$(recorded swagger-ui-dist)}"
 unpack redoc "${REDOC:-$(recorded redoc)}"
 
-# ReDoc has no option to leave out its logo, which is loaded from a foreign host: an image without a source asks nobody.
+# ReDoc loads its logo from another host and has no option against that. An image without a source loads nothing.
 logo='src:"https://cdn.redoc.ly/redoc/logo-mini.svg"'
 bundle=$work/redoc/bundles/redoc.standalone.js
 if [ "$(grep -oF "$logo" "$bundle" | wc -l)" -ne 1 ]; then
-    echo "ReDoc's logo is not where it was: look how this version loads it, and mend this script" >&2
+    echo "This version of ReDoc loads its logo in another way: adapt this script" >&2
     exit 1
 fi
 sed -e "s|$logo|hidden:!0|" -e '/^\/\/# sourceMappingURL=/d' "$bundle" > "$work/redoc.standalone.js"

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
+import httpx
+
+from tests.catalog import CATALOG
 
 # In values, whole or as a part; and the few that cannot hold a word.
 WORD = "zqcanary"
@@ -29,18 +31,24 @@ HEADERS = {
     "Referer": f"https://example.com/{WORD}",
     "X-Forwarded-For": WORD,
 }
-ACCOUNT = {
-    "email": f"{WORD}@example.com",
-    "username": WORD,
-    "dob": DATE,
-    "country": "Jordan",
-    "phone_number": f"+962{PHONE}",
+# Of fields that take no text, or not any.
+SPECIAL: dict[str, dict[str, Any]] = {
+    "/accounts": {
+        "email": f"{WORD}@example.com",
+        "dob": DATE,
+        "country": "Jordan",
+        "phone_number": f"+962{PHONE}",
+    },
+    "/items": {"price": PRICE, "image_link": f"https://example.com/{WORD}"},
 }
-ITEM = {
-    "name": WORD,
-    "price": PRICE,
-    "description": WORD,
-    "image_link": f"https://example.com/{WORD}",
+# By path: a valid body full of canaries, without references.
+VALID = {
+    entry.path: {
+        **entry.body(1),
+        **dict.fromkeys(entry.texts, WORD),
+        **SPECIAL.get(entry.path, {}),
+    }
+    for entry in CATALOG
 }
 
 
@@ -58,24 +66,27 @@ def bodies(valid: dict[str, Any]) -> Iterator[bytes]:
 class Canaries:
     """Sends canaries to all operations of a document, and keeps what was answered."""
 
-    def __init__(self, client: httpx2.Client) -> None:
+    def __init__(self, client: httpx.Client) -> None:
         self.client = client
-        self.answers: list[httpx2.Response] = []
+        self.answers: list[httpx.Response] = []
         self.cursors: set[str] = set()
         self.document: dict[str, Any] = {}
 
-    def send(self, method: str, target: str, **more: Any) -> httpx2.Response:
+    def send(self, method: str, target: str, **more: Any) -> httpx.Response:
         answer = self.client.request(method, target, **more)
         self.answers.append(answer)
         return answer
 
     def visit_all(self) -> set[str]:
         """Every operation of the document, with ids that are there; its names."""
-        account = self.send("POST", "/accounts", json=ACCOUNT).json()["id"]
-        valid = {**ITEM, "account_id": account}
-        items = [self.send("POST", "/items", json=valid).json()["id"] for _ in range(3)]
-        ids = {"account_id": account, "item_id": items[0]}
-        self.send("PUT", f"/accounts/{account}/wishes/{items[0]}", json={"note": WORD})
+        ids: dict[str, str] = {}
+        for entry in CATALOG:
+            parents = {name: ids[parent.id_name] for name, parent in entry.parents().items()}
+            valid = {**VALID[entry.path], **parents}
+            created = [self.send("POST", entry.path, json=valid) for _ in range(3)]
+            ids[entry.id_name] = created[0].json()["id"]
+        wish = "/accounts/{account_id}/wishes/{item_id}".format(**ids)
+        self.send("PUT", wish, json={"note": WORD})
         visited = set()
         self.document = self.client.get("/openapi.json").json()
         for template, operations in self.document["paths"].items():
@@ -121,7 +132,7 @@ class Canaries:
         elif "wishes" in template:
             valid = {"note": WORD}
         else:
-            valid = dict(ACCOUNT if template.startswith("/accounts") else ITEM)
+            valid = VALID[template.partition("/{")[0]]
         for content in bodies(valid):
             for media_type in ("application/json", "text/plain", "application/merge-patch+json"):
                 headers = {"Content-Type": media_type}

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -27,22 +27,18 @@ from sqlalchemy import URL, Executable, Result, event, make_url, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
-    async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
-from app.accounts import service as account_service
 from app.config import Mode, Settings, parse_database_url
-from app.items import service as item_service
 from app.main import create_app
 from app.postgres import migrations
 from app.postgres import statements as statements_module
 from app.postgres.embedded import embedded_postgres
 from app.postgres.migrations import migrate
 from app.postgres.statement_count import count_statement
-from app.postgres.statements import Statements, Turn
-from app.resources.reads import Reader
+from app.postgres.statements import Statements
 from tests.guard import start_guard
 from tests.pythons import note_on_python
 from tests.waiting import PATIENCE, wait_until
@@ -214,9 +210,7 @@ def settings() -> Settings:
 def app(connection: AsyncConnection, settings: Settings) -> FastAPI:
     """The application on `connection`: all that it writes is gone after the test."""
     application = create_app(settings)
-    statements = application.state.statements = OneConnection(connection)
-    application.state.account_reader = Reader(statements, account_service.BY_ID)
-    application.state.item_reader = Reader(statements, item_service.BY_ID)
+    application.state.statements = OneConnection(connection)
     application.state.older_revisions = frozenset()
     return application
 
@@ -225,33 +219,26 @@ class OneConnection(Statements):
     """Statements and transactions as savepoints of one connection's transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-        assert isinstance(connection.engine.pool, QueuePool)
-        self._pool = connection.engine.pool
-        self._turn = Turn(1)
-        self._idle = []
-        self.gathered = {}
-        self.on_batch = int
-        self._transactions = async_sessionmaker(
-            connection, join_transaction_mode="create_savepoint"
-        )
+        super().__init__(connection.engine)
+        self.connection = connection
+        self.session_options = {"bind": connection, "join_transaction_mode": "create_savepoint"}
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
         count_statement()
-        async with self._connection.begin_nested():
-            return await self._connection.execute(statement, parameters)
+        async with self.connection.begin_nested():
+            return await self.connection.execute(statement, parameters)
 
 
-def client_of(application: FastAPI) -> httpx2.AsyncClient:
+def client_of(application: FastAPI) -> httpx.AsyncClient:
     """A client that talks to the application in this process."""
-    transport = httpx2.ASGITransport(application, raise_app_exceptions=False)
-    return httpx2.AsyncClient(transport=transport, base_url="http://satchel.test")
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://satchel.test")
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(app) as client:
         yield client
 
@@ -284,12 +271,12 @@ async def running_app(database: URL, **values: Any) -> AsyncIterator[FastAPI]:
 @pytest.fixture
 async def committed_client(
     database: URL, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[httpx2.AsyncClient]:
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that really commits, on a database of its own.
 
     It refuses nobody because the machine is slow: whoever has to wait, waits.
     """
-    monkeypatch.setattr(statements_module, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(statements_module, "POOL_WAIT_SECONDS", PATIENCE)
     limits = dict.fromkeys(LIMITS, 0)
     async with running_app(database, **limits) as application, client_of(application) as client:
         yield client
@@ -357,8 +344,8 @@ class Server:
         def answers() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.log.read_text()}")
-            with contextlib.suppress(httpx2.TransportError):
-                return httpx2.get(f"{self.url}{path}").status_code == 200
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{self.url}{path}").status_code == 200
             return False
 
         wait_until(answers, f"the server does not answer, see {self.log}")

@@ -3,34 +3,37 @@
 import itertools
 from typing import Any
 
-import httpx2
-from pydantic import SecretStr
+import httpx
 from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from app.auth.keys import NewKey, create_key
-from app.cli.transactions import in_transaction
-from app.config import Mode, Settings
+from app.auth.keys import create_key
 
 _numbers = itertools.count(1)
 
 
+def next_number() -> int:
+    """A number that no other body of this process was made with."""
+    return next(_numbers)
+
+
 def account_body(**fields: Any) -> dict[str, Any]:
-    number = next(_numbers)
+    number = next_number()
     return {"email": f"person{number}@example.com", "username": f"person{number}", **fields}
 
 
 def item_body(account_id: str, **fields: Any) -> dict[str, Any]:
     return {
         "account_id": account_id,
-        "name": f"Item {next(_numbers)}",
+        "name": f"Item {next_number()}",
         "price": "19.90",
         "image_link": "https://example.com/item.jpg",
         **fields,
     }
 
 
-async def create_account(client: httpx2.AsyncClient, **fields: Any) -> dict[str, Any]:
+async def create_account(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     answer = await client.post("/accounts", json=account_body(**fields))
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
@@ -38,7 +41,7 @@ async def create_account(client: httpx2.AsyncClient, **fields: Any) -> dict[str,
 
 
 async def create_item(
-    client: httpx2.AsyncClient, account_id: str | None = None, **fields: Any
+    client: httpx.AsyncClient, account_id: str | None = None, **fields: Any
 ) -> dict[str, Any]:
     owner = account_id or (await create_account(client))["id"]
     answer = await client.post("/items", json=item_body(owner, **fields))
@@ -49,10 +52,7 @@ async def create_item(
 
 async def make_key(database: URL, scope: str) -> str:
     """An API key for a server of the mode testing."""
-    url = database.render_as_string(hide_password=False)
-    settings = Settings(_env_file=None, config_mode=Mode.testing, test_database_url=SecretStr(url))
-
-    async def make(session: AsyncSession) -> NewKey:
-        return await create_key(session, "testing", f"key{next(_numbers)}", scope, None)
-
-    return (await in_transaction(database, settings, make)).secret
+    engine = create_async_engine(database, poolclass=NullPool)
+    async with AsyncSession(engine) as session, session.begin():
+        key = await create_key(session, "testing", f"key{next_number()}", scope, None)
+    return key.secret

@@ -1,4 +1,4 @@
-"""Clients that ask a server again and again, and write down what became of each request."""
+"""A load generator: clients that repeat requests and record the outcome of each."""
 
 import asyncio
 import contextlib
@@ -10,29 +10,28 @@ from tests.waiting import PATIENCE, until
 
 
 @dataclass
-class Load:
-    """What clients met.
-
-    refused: times that nobody listened; lost: requests that were sent and got no whole answer, why.
+class LoadGenerator:
+    """The outcomes of requests: responses by status, refused connections, and the errors of
+    requests that were sent and got no complete response.
     """
 
     port: int
     statuses: Counter[int] = field(default_factory=Counter)
     refused: int = 0
     lost: list[str] = field(default_factory=list)
-    closed: int = 0  # answers that announced the end of their connection
+    closed: int = 0  # responses with `Connection: close`
     stopped: bool = False
 
     async def answered(self, times: int, status: int = 200) -> None:
-        """Return once so many more have been answered so."""
+        """Return after so many more responses with this status."""
         wanted = self.statuses[status] + times
-        await until(lambda: self.statuses[status] >= wanted, f"nobody is answered {status}")
+        await until(lambda: self.statuses[status] >= wanted, f"no response has the status {status}")
 
     def _stops(self) -> bool:
         return self.stopped
 
     async def client(self, request: bytes | Callable[[], bytes]) -> None:
-        """Ask on one connection for as long as it lives, then on another; end when stopped."""
+        """Repeat a request until stopped, on a new connection whenever the last one closes."""
         while not self._stops():
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -43,13 +42,13 @@ class Load:
             good = True
             while good and not self._stops():
                 sent = request if isinstance(request, bytes) else request()
-                good = await self._ask(reader, writer, sent)
+                good = await self._send(reader, writer, sent)
             writer.close()
 
-    async def _ask(
+    async def _send(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
     ) -> bool:
-        """Whether the connection is good for another request."""
+        """Whether the connection stays open for another request."""
         try:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -67,9 +66,9 @@ class Load:
 @contextlib.asynccontextmanager
 async def load_on(
     port: int, *requests: bytes | Callable[[], bytes], clients: int = 8
-) -> AsyncIterator[Load]:
-    """So many clients for each request, while the block runs."""
-    load = Load(port)
+) -> AsyncIterator[LoadGenerator]:
+    """Run so many clients for each request while the block runs."""
+    load = LoadGenerator(port)
     tasks = [asyncio.create_task(load.client(r)) for r in requests for _ in range(clients)]
     try:
         yield load
@@ -80,7 +79,7 @@ async def load_on(
             task.cancel()
         for task in done:
             task.result()
-        assert not pending, "a request has neither an answer nor an end"
+        assert not pending, "a request neither gets a response nor fails"
 
 
 def get(path: str) -> bytes:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,18 +18,18 @@ MANY = 100
 
 
 @pytest.fixture
-def client(committed_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+def client(committed_client: httpx.AsyncClient) -> httpx.AsyncClient:
     return committed_client
 
 
-async def at_once(*requests: Awaitable[httpx2.Response]) -> Counter[int]:
+async def at_once(*requests: Awaitable[httpx.Response]) -> Counter[int]:
     """How often each status was answered."""
     answers = await asyncio.gather(*requests)
     return Counter(answer.status_code for answer in answers)
 
 
 class TestWrites:
-    async def test_of_changes_with_one_etag_one_succeeds(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_changes_with_one_etag_one_succeeds(self, client: httpx.AsyncClient) -> None:
         url = f"/accounts/{(await create_account(client))['id']}"
         statuses = await at_once(
             *(
@@ -41,7 +41,7 @@ class TestWrites:
         assert (await client.get(url)).json()["version"] == 2
 
     async def test_of_replacements_with_one_version_one_succeeds(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         item = await create_item(client)
         url = f"/items/{item['id']}"
@@ -51,7 +51,7 @@ class TestWrites:
         assert statuses == {200: 1, 412: MANY - 1}
         assert (await client.get(url)).json()["version"] == 2
 
-    async def test_without_condition_none_is_lost(self, client: httpx2.AsyncClient) -> None:
+    async def test_without_condition_none_is_lost(self, client: httpx.AsyncClient) -> None:
         url = f"/accounts/{(await create_account(client))['id']}"
         statuses = await at_once(
             *(client.patch(url, json={"username": f"u{n}"}) for n in range(MANY))
@@ -59,13 +59,13 @@ class TestWrites:
         assert statuses == {200: MANY}
         assert (await client.get(url)).json()["version"] == MANY + 1
 
-    async def test_the_same_change_counts_once(self, client: httpx2.AsyncClient) -> None:
+    async def test_the_same_change_counts_once(self, client: httpx.AsyncClient) -> None:
         url = f"/accounts/{(await create_account(client))['id']}"
         statuses = await at_once(*(client.patch(url, json={"username": "u"}) for _ in range(MANY)))
         assert statuses == {200: MANY}
         assert (await client.get(url)).json()["version"] == 2
 
-    async def test_of_deletions_one_succeeds(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_deletions_one_succeeds(self, client: httpx.AsyncClient) -> None:
         url = f"/accounts/{(await create_account(client))['id']}"
         statuses = await at_once(*(client.delete(url) for _ in range(MANY)))
         assert statuses == {204: 1, 404: MANY - 1}
@@ -73,7 +73,7 @@ class TestWrites:
 
 class TestUniqueEmails:
     async def test_of_accounts_with_one_email_one_is_created(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         emails = [
             "".join(c.upper() if n >> i & 1 else c for i, c in enumerate("straße")) + "@example.com"
@@ -86,7 +86,7 @@ class TestUniqueEmails:
         assert len((await client.get("/accounts")).json()["data"]) == 1
 
     async def test_of_accounts_that_take_one_email_one_succeeds(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         accounts = [await create_account(client) for _ in range(20)]
         change = {"email": "wanted@example.com"}
@@ -97,7 +97,7 @@ class TestUniqueEmails:
 
 
 class TestCascade:
-    async def test_racing_with_new_items_leaves_no_orphan(self, client: httpx2.AsyncClient) -> None:
+    async def test_racing_with_new_items_leaves_no_orphan(self, client: httpx.AsyncClient) -> None:
         elsewhere = await create_account(client)
         for _ in range(5):
             account = await create_account(client)
@@ -122,7 +122,7 @@ class TestCascade:
             assert not {item.json()["id"] for item in lost} & {item["id"] for item in left}
 
     async def test_holds_its_account_against_items_to_come(
-        self, client: httpx2.AsyncClient, database: URL
+        self, client: httpx.AsyncClient, database: URL
     ) -> None:
         await execute(
             database,
@@ -141,7 +141,7 @@ class TestCascade:
         assert (await creation).status_code == 422
         assert (await deletion).status_code == 204
 
-    async def test_racing_without_cascade_is_either_first(self, client: httpx2.AsyncClient) -> None:
+    async def test_racing_without_cascade_is_either_first(self, client: httpx.AsyncClient) -> None:
         outcomes: Counter[tuple[Any, ...]] = Counter()
         for _ in range(20):
             account = await create_account(client)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -22,12 +22,12 @@ TRIGGER = """
 
 
 @pytest.fixture
-def client(committed_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+def client(committed_client: httpx.AsyncClient) -> httpx.AsyncClient:
     return committed_client
 
 
 @pytest.fixture
-async def item(client: httpx2.AsyncClient) -> dict[str, Any]:
+async def item(client: httpx.AsyncClient) -> dict[str, Any]:
     """An item, whose owner was stored before commits began to fail."""
     return await create_item(client)
 
@@ -50,7 +50,7 @@ async def everything(database: URL) -> list[Any]:
     return found
 
 
-def assert_internal(answer: httpx2.Response) -> None:
+def assert_internal(answer: httpx.Response) -> None:
     """The problem of an error that nobody expected: it tells nothing."""
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -65,29 +65,29 @@ def assert_internal(answer: httpx2.Response) -> None:
 
 @pytest.mark.usefixtures("failing_commit")
 class TestFailingCommit:
-    async def test_of_a_create_in_one_statement(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_a_create_in_one_statement(self, client: httpx.AsyncClient) -> None:
         assert_internal(await client.post("/accounts", json=account_body()))
 
-    async def test_of_a_create_with_a_key(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_a_create_with_a_key(self, client: httpx.AsyncClient) -> None:
         headers = {"Idempotency-Key": "k"}
         for _ in range(2):  # the repeat runs afresh
             assert_internal(await client.post("/accounts", json=account_body(), headers=headers))
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
     async def test_of_a_write(
-        self, method: str, client: httpx2.AsyncClient, item: dict[str, Any]
+        self, method: str, client: httpx.AsyncClient, item: dict[str, Any]
     ) -> None:
         url = f"/accounts/{item['account_id']}"
         before = (await client.get(url)).json()
         assert_internal(await client.request(method, url, json=account_body()))
         assert (await client.get(url)).json() == before
 
-    async def test_of_a_cascade(self, client: httpx2.AsyncClient, item: dict[str, Any]) -> None:
+    async def test_of_a_cascade(self, client: httpx.AsyncClient, item: dict[str, Any]) -> None:
         assert_internal(await client.delete(f"/accounts/{item['account_id']}?cascade=true"))
         assert (await client.get(f"/items/{item['id']}")).json() == item
 
     async def test_of_a_delete_in_one_statement(
-        self, client: httpx2.AsyncClient, item: dict[str, Any], database: URL
+        self, client: httpx.AsyncClient, item: dict[str, Any], database: URL
     ) -> None:
         await execute(database, TRIGGER.format("items"))
         assert_internal(await client.delete(f"/items/{item['id']}"))
@@ -96,7 +96,7 @@ class TestFailingCommit:
 
 class TestUnexpectedErrors:
     async def test_the_connections_serve_on(
-        self, failing_commit: None, client: httpx2.AsyncClient, database: URL
+        self, failing_commit: None, client: httpx.AsyncClient, database: URL
     ) -> None:
         for _ in range(25):  # more often than there are connections
             assert_internal(await client.post("/accounts", json=account_body()))
@@ -104,14 +104,14 @@ class TestUnexpectedErrors:
         account = await create_account(client)
         await client.delete(f"/accounts/{account['id']}")
 
-    async def test_of_a_read(self, client: httpx2.AsyncClient, database: URL) -> None:
+    async def test_of_a_read(self, client: httpx.AsyncClient, database: URL) -> None:
         await execute(database, "ALTER TABLE items RENAME TO things")
         assert_internal(await client.get("/items"))
         assert_internal(await client.get(f"/items/{uuid4()}"))
         assert_internal(await client.post("/items", json=item_body(str(uuid4()))))
 
     async def test_of_a_constraint_that_nobody_named(
-        self, client: httpx2.AsyncClient, database: URL
+        self, client: httpx.AsyncClient, database: URL
     ) -> None:
         await execute(database, "ALTER TABLE accounts ADD CHECK (username <> 'eve')")
         assert_internal(await client.post("/accounts", json=account_body(username="eve")))

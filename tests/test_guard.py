@@ -19,9 +19,9 @@ import subprocess, sys, time
 from pathlib import Path
 from tests.conftest import Server, server_environment
 
-def test_that_is_killed(database, start_server, tmp_path):
+def test_that_is_killed(database, start_server):
     start_server(server_environment(database), "--workers", "2")
-    embedded = {"CONFIG_MODE": "testing", "EMBEDDED_DATA_DIR": str(tmp_path / "pg")}
+    embedded = {"CONFIG_MODE": "testing", "EMBEDDED_DATA_DIR": str(Path(__file__).with_name("pg"))}
     start_server(embedded)
     burner = [sys.executable, "-c", "while True: pass"]
     starter = f"import subprocess; subprocess.run({burner}, env={{}})"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from decimal import Decimal
 from typing import Any, ClassVar
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -27,14 +27,14 @@ from tests.factories import account_body, create_account, create_item, item_body
 pytestmark = pytest.mark.slow
 
 
-def codes(answers: list[httpx2.Response]) -> Counter[tuple[int, str | None]]:
+def codes(answers: list[httpx.Response]) -> Counter[tuple[int, str | None]]:
     return Counter((answer.status_code, answer.json().get("code")) for answer in answers)
 
 
 class TestAtOnce:
     @pytest.mark.parametrize("path", ["/accounts", "/items"])
     async def test_requests_with_one_key_have_one_effect(
-        self, committed_client: httpx2.AsyncClient, path: str
+        self, committed_client: httpx.AsyncClient, path: str
     ) -> None:
         if path == "/accounts":
             body = account_body()
@@ -53,7 +53,7 @@ class TestAtOnce:
         assert rest.keys() <= {(409, "idempotency_in_flight")}
         assert (await committed_client.get(path)).json()["data"] == [fresh[0].json()]
 
-    async def test_accounts_that_want_one_item(self, committed_client: httpx2.AsyncClient) -> None:
+    async def test_accounts_that_want_one_item(self, committed_client: httpx.AsyncClient) -> None:
         for _ in range(5):
             item = await create_item(committed_client)
             accounts = [(await create_account(committed_client))["id"] for _ in range(20)]
@@ -66,7 +66,7 @@ class TestAtOnce:
             assert held.json()["account"]["id"] == winner
 
     async def test_one_account_that_wants_many_items(
-        self, committed_client: httpx2.AsyncClient
+        self, committed_client: httpx.AsyncClient
     ) -> None:
         owner = (await create_account(committed_client))["id"]
         items = [(await create_item(committed_client, owner))["id"] for _ in range(20)]
@@ -82,7 +82,7 @@ class TestAtOnce:
             assert held.json()["item"]["id"] == winner
             await committed_client.delete(path)
 
-    async def test_everybody_wants_everything(self, committed_client: httpx2.AsyncClient) -> None:
+    async def test_everybody_wants_everything(self, committed_client: httpx.AsyncClient) -> None:
         accounts = [(await create_account(committed_client))["id"] for _ in range(5)]
         items = [(await create_item(committed_client, accounts[0]))["id"] for _ in range(5)]
         answers = await asyncio.gather(
@@ -102,7 +102,7 @@ class TestAtOnce:
         assert len(held) == len(set(held)) == outcomes[201, None] >= 1
 
 
-async def reserve(client: httpx2.AsyncClient, account: str, item: str) -> httpx2.Response:
+async def reserve(client: httpx.AsyncClient, account: str, item: str) -> httpx.Response:
     return await client.put(f"/accounts/{account}/reservation", json={"item_id": item})
 
 
@@ -143,7 +143,7 @@ PRICES = st.sampled_from(["0.00", "1.00", "1.50", "10.00", "9999999999.99"])
 class Lists(RuleBasedStateMachine):
     """Rows come, change and go while lists are walked; a dict is the model of each resource."""
 
-    client: ClassVar[httpx2.AsyncClient]
+    client: ClassVar[httpx.AsyncClient]
     runner: ClassVar[asyncio.Runner]
     database: ClassVar[URL]
 
@@ -158,8 +158,8 @@ class Lists(RuleBasedStateMachine):
         tables = ("items", "accounts")
         self.runner.run(execute(self.database, *(f"DELETE FROM {table}" for table in tables)))
 
-    def send(self, request: Awaitable[httpx2.Response]) -> httpx2.Response:
-        async def answer() -> httpx2.Response:
+    def send(self, request: Awaitable[httpx.Response]) -> httpx.Response:
+        async def answer() -> httpx.Response:
             return await request
 
         return self.runner.run(answer())

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -104,7 +104,7 @@ class TestCreate:
 
 
 class TestRoot:
-    async def test_says_what_this_is(self, client: httpx2.AsyncClient) -> None:
+    async def test_says_what_this_is(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/")
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/json"
@@ -118,7 +118,7 @@ class TestRoot:
             "openapi": "/openapi.json",
         }
 
-    async def test_the_addresses_that_it_gives_are_there(self, client: httpx2.AsyncClient) -> None:
+    async def test_the_addresses_that_it_gives_are_there(self, client: httpx.AsyncClient) -> None:
         body = (await client.get("/")).json()
         for address in (body["docs"], body["openapi"]):
             assert (await client.get(address)).status_code == 200

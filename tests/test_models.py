@@ -9,8 +9,7 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from app.models import Account, Favorite, Item, Reservation, Wish
-from app.postgres.schema import Base
+from app.models import Account, Base, Favorite, Item, Reservation, Wish
 
 A, B = UUID(int=0xA), UUID(int=0xB)  # accounts
 LAMP, VASE = UUID(int=1), UUID(int=2)  # items of A

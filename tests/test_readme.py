@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
-from pydantic import ValidationError
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from app.cli.commands import app as command
-from app.config import MODE_DEFAULTS, Mode, Settings
 from tests.conftest import find_program, free_port
 from tests.pythons import note_on_python, supported_pythons
 
@@ -81,7 +79,7 @@ def served(checkout: Path) -> Iterator[int]:
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.1)
-        assert httpx2.get(f"http://127.0.0.1:{port}/docs", timeout=SECONDS).status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/docs", timeout=SECONDS).status_code == 200
         yield port
     finally:
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
@@ -153,7 +151,7 @@ def test_what_is_pasted_holds_no_comment() -> None:
         assert "#" not in block
 
 
-async def test_its_problem_is_what_a_client_gets(client: httpx2.AsyncClient) -> None:
+async def test_its_problem_is_what_a_client_gets(client: httpx.AsyncClient) -> None:
     [shown] = blocks("json", section("Use it"))
     answer = await client.post("/accounts", json={"email": "ada@example.com"})
     expected: dict[str, Any] = json.loads(shown)
@@ -179,49 +177,6 @@ def test_it_names_each_command() -> None:
         r"The commands (.*?) explain themselves", section("Settings"), re.DOTALL
     )
     assert set(re.findall(r"`(\w+)`", sentence)) == visible
-
-
-def told_default(name: str) -> str:
-    """A setting's default in the words of the table."""
-    if name in MODE_DEFAULTS[Mode.production]:
-        on = {mode: values[name] in (True, "on") for mode, values in MODE_DEFAULTS.items()}
-        word = "on" if on[Mode.development] else "off"
-        modes = [mode for mode in Mode if on[mode] is on[Mode.development]]
-        return f"{word} in {' and '.join(modes)}"
-    default = Settings.model_fields[name].default
-    return {"False": "off", "True": "on"}.get(str(default), f"`{default}`")
-
-
-def test_its_settings_have_the_defaults_that_it_says() -> None:
-    told: dict[str, str] = {}
-    for row in re.findall(r"^\| (`[A-Z].*) \|$", section("Settings"), re.MULTILINE):
-        names, default, _ = row.split(" | ")
-        variables = re.findall(r"`(\w+)`", names)
-        parts = default.split(", ")
-        if len(parts) < len(variables) or len(variables) == 1:
-            parts = [default] * len(variables)
-        told |= dict(zip(variables, parts, strict=True))
-    assert len(told) > 10
-
-    def settings(**values: Any) -> Settings:
-        return Settings(_env_file=None, **values)
-
-    assert told.pop("CONFIG_MODE") == "`development` on loopback"
-    assert settings(host="127.0.0.1").mode == Mode.development
-    with pytest.raises(ValidationError, match="CONFIG_MODE"):
-        settings(host="0.0.0.0")
-    url = "postgresql://user:password@host:5432/name"
-    for mode, variable in zip(Mode, ("DEVELOPMENT", "TEST", "STAGING", "PRODUCTION"), strict=True):
-        default = told.pop(f"{variable}_DATABASE_URL")
-        assert f"{variable}_DATABASE_URL".lower() in Settings.model_fields
-        if default == "the embedded PostgreSQL":
-            assert settings(config_mode=mode).url is None
-        else:
-            assert default == "`DATABASE_URL`; refused without"
-            assert settings(config_mode=mode, database_url=url).url is not None
-            with pytest.raises(ValidationError, match="must name the database"):
-                settings(config_mode=mode)
-    assert told == {name: told_default(name.lower()) for name in told}
 
 
 def test_its_layout_is_that_of_the_tree() -> None:

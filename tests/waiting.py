@@ -1,4 +1,4 @@
-"""Waits for what must come, however slow the machine is; the bound is for what never comes."""
+"""Waits for a condition, with a timeout that only ends tests that would never end."""
 
 import asyncio
 import inspect
@@ -12,9 +12,9 @@ PATIENCE = 180.0  # seconds
 
 
 async def until(
-    condition: Callable[[], Awaitable[object] | object], what: str = "it never comes"
+    condition: Callable[[], Awaitable[object] | object], what: str = "the condition never holds"
 ) -> None:
-    """Return once the condition holds; `what` is what is wrong if it never does."""
+    """Return once the condition holds; `what` is the message of the failure if it never does."""
     deadline = time.monotonic() + PATIENCE
     while True:
         found = condition()
@@ -24,8 +24,8 @@ async def until(
         await asyncio.sleep(0.02)
 
 
-def wait_until(condition: Callable[[], object], what: str = "it never comes") -> None:
-    """The same where there is no event loop."""
+def wait_until(condition: Callable[[], object], what: str = "the condition never holds") -> None:
+    """Like `until`, without an event loop."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
@@ -33,5 +33,5 @@ def wait_until(condition: Callable[[], object], what: str = "it never comes") ->
 
 
 async def come(awaitable: Awaitable[T]) -> T:
-    """What it gives."""
+    """Its result."""
     return await asyncio.wait_for(awaitable, PATIENCE)

@@ -1,4 +1,4 @@
-"""Countries: from any of their codes and English names to the ISO 3166-1 alpha-2 code."""
+"""Countries: converts codes and English names to the ISO 3166-1 alpha-2 code."""
 
 import re
 import unicodedata
@@ -8,8 +8,8 @@ import pycountry
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _SAINT = re.compile(r"^st (?=\w)")
-# English names in daily use, those that browsers show among them, which the standard's own data
-# does not have.
+# English names in common use, such as those that browsers show, that the data of the standard does
+# not have.
 _FURTHER_NAMES = {
     "British Virgin Islands": "VG",
     "Brunei": "BN",

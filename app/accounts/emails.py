@@ -1,4 +1,4 @@
-"""Emails: their normal form, the key they are unique by, and whether their domain takes mail."""
+"""Emails: their normal form, their unique key, and whether their domain accepts mail."""
 
 import asyncio
 import ipaddress
@@ -16,7 +16,7 @@ MAX_LENGTH = 254
 
 
 def normalize(text: str) -> str | None:
-    """The address as email-validator normalizes it; None where it is not valid."""
+    """The address as email-validator normalizes it; None if it is not valid."""
     try:
         address = validate_email(text, check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
@@ -25,8 +25,8 @@ def normalize(text: str) -> str | None:
 
 
 def unique_key(email: str) -> str:
-    """What two emails share that differ in case only. Made here and not by the database, whose
-    lower() under collation C knows ASCII alone.
+    """Equal for two emails that differ in case only. The database could not make it, since lower()
+    under collation C only changes ASCII letters.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
 
@@ -37,7 +37,7 @@ def search_key(text: str) -> str:
 
 
 def make_resolver(timeout: float) -> Resolver | None:
-    """A DNS resolver that remembers answers; None on a machine without DNS."""
+    """A DNS resolver with a cache; None on a machine without DNS."""
     try:
         resolver = Resolver()
     except NoResolverConfiguration:
@@ -48,16 +48,16 @@ def make_resolver(timeout: float) -> Resolver | None:
 
 
 async def require_deliverable(email: str, resolver: Resolver | None) -> None:
-    """Refuse an email whose domain says that it takes no mail.
+    """Refuse an email whose domain does not accept mail, according to the DNS.
 
-    A DNS that is slow, broken or away says nothing, so the email passes. Without a resolver nothing
-    is asked. Errors: InvalidRequest.
+    If the DNS is slow, broken or unavailable, or without a resolver, the email is accepted.
+    Errors: InvalidRequest.
     """
     if resolver is None:
         return
     domain = validate_email(email, check_deliverability=False).ascii_domain
     try:
-        # The resolver limits each question; together they may take no longer.
+        # The resolver limits each query. This limits all of them together.
         async with asyncio.timeout(resolver.lifetime):
             deliverable = await _takes_mail(domain, resolver)
     except NXDOMAIN:
@@ -70,11 +70,11 @@ async def require_deliverable(email: str, resolver: Resolver | None) -> None:
 
 
 async def _takes_mail(domain: str, resolver: Resolver) -> bool:
-    """What the DNS says: an MX that is not the null one (RFC 7505) or, without any, an address
+    """Whether the DNS has an MX that is not the null MX (RFC 7505) or, without any MX, an address
     that can be reached (RFC 5321, 5.1).
 
-    Asked here and not by email-validator, which waits in a thread and takes many a failure to ask
-    for a no.
+    email-validator could query the DNS itself, but it blocks a thread, and counts many failed
+    queries as a domain without mail.
     """
     try:
         return any(record.exchange != name.root for record in await resolver.resolve(domain, "MX"))

@@ -1,4 +1,4 @@
-"""Phone numbers: from what people write to E.164."""
+"""Phone numbers: converts what people write to E.164."""
 
 import re
 import unicodedata
@@ -6,12 +6,12 @@ import unicodedata
 import phonenumbers
 from phonenumbers import re_util
 
-# Its patterns are more than Python's `re` keeps compiled: without this, a mix of countries costs
-# ten times as much as one.
+# The library has more patterns than Python's `re` keeps compiled. Without its own cache, numbers of
+# many countries cost ten times as much as those of one.
 re_util.enable_pattern_cache()
 
-# Digits of any script between the marks that people group them with. The parser would take more,
-# and drop in silence what it cannot read: words, extensions, a second number.
+# Digits of any script, and the marks that people group them with. The parser would accept more, and
+# silently drop what it cannot read: words, extensions, a second number.
 _WRITTEN = re.compile(r"\(?[+\uff0b]?[\d\s()\[\]./\u2010-\u2015\u2212-]+")
 MAX_DIGITS = 15
 
@@ -19,9 +19,9 @@ MAX_DIGITS = 15
 def e164(text: str, country: str | None) -> str | None:
     """The E.164 form of an international number, or of a national one of the `country` (alpha-2).
 
-    None where it is no valid number, or is longer than E.164 allows.
+    None if it is not a valid number, or longer than E.164 allows.
     """
-    # Address books put invisible marks of direction around numbers.
+    # Address books put invisible direction marks around numbers.
     visible = "".join(char for char in text if unicodedata.category(char) != "Cf").strip()
     if not _WRITTEN.fullmatch(visible):
         return None

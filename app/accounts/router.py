@@ -10,23 +10,22 @@ from app.accounts.schemas import (
     AccountChange,
     AccountCreate,
     AccountDeleteQuery,
-    AccountPage,
     AccountQuery,
     AccountRead,
     AccountReplace,
 )
 from app.api.conditions import KnownVersionsDep, PreconditionDep
-from app.api.idempotency import KeyedStatementsDep
-from app.api.openapi.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
-from app.api.sessions import StatementsDep
-from app.errors import AccountHasItems, AccountNotFound, EmailTaken, InvalidCursor, MalformedHeader
+from app.api.sessions import SessionDep
+from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.resources.fields import Id
-from app.resources.reads import Reader
+from app.resources.lists import page_of
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)
+PAGE = page_of(AccountRead, "accounts")
 
 
 async def get_email_resolver(request: Request) -> Resolver | None:
@@ -37,28 +36,17 @@ async def get_email_resolver(request: Request) -> Resolver | None:
 ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
 
 
-async def get_reader(request: Request) -> Reader:
-    """Reads accounts by id, for all requests of this process."""
-    reader: Reader = request.app.state.account_reader
-    return reader
-
-
-ReaderDep = Annotated[Reader, Depends(get_reader)]
-
-
-@router.get("", response_model=AccountPage, responses=problems(*READING, InvalidCursor))
+@router.get("", response_model=PAGE)
 async def list_accounts(
-    query: Annotated[AccountQuery, Query()], session: StatementsDep, request: Request
+    query: Annotated[AccountQuery, Query()], session: SessionDep, request: Request
 ) -> Response:
     """List accounts, newest first."""
     return page_response(await service.list_accounts(session, query), request)
 
 
-@router.post(
-    "", status_code=201, response_model=AccountRead, responses=problems(*CREATING, EmailTaken)
-)
+@router.post("", status_code=201, response_model=AccountRead, responses=problems(EmailTaken))
 async def create_account(
-    body: AccountCreate, session: KeyedStatementsDep, resolver: ResolverDep
+    body: AccountCreate, session: SessionDep, resolver: ResolverDep
 ) -> Response:
     """Create an account."""
     account = await service.create_account(session, body, resolver)
@@ -68,25 +56,25 @@ async def create_account(
 @router.get(
     "/{account_id}",
     response_model=AccountRead,
-    responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, AccountNotFound)},
+    responses=problems(AccountNotFound),
 )
 async def retrieve_account(
-    account_id: Id, reader: ReaderDep, known_versions: KnownVersionsDep
+    account_id: Id, session: SessionDep, known_versions: KnownVersionsDep
 ) -> Response:
     """Retrieve an account."""
-    account = await service.retrieve_account(reader, account_id)
+    account = await service.retrieve_account(session, account_id)
     return ACCOUNT.resource(account, known_versions=known_versions)
 
 
 @router.put(
     "/{account_id}",
     response_model=AccountRead,
-    responses=problems(*WRITING, AccountNotFound, EmailTaken),
+    responses=problems(AccountNotFound, EmailTaken),
 )
 async def replace_account(
     account_id: Id,
     body: AccountReplace,
-    session: StatementsDep,
+    session: SessionDep,
     precondition: PreconditionDep,
     resolver: ResolverDep,
 ) -> Response:
@@ -98,12 +86,12 @@ async def replace_account(
 @router.patch(
     "/{account_id}",
     response_model=AccountRead,
-    responses=problems(*WRITING, AccountNotFound, EmailTaken),
+    responses=problems(AccountNotFound, EmailTaken),
 )
 async def change_account(
     account_id: Id,
     body: AccountChange,
-    session: StatementsDep,
+    session: SessionDep,
     precondition: PreconditionDep,
     resolver: ResolverDep,
 ) -> Response:
@@ -116,18 +104,14 @@ async def change_account(
     "/{account_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(*DELETING, AccountNotFound, AccountHasItems),
+    responses=problems(AccountNotFound, AccountHasItems),
 )
 async def delete_account(
     account_id: Id,
     query: Annotated[AccountDeleteQuery, Query()],
-    statements: StatementsDep,
+    session: SessionDep,
     precondition: PreconditionDep,
 ) -> Response:
     """Delete an account; one that owns items only together with them (`cascade`)."""
-    if query.cascade:
-        async with statements.begin() as session:
-            await service.delete_account_with_items(session, account_id, precondition)
-    else:
-        await service.delete_account(statements, account_id, precondition)
+    await service.delete_account(session, account_id, precondition, cascade=query.cascade)
     return no_content()

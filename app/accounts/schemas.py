@@ -29,7 +29,7 @@ from app.resources.fields import (
     SystemFields,
     fault,
 )
-from app.resources.pages import NextCursor, PageQuery, RowCount
+from app.resources.lists import PageQuery
 
 EARLIEST_DOB = date(1900, 1, 1)
 
@@ -72,7 +72,7 @@ def _check_phone_number(value: Any, info: ValidationInfo) -> Any:
         raise fault("too_long", "Must have at most 50 characters.")
     country = info.data.get("country")
     number = phones.e164(value, country if isinstance(country, str) else None)
-    # Where the country is at fault itself, a national number may be right.
+    # If the country itself is invalid, a national number may be valid.
     if number is None and "country" in info.data:
         raise fault(
             "invalid_format",
@@ -166,14 +166,6 @@ class AccountRead(TypedDict):
     created: Instant
     updated: Instant
     version: GivenVersion
-
-
-class AccountPage(TypedDict):
-    """A page of accounts."""
-
-    data: Annotated[list[AccountRead], Field(max_length=200)]
-    next_cursor: NextCursor
-    count: RowCount
 
 
 AccountSort = Literal[

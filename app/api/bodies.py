@@ -1,4 +1,4 @@
-"""Reads bodies strictly: JSON or a form becomes a plain dict, or the fault is told plainly."""
+"""Parses bodies strictly: JSON or a form becomes a plain dict, in which faults are marked."""
 
 import json
 import re
@@ -19,9 +19,9 @@ MAX_FORM_FIELDS: Final = 100
 
 
 class Refused:
-    """Stands in a parsed body where a value was no value at all.
+    """Replaces an invalid value in a parsed body.
 
-    No schema takes it, so that validation goes on, finds the other faults too, and reports this one
+    No schema accepts it, so validation continues, finds the other faults too, and reports this one
     by its code.
     """
 
@@ -38,9 +38,10 @@ NOT_TEXT: Final = Refused("invalid_format", "Holds a NUL or a lone surrogate.")
 A_FILE: Final = Refused("wrong_type", "Must be a plain field, not a file.")
 OTHER_ID: Final = Refused("read_only", "Must be the id of the path.")
 
-# Escapes through which JSON can smuggle in what is not text: NUL and surrogates.
+# Escapes that are not text: NUL and surrogates.
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
-# A string without an end is taken to the end: tried anew at each quote, it would take for ever.
+# A string without an end matches up to the end of the text. Otherwise the pattern would be tried
+# again at each quote, which takes quadratic time.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
@@ -64,7 +65,7 @@ def parse_json(raw: bytes) -> Any:
         raise MalformedBody from None
     if _SUSPICIOUS_ESCAPE.search(source):
         value = _only_text(value)
-    # Whoever reads attributes of a whole body, as Pydantic does, would find an object in these.
+    # Pydantic reads attributes of a body, and would treat these as objects.
     return "" if isinstance(value, Refused | Decimal) else value
 
 
@@ -103,7 +104,7 @@ def _parse_float(digits: str) -> Decimal | Refused:
         number = Decimal(digits)
     except InvalidOperation:
         return OUT_OF_RANGE
-    # What a double cannot hold, no client can mean.
+    # No client means a number that a double cannot hold.
     return number if abs(number.adjusted()) <= 307 else OUT_OF_RANGE
 
 
@@ -180,8 +181,8 @@ class _MultipartForm:
 def parse_multipart(raw: bytes, content_type: str) -> dict[str, Any]:
     """The fields of a `multipart/form-data` body. Errors: MalformedBody.
 
-    On the parser itself and not on Starlette's form, which takes the text's encoding from the
-    client and a truncated body for a whole one.
+    Uses the parser directly. Starlette's form would use the encoding that the client names, and
+    accept a truncated body.
     """
     _, options = parse_options_header(content_type)
     form = _MultipartForm()
@@ -197,7 +198,7 @@ def parse_multipart(raw: bytes, content_type: str) -> dict[str, Any]:
                 "on_end": form.on_end,
             },
         )
-        parser.write(raw)  # all at once, so each piece comes whole
+        parser.write(raw)  # at once, so that each piece is complete
     except (KeyError, FormParserError, UnicodeDecodeError):
         raise MalformedBody from None
     if not form.ended:
@@ -206,7 +207,7 @@ def parse_multipart(raw: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _form_fields(pairs: Sequence[tuple[str, str | None]]) -> dict[str, Any]:
-    """An empty value is null, as HTML forms and Postman send what was left blank."""
+    """An empty value is null: HTML forms and Postman send one for a field that was left blank."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if value is None:

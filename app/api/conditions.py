@@ -7,12 +7,12 @@ from fastapi import Depends, Request
 
 from app.errors import Fault, MalformedHeader
 from app.resources.fields import MAX_VERSION
-from app.resources.writes import Precondition
+from app.resources.preconditions import Precondition
 
 # An entity tag is any quoted text; the versions that this service gives out are whole numbers.
 _TAG: Final = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
-# RFC 9110, 5.6.1: a list may have empty elements. There is one way only to match any text, or it
-# would take for ever to refuse a long one.
+# RFC 9110, 5.6.1: a list may have empty elements. The pattern matches each text in one way only;
+# otherwise it would take exponential time to refuse a long one.
 ENTITY_TAGS: Final = rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*"
 _TAGS: Final = re.compile(ENTITY_TAGS)
 _EACH_TAG: Final = re.compile(_TAG)
@@ -21,7 +21,7 @@ MAX_TAGS: Final = 1000
 
 
 async def get_precondition(request: Request) -> Precondition:
-    """What If-Match asks of the resource. Errors: MalformedHeader."""
+    """The condition of the If-Match header. Errors: MalformedHeader."""
     lines = request.headers.getlist("if-match")
     if not lines:
         return Precondition(missing=request.app.state.settings.require_if_match)

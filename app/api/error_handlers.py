@@ -1,12 +1,14 @@
 """Error handlers: every error of the application, the framework's included, becomes a problem."""
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 
+from app.api.faults import faults_of
 from app.api.problem_pages import explain_problem
-from app.errors import MalformedBody, MethodNotAllowed, NotFound, Problem
+from app.errors import InvalidRequest, MalformedBody, MethodNotAllowed, NotFound, Problem
 from app.postgres.failures import FAILURES, problem_of
 from app.problems import problem_response
 
@@ -15,6 +17,7 @@ def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of the application with a problem, and explain each type on a page."""
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
     for failure in FAILURES:
         app.add_exception_handler(failure, _answer_database_error)
     app.add_api_route("/problems/{slug}", explain_problem, include_in_schema=False)
@@ -40,6 +43,15 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     raise error
 
 
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
+    """Of a route whose request FastAPI itself validates."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(each["type"] == "json_invalid" for each in found):
+        return problem_response(MalformedBody(), request.scope)
+    return problem_response(InvalidRequest(errors=faults_of(found, known=[])), request.scope)
+
+
 async def _answer_database_error(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem is None:
@@ -48,7 +60,7 @@ async def _answer_database_error(request: Request, error: Exception) -> Response
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:
-    """All methods of a path; routers of their own may each know one of them."""
+    """All methods of a path; each of its routes may have one of them."""
     methods: set[str] = set()
     for route in iter_route_contexts(app.routes):
         if route.path_regex.match(path):

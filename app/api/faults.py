@@ -1,4 +1,4 @@
-"""From Pydantic's validation errors to the faults of the contract: codes, pointers, no values."""
+"""Converts Pydantic's errors to faults of the contract: codes and places, without values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast, get_args
@@ -10,7 +10,7 @@ _CODES: Final = frozenset(get_args(FaultCode))
 # Fields that every resource has and no client sets.
 _SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
 
-# Pydantic's own error types; what is not here is a matter of form.
+# Pydantic's error types. All others are `invalid_format`.
 _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
     "missing": ("required", "Is required."),
     "string_type": ("wrong_type", "Must be text."),
@@ -28,7 +28,7 @@ _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
 def faults_of(errors: Iterable[Mapping[str, Any]], known: Sequence[Fault]) -> list[Fault]:
     """The faults in Pydantic's errors, without those of parameters already `known`.
 
-    The place of an error begins with `path`, `query` or `body`.
+    The place of an error begins with `path`, `query`, `body`, `header` or `cookie`.
     """
     faults: dict[tuple[str, str], Fault] = {}
     for raw in errors:
@@ -41,11 +41,13 @@ def faults_of(errors: Iterable[Mapping[str, Any]], known: Sequence[Fault]) -> li
 
 
 def _place(loc: Sequence[Any]) -> tuple[str, str]:
-    # Bodies are flat: what follows the field's name is Pydantic's own business.
+    # Bodies are flat: what follows the field's name is internal to Pydantic.
     kind, *names = loc[:2]
     if kind == "body":
-        return "pointer", "".join("/" + _escape(name) for name in names)
-    return "parameter", names[0]
+        return "pointer", "".join("/" + _escape(str(name)) for name in names)
+    if kind == "header":
+        return "header", names[0]
+    return ("header", "Cookie") if kind == "cookie" else ("parameter", names[0])
 
 
 def _escape(name: str) -> str:

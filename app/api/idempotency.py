@@ -1,70 +1,27 @@
-"""Idempotency-Key: a repeated POST has its effect once and is given its first answer again."""
+"""Idempotency-Key: a repeated POST takes effect once and gets its first response again."""
 
+import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import wraps
 from hashlib import blake2b
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.idempotency_keys import Answer, Attempt, claim, keep
+from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
 from app.errors import Fault, MalformedHeader
-from app.postgres.statements import Session, Statements
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
-# The principal of who has no credentials.
+# The principal of requests without credentials.
 ANONYMOUS = "anonymous"
 _KEPT_HEADERS = ("cache-control", "etag", "location")
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """The statements of a request that has a key."""
-
-    statements: Statements
-    attempt: Attempt
-
-
-async def get_keyed_statements(request: Request) -> Statements | Keyed:
-    """Single statements; of a request that has a key they know it."""
-    statements: Statements = request.app.state.statements
-    attempt = _attempt_of(request)
-    return statements if attempt is None else Keyed(statements, attempt)
-
-
-KeyedStatementsDep = Annotated[Session, Depends(get_keyed_statements)]
-
-
-def answered_once(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
-    """The endpoint of a POST, whose `session` must be a KeyedStatementsDep.
-
-    It runs when the request is found valid. With a key it runs in a transaction, in which its
-    answer is stored too. Whatever is not a success raises, so the transaction forgets the key.
-    """
-
-    @wraps(endpoint)
-    async def answer(*args: Any, session: Statements | Keyed, **kwargs: Any) -> Response:
-        if not isinstance(session, Keyed):
-            return await endpoint(*args, session=session, **kwargs)
-        async with session.statements.begin() as transaction:
-            stored = await claim(transaction, session.attempt)
-            if stored is not None:
-                headers = {**stored.headers, "Idempotency-Replayed": "true"}
-                return Response(stored.body, stored.status, headers, "application/json")
-            response = await endpoint(*args, session=transaction, **kwargs)
-            headers = {name: response.headers[name] for name in _KEPT_HEADERS}
-            kept = Answer(response.status_code, headers, bytes(response.body))
-            await keep(transaction, session.attempt, kept)
-        return response
-
-    return answer
-
-
-def _attempt_of(request: Request) -> Attempt | None:
-    """The keyed request that this is; None: it has no key. Errors: MalformedHeader."""
+async def get_attempt(request: Request) -> Attempt | None:
+    """The request as its key identifies it; None: it has no key. Errors: MalformedHeader."""
     keys = request.headers.getlist("idempotency-key")
     if not keys:
         return None
@@ -74,6 +31,42 @@ def _attempt_of(request: Request) -> Attempt | None:
         raise MalformedHeader(errors=[fault])
     principal = request.scope["state"].get("principal", ANONYMOUS)
     return Attempt(principal, request.scope["path"], keys[0], _fingerprint(request))
+
+
+def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
+    """The endpoint of a POST, which takes a key too. It must have the parameter `session`.
+
+    With a key it runs in a transaction, in which its response is stored as well. Whatever is not a
+    success raises, so that the transaction forgets the key.
+    """
+
+    @wraps(endpoint)
+    async def respond(
+        *args: Any, session: AsyncSession, attempt: Attempt | None, **kwargs: Any
+    ) -> Response:
+        if attempt is None:
+            return await endpoint(*args, session=session, **kwargs)
+        stored = await claim(session, attempt)
+        if stored is not None:
+            headers = {**stored.headers, "Idempotency-Replayed": "true"}
+            return Response(stored.body, stored.status, headers, "application/json")
+        response = await endpoint(*args, session=session, **kwargs)
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS}
+        kept = StoredResponse(response.status_code, headers, bytes(response.body))
+        await keep(session, attempt, kept)
+        return response
+
+    signature = inspect.signature(endpoint, eval_str=True)
+    if "session" not in signature.parameters:
+        raise TypeError(f"{endpoint}: a POST needs the parameter session")
+    attempt = inspect.Parameter(
+        "attempt",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[Attempt | None, Depends(get_attempt)],
+    )
+    parameters = [*signature.parameters.values(), attempt]
+    vars(respond)["__signature__"] = signature.replace(parameters=parameters)
+    return respond
 
 
 def _fingerprint(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""Idempotency keys: the answer to a request is stored with its effect, in one transaction."""
+"""Idempotency keys: the response to a request is stored with its effect, in one transaction."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import IdempotencyInFlight, IdempotencyKeyReused
 from app.models import IdempotencyKey
-from app.postgres.statements import Session
+from app.postgres.statements import Statements
 
 LIFETIME = timedelta(hours=24)
 SWEEP_SIZE = 1000
@@ -18,7 +18,7 @@ SWEEP_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request with a key: whose and where it is, and what it asks for."""
+    """A request with a key: its principal, its path and what it asks for."""
 
     principal: str
     path: str
@@ -27,19 +27,19 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request was answered with."""
+class StoredResponse:
+    """The response to the first request with a key."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-async def claim(session: AsyncSession, attempt: Attempt) -> Answer | None:
-    """Take the key for this transaction; the stored answer where an earlier one had it.
+async def claim(session: AsyncSession, attempt: Attempt) -> StoredResponse | None:
+    """Take the key for this transaction; the stored response if an earlier one has taken it.
 
-    Never waits: who holds the key holds a lock until the answer is committed. Errors:
-    IdempotencyInFlight, IdempotencyKeyReused.
+    Never waits: a request that has taken a key holds a lock until its response is committed.
+    Errors: IdempotencyInFlight, IdempotencyKeyReused.
     """
     expires = func.statement_timestamp() + LIFETIME
     names = ["principal", "path", "key", "fingerprint", "expires"]
@@ -48,7 +48,7 @@ async def claim(session: AsyncSession, attempt: Attempt) -> Answer | None:
     taking = insert(IdempotencyKey).from_select(
         names, row.where(func.pg_try_advisory_xact_lock(_lock_of(attempt)))
     )
-    # An expired key is as good as none, swept or not.
+    # An expired key counts as none, even before it is swept.
     taking = taking.on_conflict_do_update(
         constraint="pk_idempotency_keys",
         set_={
@@ -74,28 +74,28 @@ async def claim(session: AsyncSession, attempt: Attempt) -> Answer | None:
         raise IdempotencyInFlight
     if stored.fingerprint != attempt.fingerprint:
         raise IdempotencyKeyReused
-    return Answer(stored.status, stored.headers or {}, stored.body or b"")
+    return StoredResponse(stored.status, stored.headers or {}, stored.body or b"")
 
 
-async def keep(session: AsyncSession, attempt: Attempt, answer: Answer) -> None:
-    """Store the answer of a claimed key; it is committed together with its effect."""
+async def keep(session: AsyncSession, attempt: Attempt, response: StoredResponse) -> None:
+    """Store the response of a claimed key; it is committed together with the effect."""
     await session.execute(
         update(IdempotencyKey)
         .where(_is(attempt))
-        .values(status=answer.status, headers=answer.headers, body=answer.body)
+        .values(status=response.status, headers=response.headers, body=response.body)
         .execution_options(synchronize_session=False)
     )
 
 
-async def sweep(session: Session) -> int:
-    """Delete a batch of expired keys and return their number; rows in use are passed over."""
+async def sweep(runner: AsyncSession | Statements) -> int:
+    """Delete a batch of expired keys and return their number; rows in use are skipped."""
     identity = (IdempotencyKey.principal, IdempotencyKey.path, IdempotencyKey.key)
     expired = (
         select(*identity)
         .where(IdempotencyKey.expires <= func.statement_timestamp())
         .limit(SWEEP_SIZE)
         .with_for_update(skip_locked=True)
-        .cte("expired")  # which runs once, whatever the plan, so that the limit holds
+        .cte("expired")  # runs once, whatever the plan, so that the limit holds
     )
     statement = (
         delete(IdempotencyKey)
@@ -103,7 +103,7 @@ async def sweep(session: Session) -> int:
         .returning(IdempotencyKey.key)
         .execution_options(synchronize_session=False)
     )
-    return len((await session.execute(statement)).all())
+    return len((await runner.execute(statement)).all())
 
 
 def _is(attempt: Attempt) -> ColumnElement[bool]:
@@ -115,8 +115,6 @@ def _is(attempt: Attempt) -> ColumnElement[bool]:
 
 
 def _lock_of(attempt: Attempt) -> int:
-    """A number of 64 bits that hardly any two keys share; two that do wait for nothing worse than
-    an answer that the other one is in flight.
-    """
+    """A number of 64 bits. If two keys share one, a request may get IdempotencyInFlight wrongly."""
     name = f"{attempt.principal}\0{attempt.path}\0{attempt.key}"
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)

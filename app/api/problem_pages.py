@@ -1,4 +1,4 @@
-"""The pages that explain each problem type to people."""
+"""Serves a page for each problem type."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ _TYPES = {slug(code): cls for code, cls in problem_types().items()}
 
 
 async def explain_problem(slug: str) -> Response:
-    """A small page for people about one problem type."""
+    """Explain a problem type."""
     problem = _TYPES.get(slug)
     if problem is None:
         raise NotFound

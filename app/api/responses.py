@@ -6,10 +6,10 @@ from urllib.parse import quote, unquote_plus
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
-from app.resources.pages import Page
+from app.resources.lists import Rows
 
 _CACHE = "private, no-cache"
-# What may stand in a query as it is (RFC 3986, 3.4), of which `%` begins what is escaped already.
+# The characters that a query may contain (RFC 3986, 3.4). `%` begins what is escaped already.
 _QUERY_CHARACTERS = "%!$&'()*+,;=:@/?"
 
 
@@ -49,21 +49,21 @@ class Json:
         return Response(self._adapter.dump_json(link), status, headers, "application/json")
 
 
-def page_response(page: Page, request: Request) -> Response:
+def page_response(rows: Rows, request: Request) -> Response:
     """A page of a list, with the address of the next one as a Link header."""
     headers = {"Cache-Control": _CACHE}
-    if page.next_cursor is not None:
+    if rows.next_cursor is not None:
         query = _without_cursor(request.scope["query_string"].decode("latin-1"))
-        target = f"{quote(request.scope['path'])}?{query}cursor={page.next_cursor}"
+        target = f"{quote(request.scope['path'])}?{query}cursor={rows.next_cursor}"
         headers["Link"] = f'<{target}>; rel="next"'
-    cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'
-    count = "null" if page.count is None else page.count
-    body = f'{{"data":[{page.rows}],"next_cursor":{cursor},"count":{count}}}'
+    cursor = "null" if rows.next_cursor is None else f'"{rows.next_cursor}"'
+    count = "null" if rows.count is None else rows.count
+    body = f'{{"data":[{rows.text}],"next_cursor":{cursor},"count":{count}}}'
     return Response(body, 200, headers, "application/json")
 
 
 def _without_cursor(query: str) -> str:
-    """The parameters of a query, as they were written, each with an `&` behind it."""
+    """The other parameters of a query, as they were written, each followed by `&`."""
     kept = (
         part
         for part in query.split("&")

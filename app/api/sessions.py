@@ -1,19 +1,28 @@
-"""The way from a request to the database."""
+"""The session of a request."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.postgres.statements import Statements
+from app.postgres.sessions import RequestSession, request_session
 
 
-async def get_statements(request: Request) -> Statements:
-    """Single statements, each a transaction of its own; `begin()` for what needs more.
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """The session of this request.
 
-    What a handler does ends before the response is sent, so that a failing commit is no success.
+    What it begins is committed when the route has returned and before the response is sent, so
+    that a commit that fails is no success; and rolled back when the route raises.
     """
-    statements: Statements = request.app.state.statements
-    return statements
+    async with request_session(request.app.state.statements) as session:
+        yield session
 
 
-StatementsDep = Annotated[Statements, Depends(get_statements)]
+# FastAPI's default scope would commit after the response.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+
+
+def open_session(request: Request) -> RequestSession:
+    """As `get_session`, for a caller that calls `finish` or `discard`."""
+    return RequestSession(request.app.state.statements)

@@ -1,12 +1,11 @@
-"""Credentials: the guard that lets a request pass with a key or a JWT of enough scope.
+"""The guard that lets a request pass with an API key or a JWT of sufficient scope.
 
-Closed by default: what is not on the public list needs credentials, be there a route or not.
+Every path that is not public needs credentials, whether it has a route or not.
 """
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from starlette._utils import get_route_path
-from starlette.datastructures import State
 from starlette.types import Scope
 
 from app.auth.key_format import digest_of, is_well_formed
@@ -16,32 +15,28 @@ from app.config import Settings
 from app.errors import Forbidden, Unauthenticated
 from app.postgres.failures import FAILURES, problem_of
 
+if TYPE_CHECKING:
+    from app.auth.jwts import Verifier
+
 PUBLIC: Final = frozenset({"/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"})
-# No route that needs credentials begins so.
+# No route that needs credentials begins with one of these.
 PUBLIC_PREFIXES: Final = ("/docs/assets/", "/problems/")
-# What changes nothing. The middleware has made GET of HEAD.
+# Methods that change nothing. The middleware has replaced HEAD by GET.
 _SAFE: Final = frozenset({"GET", "OPTIONS"})
 
 
-class TokenVerifier(Protocol):
-    """What verifies JWTs."""
-
-    async def verify(self, token: bytes) -> Principal | None: ...
-
-
 class Credentials:
-    """A guard. `state` is the application's, which has `statements` once it runs."""
+    """The guard."""
 
-    def __init__(self, state: State, mode: str, verifier: TokenVerifier | None) -> None:
-        self._state = state
+    def __init__(self, lookup: KeyLookup, mode: str, verifier: "Verifier | None") -> None:
+        self._lookup = lookup
         self._mode = mode
-        self._lookup: KeyLookup = state.key_lookup
         self._verifier = verifier
 
     async def __call__(self, scope: Scope) -> None:
-        """Errors: Unauthenticated, Forbidden, and those of the database and the JWT's issuer."""
-        # The very string that the router matches with its routes, so that no way of writing a path
-        # is public for the one and a resource for the other.
+        """Errors: Unauthenticated, Forbidden, those of the database and of the JWT verifier."""
+        # The same string that the router matches: no spelling of a path can be public here and
+        # reach a resource there.
         path = get_route_path(scope)
         if path in PUBLIC or path.startswith(PUBLIC_PREFIXES):
             return
@@ -65,7 +60,7 @@ class Credentials:
 
     async def _find(self, key: bytes) -> Principal | None:
         try:
-            return await self._lookup.find(digest_of(key), self._state.statements)
+            return await self._lookup.find(digest_of(key))
         except FAILURES as error:
             problem = problem_of(error)
             if problem is None:
@@ -73,21 +68,21 @@ class Credentials:
             raise problem from None
 
 
-def make_verifier(settings: Settings) -> TokenVerifier | None:
+def make_verifier(settings: Settings) -> "Verifier | None":
     """The verifier of JWTs; None: no issuer is set. Errors: ConfigurationError."""
     if settings.jwt_issuer is None:
         return None
-    from app.auth import jwts  # imports cryptography, which takes a while
+    from app.auth import jwts  # imports cryptography, which is slow
 
     return jwts.make_verifier(settings)
 
 
 def _token_of(scope: Scope) -> bytes:
-    """What the Authorization header carries. Errors: Unauthenticated."""
+    """The token of the Authorization header. Errors: Unauthenticated."""
     given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
     if not given:
         raise Unauthenticated
-    if len(given) > 1:  # which of them counts, a proxy may see otherwise
+    if len(given) > 1:  # a proxy may have checked another one than we would
         raise Unauthenticated(given=True)
     scheme, _, token = given[0].partition(b" ")
     token = token.strip(b" ")

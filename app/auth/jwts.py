@@ -1,4 +1,4 @@
-"""Verifies JWTs: signature, issuer, audience, times; their subject is the principal."""
+"""Verifies JWTs: signature, issuer, audience and times. The subject is the principal."""
 
 import re
 import time
@@ -12,27 +12,27 @@ from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import Key
 
 from app.auth.jwks import FetchedKeys, FixedKeys
-from app.auth.principals import REMEMBERED, SCOPES, Memory, Principal
+from app.auth.principals import CACHE_SECONDS, SCOPES, ExpiringCache, Principal
 from app.auth.public_keys import read_key_file
 from app.config import ConfigurationError, Settings
 
 log = structlog.get_logger("satchel.tokens")
 
-SKEW: Final = 30  # seconds by which clocks may differ
+CLOCK_SKEW_SECONDS: Final = 30
 MAX_LENGTH: Final = 16_384
-SIZE: Final = 10_000
-# OpenID Connect: at most 255 ASCII characters. It goes into logs, so they must be printable.
+CACHE_SIZE: Final = 10_000
+# OpenID Connect allows 255 ASCII characters. Subjects are logged, so they must be printable.
 _SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class Keys(Protocol):
-    """Where the issuer's keys come from."""
+    """The public keys of the issuer."""
 
     async def find(self, kid: str | None) -> list[Key]: ...
 
 
 class Verifier:
-    """Takes the tokens of one issuer for one audience, signed with one of these algorithms."""
+    """Accepts tokens of one issuer for one audience, signed with one of some algorithms."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class Verifier:
         self.keys = keys
         self._algorithms = list(algorithms)
         self._clock = clock
-        self._good: Memory[Principal] = Memory(SIZE, clock)
+        self._good: ExpiringCache[Principal] = ExpiringCache(CACHE_SIZE, clock)
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock()),
-            leeway=SKEW,
+            leeway=CLOCK_SKEW_SECONDS,
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
             exp={"essential": True},
@@ -56,7 +56,7 @@ class Verifier:
         )
 
     async def verify(self, token: bytes) -> Principal | None:
-        """The principal of a token; None: it is not good. Errors: those of the keys."""
+        """The principal of a token; None: the token is refused. Errors: those of the keys."""
         digest = sha256(token).digest()
         principal = self._good.get(digest)
         if principal is not None:
@@ -65,13 +65,15 @@ class Verifier:
             claims = await self._claims_of(token)
             principal = _principal_of(claims)
         except (JoseError, ValueError, TypeError, RecursionError) as error:
-            # Its kind alone: the message may repeat what the client sent.
+            # Not the message: it may contain what the client sent.
             log.info(
                 "token refused", reason=type(error).__name__, claim=getattr(error, "claim", None)
             )
             return None
         now = self._clock()
-        self._good.keep(digest, principal, min(now + REMEMBERED, claims["exp"] + SKEW))
+        self._good.put(
+            digest, principal, min(now + CACHE_SECONDS, claims["exp"] + CLOCK_SKEW_SECONDS)
+        )
         return principal
 
     async def _claims_of(self, token: bytes) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Verifier:
             raise ValueError("another algorithm")
         kid = header.get("kid")
         if not (kid is None or isinstance(kid, str)):
-            raise ValueError("no name of a key")
+            raise ValueError("kid is no string")
         claims = self._signed(token, header["alg"], await self.keys.find(kid))
         self._claims.validate(claims)
         return claims
@@ -91,13 +93,13 @@ class Verifier:
         for key in keys:
             try:
                 return jwt.decode(token, key, algorithms=[algorithm]).claims
-            except (JoseError, ValueError):  # another of the issuer's keys, perhaps of another type
+            except (JoseError, ValueError):  # not this key, which may be of another type
                 continue
         raise BadSignatureError
 
 
 def make_verifier(settings: Settings) -> Verifier:
-    """The verifier of settings that name an issuer. Errors: ConfigurationError."""
+    """The verifier; the settings name an issuer. Errors: ConfigurationError."""
     assert settings.jwt_issuer is not None
     assert settings.jwt_audience is not None
     algorithms = settings.jwt_algorithms.split(",")
@@ -114,12 +116,12 @@ def make_verifier(settings: Settings) -> Verifier:
 
 
 def _principal_of(claims: dict[str, Any]) -> Principal:
-    """The scope is a string of words (RFC 9068); unknown words are of other services."""
+    """The claim `scope` is a string of words (RFC 9068); unknown words are for other services."""
     subject, scope = claims["sub"], claims.get("scope", "")
     if not _SUBJECT.fullmatch(subject) or not isinstance(scope, str):
         raise ValueError("not a subject or a scope")
     known = (SCOPES[word] for word in scope.split(" ") if word in SCOPES)
-    # The name goes into logs, which hold nobody's address.
+    # The name is logged, and logs must not contain email addresses.
     name = (
         f"jwt#{sha256(subject.encode()).hexdigest()[:32]}" if "@" in subject else f"jwt:{subject}"
     )

@@ -1,7 +1,7 @@
-"""The form of API keys: `satchel_<mode>_<random>_<checksum>`.
+"""The format of API keys: `satchel_<mode>_<random>_<checksum>`.
 
-Garbage, and keys of another mode, are refused by their form alone. What a scanner of secrets finds
-in a repository, it can tell for certain.
+Typos and keys of another mode are refused without a look at the database, and secret scanners can
+recognise a key with certainty.
 """
 
 import re
@@ -13,29 +13,29 @@ from zlib import crc32
 
 _LETTERS: Final = string.ascii_letters + string.digits
 _LENGTH: Final = 43  # of 62 letters: 256 bits
-_SHOWN: Final = 8  # letters of the random part by which people recognise a key
+_PREFIX_LENGTH: Final = 8  # letters of the random part
 _KEY: Final = re.compile(rb"(satchel_[a-z]+_[A-Za-z0-9]{43})_([0-9a-f]{8})")
 
 
 def make_key(mode: str) -> str:
-    """A new key. It is nowhere else: who loses it makes another."""
+    """A new key. The service does not store it: a lost key cannot be recovered."""
     body = f"satchel_{mode}_" + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
     return f"{body}_{crc32(body.encode()):08x}"
 
 
 def prefix_of(key: str) -> str:
-    """How a key begins: enough to recognise it, and 208 bits short of using it."""
+    """The beginning of a key, by which people recognise it; 208 bits stay secret."""
     name, mode, random, _ = key.split("_")
-    return f"{name}_{mode}_{random[:_SHOWN]}"
+    return f"{name}_{mode}_{random[:_PREFIX_LENGTH]}"
 
 
 def digest_of(key: bytes) -> bytes:
-    """What is stored. One round does: nobody can try 2^256 keys, as they could try passwords."""
+    """What is stored. One round is enough: unlike passwords, 256 random bits cannot be guessed."""
     return sha256(key).digest()
 
 
 def is_well_formed(key: bytes, mode: str) -> bool:
-    """Whether this can be a key of the mode: no typo, not cut off, not made up."""
+    """Whether the format, the mode and the checksum are right."""
     match = _KEY.fullmatch(key)
     return (
         match is not None

@@ -1,4 +1,4 @@
-"""Writes when keys were last used: once a minute at most, and beside the requests."""
+"""Records when API keys were last used: once a minute at most, and never in a request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,19 +14,20 @@ from app.auth.key_lookup import KeyLookup
 from app.auth.keys import KEYS, NOW
 from app.errors import Problem
 from app.models import ApiKey
+from app.postgres.background import running
 from app.postgres.statements import Statements
 
 log = structlog.get_logger("satchel.keys")
 
-INTERVAL: Final = 60.0  # seconds
-PATIENCE: Final = 2.0  # seconds, when the server leaves
+INTERVAL_SECONDS: Final = 60.0
+SHUTDOWN_TIMEOUT_SECONDS: Final = 2.0
 
-# Other processes write too.
+# Another process may have recorded the same key.
 _WRITE: Final = (
     update(ApiKey)
     .where(
         KEYS.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
-        or_(KEYS.last_used.is_(None), KEYS.last_used <= NOW - timedelta(seconds=INTERVAL)),
+        or_(KEYS.last_used.is_(None), KEYS.last_used <= NOW - timedelta(seconds=INTERVAL_SECONDS)),
     )
     .values(last_used=NOW)
     .execution_options(synchronize_session=False)
@@ -34,7 +35,7 @@ _WRITE: Final = (
 
 
 async def write_uses(lookup: KeyLookup, statements: Statements) -> None:
-    """Write the uses since the last time; where the database fails, they stay for the next."""
+    """Record the keys used since the last call. If the database fails, the next call does."""
     ids, lookup.used = lookup.used, set()
     if not ids:
         return
@@ -47,22 +48,19 @@ async def write_uses(lookup: KeyLookup, statements: Statements) -> None:
 
 @asynccontextmanager
 async def writing_uses(
-    lookup: KeyLookup, statements: Statements, interval: float = INTERVAL
+    lookup: KeyLookup, statements: Statements, interval: float = INTERVAL_SECONDS
 ) -> AsyncIterator[None]:
-    """Writes them now and then while the block runs, and at its end."""
+    """Record uses every `interval` seconds while the block runs, and once more at its end."""
 
-    async def write_now_and_then() -> None:
+    async def write_repeatedly() -> None:
         while True:
             await asyncio.sleep(interval)
             await write_uses(lookup, statements)
 
-    task = asyncio.create_task(write_now_and_then())
     try:
-        yield
+        async with running(write_repeatedly()):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
                 await write_uses(lookup, statements)

@@ -1,5 +1,6 @@
-"""Principals: who a request comes from and what it may do, remembered for a short while."""
+"""Principals: who sends a request and what it may do, and the cache of credentials found good."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -10,43 +11,43 @@ SCOPES: Final = {
     "write": frozenset({"read", "write"}),
     "admin": frozenset({"read", "write", "admin"}),
 }
-# Seconds for which credentials found good stay so unasked: how long a revoked key may still work.
-REMEMBERED: Final = 30.0
+# Good credentials are not checked again for so long. A revoked key works for as long at most.
+CACHE_SECONDS: Final = 30.0
 
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A name that is fit for logs and no two kinds of credentials share, and all its scopes."""
+    """Who sends a request. `name` may be logged, and begins with the kind of credentials."""
 
     name: str
     scopes: frozenset[str]
 
 
-class Memory(Generic[V]):
-    """Values, each for some seconds; of more than `size` the oldest go."""
+class ExpiringCache(Generic[V]):
+    """Values with a time of expiry. When there are more than `size`, the oldest is removed."""
 
     def __init__(self, size: int, clock: Callable[[], float]) -> None:
         self._size = size
         self._clock = clock
-        self._entries: dict[bytes, tuple[V, float]] = {}
+        self._entries: OrderedDict[bytes, tuple[V, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, name: bytes) -> V | None:
-        entry = self._entries.get(name)
+    def get(self, key: bytes) -> V | None:
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        value, end = entry
-        if self._clock() < end:
+        value, expires = entry
+        if self._clock() < expires:
             return value
-        del self._entries[name]
+        del self._entries[key]
         return None
 
-    def keep(self, name: bytes, value: V, until: float) -> None:
-        self._entries.pop(name, None)
-        while len(self._entries) >= self._size:
-            del self._entries[next(iter(self._entries))]
-        self._entries[name] = (value, until)
+    def put(self, key: bytes, value: V, expires: float) -> None:
+        self._entries[key] = (value, expires)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)

@@ -1,19 +1,19 @@
-"""Public keys of an issuer of JWTs: which are taken, from a JWK Set or a file."""
+"""Reads public keys from a JWK Set or a file, and selects those that are usable."""
 
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from joserfc.jwk import Key
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
-# The type of key that an algorithm needs, by how the algorithm's name begins.
+# The type of key that an algorithm needs, by the first letters of the algorithm.
 _KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
-def read_key_file(path: Path, algorithms: Collection[str]) -> "list[Key]":
-    """The keys of a file. Errors: ValueError, which names the mend and shows nothing of it."""
+def read_key_file(path: Path, algorithms: Collection[str]) -> list[Key]:
+    """The keys of a PEM or JWK Set file. Errors: ValueError, without content of the file."""
     try:
         text = path.read_text()
     except (OSError, ValueError):
@@ -27,11 +27,8 @@ def read_key_file(path: Path, algorithms: Collection[str]) -> "list[Key]":
     return fitting
 
 
-def import_jwks(text: str | bytes) -> "list[Key]":
-    """The keys of a JWK Set that can be read; others in it harm none. No set: an empty list."""
-    from joserfc.errors import JoseError
-    from joserfc.jwk import import_key
-
+def import_jwks(text: str | bytes) -> list[Key]:
+    """The readable keys of a JWK Set; none if it is no JWK Set."""
     try:
         document: Any = json.loads(text)
         entries = list(document["keys"])
@@ -47,8 +44,8 @@ def import_jwks(text: str | bytes) -> "list[Key]":
     return keys
 
 
-def usable_keys(keys: "Collection[Key]", algorithms: Collection[str]) -> "list[Key]":
-    """Those that verify signatures of these algorithms."""
+def usable_keys(keys: Collection[Key], algorithms: Collection[str]) -> list[Key]:
+    """The keys that can verify signatures of these algorithms."""
     types = {_KEY_TYPES[algorithm[:2]] for algorithm in algorithms}
     return [
         key
@@ -59,10 +56,7 @@ def usable_keys(keys: "Collection[Key]", algorithms: Collection[str]) -> "list[K
     ]
 
 
-def _import_pem(text: str) -> "list[Key]":
-    from joserfc.errors import JoseError
-    from joserfc.jwk import ECKey, OKPKey, RSAKey
-
+def _import_pem(text: str) -> list[Key]:
     for kind in (RSAKey, ECKey, OKPKey):
         try:
             return [kind.import_key(text)]

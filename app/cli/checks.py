@@ -1,4 +1,4 @@
-"""What `satchel check` finds wrong with a database, each fault with its mend."""
+"""Checks a database for `satchel check`: each error says how to fix it."""
 
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -12,21 +12,21 @@ OLDEST_SERVER = 150000  # PostgreSQL 15
 
 
 def explain(error: Exception) -> str:
-    """What the driver or the system said, in a line and without the statement and its values."""
+    """The first line of the message of the driver or the system, without the statement."""
     cause = error.driver_exception if isinstance(error, DBAPIError) else error
-    said = str(cause).splitlines()
-    return said[0] if said else type(cause).__name__
+    lines = str(cause).splitlines()
+    return lines[0] if lines else type(cause).__name__
 
 
 async def check_database(url: URL, settings: Settings) -> list[str]:
-    """The faults found; empty: none."""
+    """The errors found."""
     engine = make_engine(url, settings)
     try:
         return [*await _check_server(engine), *await _check_schema(engine)]
     except (SQLAlchemyError, OSError) as error:
-        mend = "start it" if isinstance(error, OSError) else "mend that"
-        fault = f"The database cannot be used ({explain(error)})"
-        return [f"{fault}: {mend}, or correct {settings.url_variable}."]
+        fix = "start it" if isinstance(error, OSError) else "fix that"
+        what = f"The database cannot be used ({explain(error)})"
+        return [f"{what}: {fix}, or correct {settings.url_variable}."]
     finally:
         await engine.dispose()
 
@@ -39,16 +39,16 @@ async def _check_server(engine: AsyncEngine) -> list[str]:
     )
     async with engine.connect() as connection:
         row = (await connection.execute(statement)).one()
-    faults = []
+    errors = []
     if row.version < OLDEST_SERVER:
-        faults.append("PostgreSQL is older than 15: use a newer server.")
+        errors.append("PostgreSQL is older than 15: use a newer server.")
     if row.encoding != "UTF8":
-        faults.append(f"The database is encoded in {row.encoding}: make one in UTF8.")
+        errors.append(f"The database has the encoding {row.encoding}: create one with UTF8.")
     if row.read_only:
-        faults.append(
-            "The database is read-only: name the primary, or add ?target_session_attrs=read-write."
+        errors.append(
+            "The database is read-only: use the primary, or add ?target_session_attrs=read-write."
         )
-    return faults
+    return errors
 
 
 async def _check_schema(engine: AsyncEngine) -> list[str]:
@@ -56,10 +56,12 @@ async def _check_schema(engine: AsyncEngine) -> list[str]:
     if revision is not None and revision not in older_revisions():
         return []
     found = "has no schema" if revision is None else f"is at revision {revision}"
-    faults = [f"The database {found}: run `satchel migrate`."]
-    # Who only serves need not be able to do this, so it is no fault of a schema that is there.
+    errors = [f"The database {found}: run `satchel migrate`."]
+    # Only a missing or older schema needs this privilege.
     statement = text("SELECT has_schema_privilege(current_schema(), 'CREATE')")
     async with engine.connect() as connection:
         if not await connection.scalar(statement):
-            faults.append("The user may not create tables: GRANT CREATE ON SCHEMA public TO it.")
-    return faults
+            errors.append(
+                "The user may not create tables: GRANT CREATE ON SCHEMA public TO this user."
+            )
+    return errors

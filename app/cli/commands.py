@@ -1,4 +1,4 @@
-"""The command `satchel`."""
+"""The command `satchel` and all of its subcommands but `keys`."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import typer
 
 from app.auth.guard import make_verifier
 from app.cli.checks import check_database
-from app.cli.error_reports import faults_told
+from app.cli.error_reports import reporting_errors
 from app.cli.keys import keys
 from app.config import ConfigurationError
 from app.main import create_app
@@ -28,46 +28,46 @@ app.add_typer(keys, name="keys")
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to serve on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to serve on; 0: any free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to serve on; 0: any free port.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     reload: Annotated[bool, typer.Option(help="Restart when the code changes.")] = False,
 ) -> None:
-    """Start the database where none is named, migrate where the mode says so, and serve."""
-    with faults_told(host=host, port=port, workers=workers) as settings:
+    """Serve. Start a database if none is configured, and migrate it if the mode says so."""
+    with reporting_errors(host=host, port=port, workers=workers) as settings:
         if reload and settings.workers > 1:
-            raise ConfigurationError("WORKERS: there is one only with --reload.")
+            raise ConfigurationError("WORKERS: --reload works with one worker only.")
         server.serve(settings, reload=reload)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest revision; may run on many machines at once."""
-    with faults_told() as settings, server.database_url(settings) as url:
+    """Migrate the database to the newest revision; safe on many machines at once."""
+    with reporting_errors() as settings, server.database_url(settings) as url:
         asyncio.run(server.migrate_database(url, settings))
     typer.echo("The schema is up to date.")
 
 
 @app.command()
 def check() -> None:
-    """Look at the settings and the database, and name each fault with its mend."""
-    with faults_told() as settings:
-        # Refused where a library or a file is missing.
+    """Check the settings and the database, and say how to fix each error."""
+    with reporting_errors() as settings:
+        # These fail if a library or a file is missing.
         make_tracing(settings)
         make_verifier(settings)
         typer.echo(f"ok     settings (mode {settings.mode})")
         with server.database_url(settings) as url:
-            faults = asyncio.run(check_database(url, settings))
-    for fault in faults:
-        typer.echo(f"fault  {fault}", err=True)
-    if faults:
+            errors = asyncio.run(check_database(url, settings))
+    for error in errors:
+        typer.echo(f"error  {error}", err=True)
+    if errors:
         raise typer.Exit(1)
     typer.echo("ok     database")
 
 
 @app.command()
 def sweep() -> None:
-    """Delete the expired idempotency keys, as servers do by themselves now and then."""
-    with faults_told() as settings, server.database_url(settings) as url:
+    """Delete expired idempotency keys. Servers do the same periodically."""
+    with reporting_errors() as settings, server.database_url(settings) as url:
         swept = asyncio.run(sweep_database(url, settings))
     typer.echo(f"Expired keys deleted: {swept}")
 
@@ -75,15 +75,15 @@ def sweep() -> None:
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    with faults_told() as settings:
+    with reporting_errors() as settings:
         document = create_app(settings).openapi()
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @app.command(hidden=True)
 def revision(message: str) -> None:
-    """Write a migration from the difference between the models and the migrated database."""
-    with faults_told() as settings:
+    """Write a migration: what the models have and the migrated database has not."""
+    with reporting_errors() as settings:
         server.write_revision(settings, message)
 
 

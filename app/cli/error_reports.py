@@ -1,4 +1,4 @@
-"""What commands have in common: settings to begin with, and faults told in a few lines."""
+"""Error reports: commands print errors that an operator can fix in a few lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import typer
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.keys import KeyFault
+from app.auth.keys import ApiKeyError
 from app.cli.checks import explain
 from app.config import ConfigurationError, Settings, load_settings
 from app.postgres.embedded import EmbeddedError
@@ -16,8 +16,8 @@ from app.telemetry.logs import configure_logs
 
 
 @contextmanager
-def faults_told(**options: Any) -> Iterator[Settings]:
-    """The settings, for a command; what an operator can mend is told in a few lines, no stack."""
+def reporting_errors(**options: Any) -> Iterator[Settings]:
+    """The settings for a command. Errors end it with status 1 and a report without traceback."""
     try:
         settings = load_settings(**{k: v for k, v in options.items() if v is not None})
         configure_logs(settings)
@@ -26,12 +26,12 @@ def faults_told(**options: Any) -> Iterator[Settings]:
         _fail("The settings are wrong:", str(error))
     except EmbeddedError as error:
         _fail("The embedded PostgreSQL does not start:", str(error))
-    except KeyFault as error:
+    except ApiKeyError as error:
         _fail("Nothing was changed:", str(error))
     except CommandError as error:
         _fail("The migrations cannot be used:", str(error))
     except (SQLAlchemyError, OSError) as error:
-        _fail("The database cannot be used (`satchel check` may tell more):", explain(error))
+        _fail("The database cannot be used (run `satchel check` for details):", explain(error))
 
 
 def _fail(title: str, text: str) -> NoReturn:

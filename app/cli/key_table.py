@@ -1,4 +1,4 @@
-"""The table of keys that `satchel keys list` shows."""
+"""The table of keys for `satchel keys list`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from app.cli.times import shown
+from app.cli.times import format_time
 
 _TITLES: Final = ("PREFIX", "NAME", "SCOPE", "STATE", "CREATED", "EXPIRES", "LAST USED")
 
 
 def table_of_keys(keys: Sequence[Row[Any]], now: datetime) -> str:
-    """A line for each, in columns."""
+    """A heading and a line for each key, in columns."""
     lines = [_TITLES, *(_line(key, now) for key in keys)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = (
@@ -23,7 +23,7 @@ def table_of_keys(keys: Sequence[Row[Any]], now: datetime) -> str:
 
 
 def _line(key: Row[Any], now: datetime) -> tuple[str, ...]:
-    times = (shown(each) for each in (key.created, key.expires, key.last_used))
+    times = (format_time(each) for each in (key.created, key.expires, key.last_used))
     return (key.prefix, key.name, key.scope, _state(key, now), *times)
 
 

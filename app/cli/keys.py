@@ -9,35 +9,37 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import keys as service
-from app.cli.error_reports import faults_told
+from app.cli.error_reports import reporting_errors
 from app.cli.key_table import table_of_keys
-from app.cli.times import parse_duration, parse_expiry, shown
-from app.cli.transactions import in_transaction
+from app.cli.times import format_time, parse_duration, parse_expiry
 from app.config import Settings
+from app.postgres.engine import make_engine
 from app.serving import server
 
-keys = typer.Typer(help="Make, list, revoke and rotate API keys.", no_args_is_help=True)
+keys = typer.Typer(help="Create, list, revoke and rotate API keys.", no_args_is_help=True)
 
 T = TypeVar("T")
 
 
-def _expiry(said: str) -> datetime:
+def _expiry(value: str) -> datetime:
     try:
-        return parse_expiry(said, datetime.now(UTC))
+        return parse_expiry(value, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _name(said: str) -> str:
-    if not service.NAME.fullmatch(said):
-        raise typer.BadParameter("1 to 64 of a-z, 0-9, '.' and '-', a letter or digit first.")
-    return said
+def _name(value: str) -> str:
+    if not service.NAME.fullmatch(value):
+        raise typer.BadParameter(
+            "use 1 to 64 of a-z, 0-9, '.' and '-', beginning with a letter or digit."
+        )
+    return value
 
 
-Name = Annotated[str, typer.Option(callback=_name, help="Who the key is for, as logs name it.")]
+Name = Annotated[str, typer.Option(callback=_name, help="Who uses the key. Logs show it.")]
 Expires = Annotated[
     datetime | None,
-    typer.Option(parser=_expiry, metavar="TIME", help="90d, 2030-01-31, ...; without: never."),
+    typer.Option(parser=_expiry, metavar="TIME", help="90d, 2030-01-31, ...; default: never."),
 ]
 
 
@@ -45,26 +47,34 @@ def _on_keys(work: Callable[[AsyncSession, Settings], Awaitable[T]]) -> T:
     async def run(settings: Settings) -> T:
         if settings.migrate_on_start:
             await server.migrate_database(url, settings)
-        return await in_transaction(url, settings, lambda session: work(session, settings))
+        engine = make_engine(url, settings)
+        try:
+            async with AsyncSession(engine) as session, session.begin():
+                return await work(session, settings)
+        finally:
+            await engine.dispose()
 
-    with faults_told() as settings, server.database_url(settings) as url:
+    with reporting_errors() as settings, server.database_url(settings) as url:
         return asyncio.run(run(settings))
 
 
 def _show(key: service.NewKey) -> None:
-    """The key alone on standard output, for scripts; the words beside it."""
-    until = "for ever" if key.expires is None else f"until {shown(key.expires)}"
-    typer.echo(f"The key {key.name} may {key.scope}, {until}. It is shown this once:", err=True)
+    """Print the key alone to standard output, for scripts."""
+    expires = "does not expire" if key.expires is None else f"expires {format_time(key.expires)}"
+    typer.echo(
+        f"The key {key.name} has the scope {key.scope} and {expires}. It is shown only once:",
+        err=True,
+    )
     typer.echo(key.secret)
 
 
 @keys.command("create")
 def create_key(
     name: Name,
-    scope: Annotated[Literal["read", "write", "admin"], typer.Option(help="What it may do.")],
+    scope: Annotated[Literal["read", "write", "admin"], typer.Option(help="What the key allows.")],
     expires: Expires = None,
 ) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and show it, only once."""
     _show(
         _on_keys(
             lambda session, settings: service.create_key(
@@ -76,16 +86,16 @@ def create_key(
 
 @keys.command("list")
 def list_keys() -> None:
-    """Show the keys that were ever made, without their secrets."""
+    """List all keys that were ever created, without their secrets."""
     found = _on_keys(lambda session, _: service.list_keys(session))
-    typer.echo(table_of_keys(found, datetime.now(UTC)) if found else "There are no keys yet.")
+    typer.echo(table_of_keys(found, datetime.now(UTC)) if found else "There are no keys.")
 
 
 @keys.command("revoke")
 def revoke_keys(
-    reference: Annotated[str, typer.Argument(help="A name (all its keys) or a prefix (the one).")],
+    reference: Annotated[str, typer.Argument(help="A name (all its keys) or a prefix (one key).")],
 ) -> None:
-    """End keys, within 30 seconds."""
+    """Revoke keys. Servers refuse them within 30 seconds."""
     for prefix in _on_keys(lambda session, _: service.revoke_keys(session, reference)):
         typer.echo(f"Revoked: {prefix}; servers refuse it within 30 seconds.")
 
@@ -94,14 +104,14 @@ def revoke_keys(
 def rotate_key(
     name: Annotated[str, typer.Argument(help="The name of the key to replace.")],
     overlap: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the old one stays good: 30m, 24h, ...")
+        str, typer.Option(metavar="TIME", help="How long the old key still works: 30m, 24h, ...")
     ] = "24h",
     expires: Annotated[
         datetime | None,
-        typer.Option(parser=_expiry, metavar="TIME", help="Without: lives as long as the old one."),
+        typer.Option(parser=_expiry, metavar="TIME", help="Default: the lifetime of the old key."),
     ] = None,
 ) -> None:
-    """Make a new key of the same name and scope; the old one ends after the overlap."""
+    """Create a new key with the same name and scope. The old one ends after the overlap."""
     try:
         kept = parse_duration(overlap)
     except ValueError as error:
@@ -109,5 +119,5 @@ def rotate_key(
     new, old_ends = _on_keys(
         lambda session, settings: service.rotate_key(session, settings.mode, name, kept, expires)
     )
-    typer.echo(f"The old key ends at {shown(old_ends)}.", err=True)
+    typer.echo(f"The old key expires {format_time(old_ends)}.", err=True)
     _show(new)

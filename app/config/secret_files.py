@@ -1,4 +1,4 @@
-"""Secrets from files: a variable X may be given as X_FILE, the path of a file that holds it."""
+"""Reads secrets from files: X_FILE names the file that holds the variable X."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +9,13 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 
 class SecretFileError(Exception):
-    """A file cannot be used; a line for each, with the variable and never with its value."""
+    """Files cannot be used. The message has a line for each variable and shows no value."""
 
 
 class SecretFiles(EnvSettingsSource):
-    """What the environment or a `.env` file (`given`) says of files, as if it said their content.
+    """The content of the files that the environment or a `.env` file (`given`) names.
 
-    For each field whose type holds a SecretStr. Errors: SecretFileError.
+    Only fields with a SecretStr may come from a file. Errors: SecretFileError.
     """
 
     def __init__(self, settings_class: type[BaseSettings], given: EnvSettingsSource) -> None:
@@ -30,12 +30,12 @@ class SecretFiles(EnvSettingsSource):
             if not path or not is_secret(field.annotation):
                 continue
             if self._given.get(name):
-                faults.append(f"{name.upper()} and {name.upper()}_FILE are both set: keep one")
+                faults.append(f"{name.upper()} and {name.upper()}_FILE are both set: unset one")
                 continue
             try:
                 found[name] = _read(path)
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "it holds no text"
+                reason = getattr(error, "strerror", None) or "it is empty or not UTF-8"
                 faults.append(f"{name.upper()}_FILE: the file cannot be read: {reason}")
         if faults:
             raise SecretFileError("\n".join(faults))
@@ -43,7 +43,7 @@ class SecretFiles(EnvSettingsSource):
 
 
 def _read(path: str) -> str:
-    """The text of a file without the newline at its end. Errors: OSError, ValueError."""
+    """The text of a file without the newlines at its end. Errors: OSError, ValueError."""
     text = Path(path).read_text().rstrip("\r\n")
     if not text:
         raise ValueError(path)

@@ -1,1 +1,1 @@
-"""What a request passes before it reaches a route: the protocol and the middleware."""
+"""What stands between clients and routes: the protocol, the middleware and its guards."""

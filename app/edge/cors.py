@@ -1,4 +1,4 @@
-"""Cross-origin requests: which pages' scripts may call, and what they may see of the answers."""
+"""Cross-origin requests (CORS): which origins may call, and which headers scripts may read."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from app.edge.middleware import NO_SNIFF, request_id_of
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_TAKEN: Final = (
+_REQUEST_HEADERS: Final = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
@@ -21,7 +21,7 @@ _TAKEN: Final = (
     "Tracestate",
     "X-Request-ID",
 )
-_SHOWN: Final = (
+_RESPONSE_HEADERS: Final = (
     "ETag",
     "Link",
     "Location",
@@ -34,10 +34,10 @@ _SHOWN: Final = (
 
 
 class CrossOrigin(CORSMiddleware):
-    """Around everything that answers, so that scripts can read refusals too.
+    """Stands outside of everything that responds, so that scripts can read refusals too.
 
-    Never with credentials of the browser's own, such as cookies: there are none, and a token in
-    Authorization needs no leave but that for the header.
+    It never allows the browser's own credentials, since there are no cookies. A token in
+    Authorization needs no more than permission for the header.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -45,20 +45,20 @@ class CrossOrigin(CORSMiddleware):
             app,
             allow_origins=origins,
             allow_methods=_METHODS,
-            allow_headers=_TAKEN,
-            expose_headers=_SHOWN,
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_RESPONSE_HEADERS,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """What the browser may send: it is the browser that refuses the rest, so that a preflight
-        that grants nothing is no error.
+        """What the browser may send. The browser itself refuses everything else, so a preflight
+        that grants nothing is not an error.
         """
         granted = super().preflight_response(request_headers).raw_headers
-        own_id = request_headers.get("x-request-id", "").encode("latin-1")
-        answer = Response(status_code=204)
-        answer.raw_headers = [
+        client_id = request_headers.get("x-request-id", "").encode("latin-1")
+        response = Response(status_code=204)
+        response.raw_headers = [
             *(header for header in granted if not header[0].startswith(b"content-")),
-            (b"x-request-id", request_id_of(own_id).encode()),
+            (b"x-request-id", request_id_of(client_id).encode()),
             NO_SNIFF,
         ]
-        return answer
+        return response

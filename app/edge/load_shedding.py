@@ -1,30 +1,30 @@
-"""How much this process has to do, and what it refuses at once when that is too much."""
+"""Load shedding: requests above a limit are refused at once."""
 
 from typing import Final
 
 from starlette._utils import get_route_path
 from starlette.types import Scope
 
-from app.edge.middleware import Meter
 from app.errors import Overloaded
+from app.telemetry.request_counters import RequestCounters
 
 PROBES: Final = frozenset({"/livez", "/readyz"})
-# They tell how an overloaded process fares.
+# They show the state of an overloaded process.
 _NEVER_SHED: Final = PROBES | {"/metrics"}
 
 
-class Load:
-    """The guard that sheds what is over the limit.
+class LoadShedding:
+    """The guard that refuses requests while more than `limit` are in flight.
 
-    A request too many is told so at once: in a queue it would wait longer than its client, and its
-    work would come on top when there is least time for it.
+    There is no queue: a queued request would outlast its client's patience, and its work would
+    still be done when there is least time for it.
     """
 
-    def __init__(self, limit: int, meter: Meter) -> None:
+    def __init__(self, limit: int, counters: RequestCounters) -> None:
         self.limit = limit
-        self._meter = meter
+        self._counters = counters
 
     async def __call__(self, scope: Scope) -> None:
-        if self._meter.in_flight > self.limit and get_route_path(scope) not in _NEVER_SHED:
-            self._meter.count_shed()
+        if self._counters.in_flight > self.limit and get_route_path(scope) not in _NEVER_SHED:
+            self._counters.count_shed()
             raise Overloaded

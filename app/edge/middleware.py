@@ -1,11 +1,11 @@
-"""The one middleware: request id and headers of every answer, HEAD, body limit, log."""
+"""The one middleware: request id, guards, headers of every response, HEAD, body limit, log."""
 
 import os
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -13,47 +13,36 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.trace_ids import FindTraceId, sent_trace_id
 from app.errors import BodyTooLarge, DatabaseUnavailable, InternalError, Problem
-from app.postgres.statement_count import begin_tally
+from app.postgres.statement_count import start_statement_count
 from app.problems import problem_response
+from app.telemetry.request_counters import RequestCounters
 
 log = structlog.get_logger("satchel.request")
 
 NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
-_OWN_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_USABLE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 Headers = Sequence[tuple[bytes, bytes]]
-# Looks at a request before it is routed, and raises a Problem or lets it pass, perhaps with headers
-# for its answer.
+# Sees a request before it is routed. Raises a Problem, or lets the request pass and may return
+# headers for its response.
 Guard = Callable[[Scope], Awaitable[Headers | None]]
 
 
-class Meter(Protocol):
-    """Counts requests."""
-
-    in_flight: int
-
-    def count_shed(self) -> None: ...
-
-    def observe(
-        self, method: str, route: str | None, status: int, seconds: float, problem: str | None
-    ) -> None: ...
-
-
 class RequestMiddleware:
-    """Pure ASGI, and one instead of a stack: each layer costs every request."""
+    """Pure ASGI, and one class instead of several: each layer costs every request."""
 
     def __init__(
         self,
         app: ASGIApp,
         max_body_size: int,
+        counters: RequestCounters,
         guards: Sequence[Guard] = (),
-        meter: Meter | None = None,
         find_trace_id: FindTraceId = sent_trace_id,
     ) -> None:
         self.app = app
         self.max_body_size = max_body_size
+        self.counters = counters
         self.guards = guards
-        self.meter = meter or _NoMeter()
         self.find_trace_id = find_trace_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,93 +54,79 @@ class RequestMiddleware:
         request_id = request_id_of(headers.get(b"x-request-id"))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        tally = begin_tally()
+        count = start_statement_count()
         method = scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
-        limited = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
-        self.meter.in_flight += 1
+        receiver = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
+        self.counters.in_flight += 1
         try:
-            await self._answer(scope, limited, sender)
+            await self._respond(scope, receiver, sender)
         finally:
             seconds = time.perf_counter() - started
-            self.meter.in_flight -= 1
-            route = _route(scope)
-            self.meter.observe(method, route, sender.status, seconds, state.get("problem"))
-            _log_request(
-                state,
+            self.counters.in_flight -= 1
+            route = _route_of(scope)
+            self.counters.observe(method, route, sender.status, seconds, state.get("problem"))
+            optional = {name: state[name] for name in ("problem", "principal") if name in state}
+            if (trace_id := self.find_trace_id(headers)) is not None:
+                optional["trace_id"] = trace_id
+            # Names and figures only, never what a client sent.
+            log.info(
+                "request",
                 method=method,
                 route=route,
                 status=sender.status,
                 ms=round(seconds * 1000, 2),
-                statements=tally.statements,
+                statements=count.statements,
                 request_id=request_id,
-                trace_id=self.find_trace_id(headers),
+                **optional,
             )
 
-    async def _answer(self, scope: Scope, receive: "_Receiver", sender: "_Sender") -> None:
+    async def _respond(self, scope: Scope, receive: "_Receiver", sender: "_Sender") -> None:
         try:
             for guard in self.guards:
                 if added := await guard(scope):
                     sender.headers += added
             await self.app(scope, receive, sender)
-        except Problem as problem:  # a guard's: those of the application have become answers
-            await problem_response(problem, scope)(scope, receive, sender)
+        except Problem as raised:  # by a guard: the application turns its own into responses
+            problem = raised
         except ClientDisconnect:
-            log.info("client went away", **_known(scope))
-        except CancelledError:  # the server leaves, and how far this came is unknown
+            log.info("client went away", **_fields_of(scope))
+            return
+        except CancelledError:  # the server shuts down: how far the request came is unknown
             if sender.status:
                 raise
-            await problem_response(DatabaseUnavailable(), scope)(scope, receive, sender)
+            problem = DatabaseUnavailable()
         except Exception:
-            log.exception("request failed", **_known(scope))
+            log.exception("request failed", **_fields_of(scope))
             if sender.status:
-                raise  # the answer is under way: the server breaks the connection
-            await problem_response(InternalError(), scope)(scope, receive, sender)
+                raise  # the response has begun: the server breaks the connection
+            problem = InternalError()
+        else:
+            return
+        await problem_response(problem, scope)(scope, receive, sender)
 
 
-class _NoMeter:
-    in_flight = 0
-
-    def count_shed(self) -> None:
-        """Where nobody counts."""
-
-    def observe(self, *_: object) -> None:
-        """Where nobody counts."""
-
-
-def _log_request(
-    state: Mapping[str, Any], *, trace_id: str | None, **told: str | float | None
-) -> None:
-    """The one line of a request: names and figures, never what a client sent."""
-    for name in ("problem", "principal"):
-        if name in state:
-            told[name] = state[name]
-    if trace_id is not None:
-        told["trace_id"] = trace_id
-    log.info("request", **told)
-
-
-def _known(scope: Scope) -> dict[str, Any]:
+def _fields_of(scope: Scope) -> dict[str, Any]:
     request_id = scope["state"]["request_id"]
-    return {"method": scope["method"], "route": _route(scope), "request_id": request_id}
+    return {"method": scope["method"], "route": _route_of(scope), "request_id": request_id}
 
 
-def request_id_of(own: bytes | None) -> str:
-    """The client's own, where it is usable, or a new one."""
-    if own is not None and _OWN_REQUEST_ID.fullmatch(own):
-        return own.decode()
+def request_id_of(sent: bytes | None) -> str:
+    """The client's own request id if it is usable, else a new one."""
+    if sent is not None and _USABLE_REQUEST_ID.fullmatch(sent):
+        return sent.decode()
     return os.urandom(8).hex()
 
 
-def _route(scope: MutableMapping[str, Any]) -> str | None:
-    """The template of the path: ids and whatever else a client put there stay out of logs."""
+def _route_of(scope: Scope) -> str | None:
+    """The template of the path: ids and other text of clients stay out of logs."""
     return getattr(scope.get("route"), "path", None)
 
 
 class _Sender:
-    """Adds the headers of every answer, and drops the body of an answer to HEAD."""
+    """Adds the headers of every response, and drops the body of a response to HEAD."""
 
     def __init__(self, send: Send, request_id: bytes, *, without_body: bool) -> None:
         self.send = send
@@ -169,17 +144,17 @@ class _Sender:
 
 
 class _Receiver:
-    """Passes the body on, up to the limit."""
+    """Receives the body up to the limit. Errors: BodyTooLarge."""
 
     def __init__(self, receive: Receive, content_length: bytes | None, limit: int) -> None:
         self.receive = receive
-        # The server has seen to it that a length is a number.
+        # The server has checked that Content-Length is a number.
         self._too_large = content_length is not None and int(content_length) > limit
         self._left = limit
 
     async def __call__(self) -> Message:
-        # A declared length is refused before the client has sent anything. The connection stays
-        # open: closed on a client that is still sending, it would take the answer with it.
+        # A body that declares to be too large is refused before the client sends it. The connection
+        # stays open: if it closed while the client sends, the client would not read the response.
         if self._too_large:
             raise BodyTooLarge
         message = await self.receive()

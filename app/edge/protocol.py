@@ -1,10 +1,9 @@
-"""uvicorn's HTTP protocol, except that an offered upgrade is ignored and the body read, that what
-does not arrive in time ends, and that what is no request is refused with a problem.
+"""uvicorn's HTTP protocol, with three additions: an offered upgrade is ignored, slow clients time
+out, and malformed requests are refused with a problem.
 """
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import httptools
@@ -13,6 +12,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.config import Settings
 from app.edge.middleware import NO_SNIFF, request_id_of
 from app.errors import (
     HeadTooLarge,
@@ -25,32 +25,24 @@ from app.errors import (
 )
 from app.problems import problem_response
 
-# The parser itself would collect a request line and headers without end.
+# The parser itself has no limit.
 MAX_HEAD_SIZE: Final = 65_536
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a client may take up: seconds for each part of a request, and connections."""
-
-    head: float = 10
-    body: float = 30  # and for the answer, where the client does not take it
-    connections: int = 900
-
-
 class ServerConfig(uvicorn.Config):
-    """uvicorn's, with the limits of connections."""
+    """uvicorn's configuration, and the settings with the limits of connections."""
 
-    def __init__(self, app: Any, *, limits: Limits, **options: Any) -> None:
-        super().__init__(app, http=EdgeProtocol, **options)
-        self.limits = limits
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        keep_alive = settings.keep_alive_timeout
+        super().__init__(app, http=EdgeProtocol, timeout_keep_alive=keep_alive, **options)
+        self.settings = settings
 
 
-class _Flow(FlowControl):
-    """Reads no further while requests that have come wait for those before them.
+class _PipelineFlowControl(FlowControl):
+    """Pauses reading while pipelined requests wait for earlier ones.
 
-    uvicorn's reads on after each answer: a client that sends without waiting for answers fills the
-    memory, and everybody waits while thousands of its requests are parsed for each one answered.
+    uvicorn resumes reading after each response. A client that pipelines without end would fill the
+    memory, and all others would wait while thousands of its requests are parsed per response.
     """
 
     def __init__(self, transport: asyncio.Transport, pipeline: Collection[object]) -> None:
@@ -62,42 +54,45 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-# The part of a request that is on its way. Not an Enum: members cost, and each request asks often.
+# The part of a request that is arriving. Integers, since each access to an Enum's member costs.
 _NOTHING, _HEAD, _BODY = range(3)
 
 
 class EdgeProtocol(HttpToolsProtocol):
-    """Java's HttpClient offers `Upgrade: h2c` with its first request. The parser stops behind the
-    head of such a request and its body would be lost; here the head is parsed again without the
-    offer. Other requests pay for one question to the parser.
+    """Java's HttpClient offers `Upgrade: h2c` with its first request. The parser stops after the
+    head of such a request, and its body would be lost. So the head is parsed again without the
+    offer. All other requests only pay for one call of the parser.
 
-    Time is limited by timers that are set where a piece leaves a request unfinished, so that one
-    which arrives in one piece, as nearly all do, has none.
+    A timer is set only when a piece of data leaves a request unfinished. Nearly all requests arrive
+    in one piece and need none.
     """
 
-    _open_head: int | None = None  # bytes so far of a head whose end has not come yet
+    _open_head: int | None = None  # bytes so far of a head that is not complete
     _piece = 0  # bytes of the last piece
     _arriving: int = _NOTHING
-    _late: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
+    _arrival_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = _Flow(self.transport, self.pipeline)
+        self.flow = _PipelineFlowControl(self.transport, self.pipeline)
         assert isinstance(self.config, ServerConfig)
-        self.limits = self.config.limits
-        self._late = self.loop.call_later(self.limits.head, self._on_late)
-        if len(self.connections) > self.limits.connections and not self._take_idle_place():
+        self.settings = self.config.settings
+        self._arrival_timer = self.loop.call_later(self.settings.head_timeout, self._on_late)
+        if (
+            len(self.connections) > self.settings.max_connections
+            and not self._close_idle_connection()
+        ):
             self._refuse(Overloaded())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self._stop_unread()
+        self._stop_arrival_timer()
+        self._stop_write_timer()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
-    def _take_idle_place(self) -> bool:
-        """Close another connection that nobody needs at the moment."""
+    def _close_idle_connection(self) -> bool:
+        """Close an idle connection to make room for this one. False if none is idle."""
         for other in self.connections:
             assert isinstance(other, EdgeProtocol)
             if other.timeout_keep_alive_task is not None and not other._arriving:
@@ -106,7 +101,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 return True
         return False
 
-    # What arrives
+    # Reading
 
     def on_message_begin(self) -> None:
         self._open_head = 0
@@ -115,22 +110,27 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._open_head = None
-        if self._piece > MAX_HEAD_SIZE and self._head_size() > MAX_HEAD_SIZE:
-            raise self._too_large()
+        if self._piece > MAX_HEAD_SIZE:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > MAX_HEAD_SIZE:
+                raise self._too_large()
         if not self.parser.should_upgrade():
             self._arriving = _BODY
-            if self._late is not None:
-                self._stop_waiting()
+            if self._arrival_timer is not None:
+                self._stop_arrival_timer()
             self._unset_keepalive_if_required()
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             self._arriving = _NOTHING
-            if self._late is not None:
-                self._stop_waiting()
-            if self.cycle.response_complete:  # it was answered before it had come whole
-                self._keep_alive()
+            if self._arrival_timer is not None:
+                self._stop_arrival_timer()
+            if self.cycle.response_complete:  # answered before it was complete
+                self._unset_keepalive_if_required()
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -145,12 +145,16 @@ class EdgeProtocol(HttpToolsProtocol):
         except (httptools.HttpParserError, Problem) as error:
             self._refuse(_problem_of(error, data))
             return
-        if self._arriving and self._late is None:
-            seconds = self.limits.head if self._arriving == _HEAD else self.limits.body
-            self._late = self.loop.call_later(seconds, self._on_late)
+        if self._arriving and self._arrival_timer is None:
+            seconds = (
+                self.settings.head_timeout
+                if self._arriving == _HEAD
+                else self.settings.body_timeout
+            )
+            self._arrival_timer = self.loop.call_later(seconds, self._on_late)
 
     def _parse(self, data: bytes) -> bytes:
-        """Parse, and return what is to be parsed again."""
+        """Parse, and return what must be parsed again."""
         head_was_open = self._open_head is not None
         self._piece = len(data)
         try:
@@ -158,7 +162,7 @@ class EdgeProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             head = self._head_without_upgrade()
             self.parser = httptools.HttpRequestParser(self)
-            # As uvicorn does: what follows the last request of a connection spoils no answer.
+            # As uvicorn does: data after the last request of a connection is ignored.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             return head + data[upgrade.args[0] :]
         if head_was_open and self._open_head is not None:
@@ -169,79 +173,72 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _head_without_upgrade(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if method == b"CONNECT":  # no offer to refuse: it asks for a tunnel
+        if method == b"CONNECT":  # it asks for a tunnel, which is not an offer
             raise MalformedRequest
         lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
     def _too_large(self) -> Problem:
         return TargetTooLong() if len(self.url) > MAX_HEAD_SIZE // 2 else HeadTooLarge()
 
-    # What does not arrive, or is not taken
+    # Timeouts and refusals
 
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_arrival_timer(self) -> None:
+        if self._arrival_timer is not None:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
 
     def _on_late(self) -> None:
-        self._late = None
+        self._arrival_timer = None
         if not self._arriving:
             self._close()
-        elif self.flow.read_paused:  # it is we who do not read: earlier requests come first
-            self._late = self.loop.call_later(self.limits.body, self._on_late)
+        elif self.flow.read_paused:  # the server does not read: earlier requests come first
+            self._arrival_timer = self.loop.call_later(self.settings.body_timeout, self._on_late)
         else:
             self._refuse(RequestTimeout())
 
-    def _keep_alive(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
-
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
-        if not self._arriving:  # or there is a timer for it
+        if not self._arriving:  # else the arrival timer is set
             self._close()
 
     def pause_writing(self) -> None:
-        """The client does not take its answer; what is larger than the buffers waits for it."""
-        self._unread = self.loop.call_later(self.limits.body, self.transport.abort)
+        """The client does not read its response, and the buffers are full. It has BODY_TIMEOUT."""
+        self._write_timer = self.loop.call_later(self.settings.body_timeout, self.transport.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self._stop_unread()
+        self._stop_write_timer()
         super().resume_writing()
 
-    def _stop_unread(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _close(self) -> None:
-        """Close, once the client has taken what is written, for which it has some time."""
+        """Close once the client has read what is written, or when its time is up."""
         self.transport.close()
-        if self.transport.get_write_buffer_size() and self._unread is None:
-            self._unread = self.loop.call_later(self.limits.body, self.transport.abort)
+        if self.transport.get_write_buffer_size() and self._write_timer is None:
+            self._write_timer = self.loop.call_later(
+                self.settings.body_timeout, self.transport.abort
+            )
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what is arriving with a problem and close, after the answers that come before."""
-        self._stop_waiting()
-        arrives_body = self._arriving == _BODY
-        if not arrives_body and not getattr(self.cycle, "response_complete", True):
+        """Respond to what is arriving with a problem, after earlier responses, and close."""
+        self._stop_arrival_timer()
+        in_body = self._arriving == _BODY
+        if not in_body and not getattr(self.cycle, "response_complete", True):
             self.cycle.keep_alive = False
             return
-        if not arrives_body or not (self.pipeline or self.cycle.response_started):
+        if not in_body or not (self.pipeline or self.cycle.response_started):
             self._write(problem)
         self._close()
 
     def _write(self, problem: Problem) -> None:
-        """An answer without a request, or with one that the application has not answered."""
-        # An empty reference means whatever was asked for: it may not have been understood.
+        """Respond in place of the application, which may know nothing of the request."""
+        # The target may not have been understood. An empty reference means "this request".
         scope: Scope = {"path": "", "state": {}}
         if self._arriving == _BODY:
             scope = dict(self.scope)
@@ -260,9 +257,9 @@ class EdgeProtocol(HttpToolsProtocol):
 
 
 def _problem_of(error: Exception, piece: bytes) -> Problem:
-    # What does not begin with a word is another protocol, such as TLS.
+    # Data that does not begin with a letter is another protocol, such as TLS.
     if isinstance(error, httptools.HttpParserInvalidMethodError) and piece[:1].isalpha():
         return UnknownMethod()
-    # The parser wraps what is raised by those it calls.
+    # The parser wraps what its callbacks raise.
     cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
     return cause if isinstance(cause, Problem) else MalformedRequest()

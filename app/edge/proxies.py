@@ -1,4 +1,4 @@
-"""Trusted proxies: whose word is taken for a client's address and scheme."""
+"""Trusted proxies: the client's address and scheme from their X-Forwarded-* headers."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -9,11 +9,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 
 class TrustedProxies(ProxyHeadersMiddleware):
-    """Sets `client` and `scheme` of requests that come from a trusted proxy: outermost, so that
-    everything else sees the client.
+    """Sets `client` and `scheme` of requests from trusted proxies. It is the outermost middleware,
+    so that all others see the client.
 
-    A request may have come through several: the client is the last address that is no trusted one,
-    since whatever stands before it the client may have made up.
+    After several proxies the client is the last address that is not a trusted proxy: the client
+    may have made up whatever stands before it.
     """
 
     def __init__(self, app: ASGIApp, proxies: Sequence[str]) -> None:
@@ -21,12 +21,11 @@ class TrustedProxies(ProxyHeadersMiddleware):
 
 
 def networks_of(proxies: Sequence[str]) -> list[str]:
-    """The networks, those of IPv4 also as a socket for both protocols shows their addresses."""
-    found: list[str] = []
-    for proxy in proxies:
-        network = ip_network(proxy)
-        found.append(str(network))
+    """The networks; those of IPv4 also in the IPv6 form that a dual-stack socket shows."""
+    networks: list[str] = []
+    for network in map(ip_network, proxies):
+        networks.append(str(network))
         if isinstance(network, IPv4Network):
             prefix = 96 + network.prefixlen
-            found.append(str(IPv6Network(f"::ffff:{network.network_address}/{prefix}")))
-    return found
+            networks.append(str(IPv6Network(f"::ffff:{network.network_address}/{prefix}")))
+    return networks

@@ -1,4 +1,4 @@
-"""The edge: what stands between clients and routes, put together as the settings say."""
+"""Builds the stack of middleware and guards in front of the routes from the settings."""
 
 from collections.abc import Sequence
 
@@ -7,37 +7,38 @@ from starlette.types import Scope
 
 from app.config import Settings, parse_rate_limit
 from app.edge.cors import CrossOrigin
-from app.edge.load_shedding import Load
-from app.edge.middleware import Guard, Headers, Meter, RequestMiddleware
+from app.edge.load_shedding import LoadShedding
+from app.edge.middleware import Guard, Headers, RequestMiddleware
 from app.edge.proxies import TrustedProxies
 from app.edge.rate_limits import CountRefused, RateLimit
 from app.edge.trace_ids import FindTraceId
+from app.telemetry.request_counters import RequestCounters
 
 
 def add_edge(
     app: FastAPI,
     settings: Settings,
     *,
-    meter: Meter,
+    counters: RequestCounters,
     find_trace_id: FindTraceId,
     credentials: Sequence[Guard] = (),
 ) -> None:
     """Add what the settings ask for; `credentials` are the guards that find the principal.
 
-    What is added last stands outermost.
+    The middleware that is added last is the outermost.
     """
     guards: list[Guard] = list(credentials)
     if settings.rate_limit is not None:
-        limit = RateLimit(parse_rate_limit(settings.rate_limit))
+        limit = RateLimit(*parse_rate_limit(settings.rate_limit))
         guards = [*(CountRefused(guard, limit) for guard in credentials), limit]
-    guards.insert(0, Load(settings.max_concurrent_requests, meter))
+    guards.insert(0, LoadShedding(settings.max_concurrent_requests, counters))
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(
         RequestMiddleware,
         max_body_size=settings.max_body_size,
+        counters=counters,
         guards=tuple(guards),
-        meter=meter,
         find_trace_id=find_trace_id,
     )
     if settings.cors_origins:
@@ -47,9 +48,9 @@ def add_edge(
 
 
 class StrictTransport:
-    """The guard that refuses nothing, and has browsers come by https for so many seconds.
+    """The guard that refuses nothing, and tells browsers to use https for `seconds`.
 
-    Of the scheme, a proxy alone can know: it must be a trusted one.
+    Only a trusted proxy can know that the client uses https.
     """
 
     def __init__(self, seconds: int) -> None:

@@ -2,56 +2,44 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from app.api.conditions import KnownVersionsDep, PreconditionDep
-from app.api.idempotency import KeyedStatementsDep
-from app.api.openapi.problems import CREATING, DELETING, NOT_MODIFIED, READING, WRITING, problems
+from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
-from app.api.sessions import StatementsDep
-from app.errors import AccountNotFound, InvalidCursor, ItemNotFound, MalformedHeader, UnknownAccount
+from app.api.sessions import SessionDep
+from app.errors import AccountNotFound, ItemNotFound, UnknownAccount
 from app.items import service
 from app.items.schemas import (
     ItemChange,
     ItemCreate,
-    ItemPage,
     ItemQuery,
     ItemRead,
     ItemReplace,
     OwnedItemQuery,
 )
 from app.resources.fields import Id
-from app.resources.reads import Reader
+from app.resources.lists import page_of
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
 owned_router = APIRouter(
     prefix="/accounts/{account_id}/items", tags=["items"], route_class=StrictRoute
 )
 ITEM = Json(ItemRead)
+PAGE = page_of(ItemRead, "items")
 
 
-async def get_reader(request: Request) -> Reader:
-    """Reads items by id, for all requests of this process."""
-    reader: Reader = request.app.state.item_reader
-    return reader
-
-
-ReaderDep = Annotated[Reader, Depends(get_reader)]
-
-
-@router.get("", response_model=ItemPage, responses=problems(*READING, InvalidCursor))
+@router.get("", response_model=PAGE)
 async def list_items(
-    query: Annotated[ItemQuery, Query()], session: StatementsDep, request: Request
+    query: Annotated[ItemQuery, Query()], session: SessionDep, request: Request
 ) -> Response:
     """List items, newest first."""
     return page_response(await service.list_items(session, query), request)
 
 
-@router.post(
-    "", status_code=201, response_model=ItemRead, responses=problems(*CREATING, UnknownAccount)
-)
-async def create_item(body: ItemCreate, session: KeyedStatementsDep) -> Response:
+@router.post("", status_code=201, response_model=ItemRead, responses=problems(UnknownAccount))
+async def create_item(body: ItemCreate, session: SessionDep) -> Response:
     """Create an item."""
     item = await service.create_item(session, body)
     return ITEM.resource(item, created_at=f"/items/{item['id']}")
@@ -60,23 +48,23 @@ async def create_item(body: ItemCreate, session: KeyedStatementsDep) -> Response
 @router.get(
     "/{item_id}",
     response_model=ItemRead,
-    responses={**NOT_MODIFIED, **problems(*READING, MalformedHeader, ItemNotFound)},
+    responses=problems(ItemNotFound),
 )
 async def retrieve_item(
-    item_id: Id, reader: ReaderDep, known_versions: KnownVersionsDep
+    item_id: Id, session: SessionDep, known_versions: KnownVersionsDep
 ) -> Response:
     """Retrieve an item."""
-    item = await service.retrieve_item(reader, item_id)
+    item = await service.retrieve_item(session, item_id)
     return ITEM.resource(item, known_versions=known_versions)
 
 
 @router.put(
     "/{item_id}",
     response_model=ItemRead,
-    responses=problems(*WRITING, ItemNotFound, UnknownAccount),
+    responses=problems(ItemNotFound, UnknownAccount),
 )
 async def replace_item(
-    item_id: Id, body: ItemReplace, session: StatementsDep, precondition: PreconditionDep
+    item_id: Id, body: ItemReplace, session: SessionDep, precondition: PreconditionDep
 ) -> Response:
     """Replace an item: an optional field left out becomes null or its default."""
     return ITEM.resource(await service.write_item(session, item_id, body, precondition))
@@ -85,10 +73,10 @@ async def replace_item(
 @router.patch(
     "/{item_id}",
     response_model=ItemRead,
-    responses=problems(*WRITING, ItemNotFound, UnknownAccount),
+    responses=problems(ItemNotFound, UnknownAccount),
 )
 async def change_item(
-    item_id: Id, body: ItemChange, session: StatementsDep, precondition: PreconditionDep
+    item_id: Id, body: ItemChange, session: SessionDep, precondition: PreconditionDep
 ) -> Response:
     """Change an item (JSON merge patch): a field left out stays, null clears it."""
     return ITEM.resource(await service.write_item(session, item_id, body, precondition))
@@ -98,23 +86,19 @@ async def change_item(
     "/{item_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(*DELETING, ItemNotFound),
+    responses=problems(ItemNotFound),
 )
-async def delete_item(
-    item_id: Id, session: StatementsDep, precondition: PreconditionDep
-) -> Response:
+async def delete_item(item_id: Id, session: SessionDep, precondition: PreconditionDep) -> Response:
     """Delete an item."""
     await service.delete_item(session, item_id, precondition)
     return no_content()
 
 
-@owned_router.get(
-    "", response_model=ItemPage, responses=problems(*READING, InvalidCursor, AccountNotFound)
-)
+@owned_router.get("", response_model=PAGE, responses=problems(AccountNotFound))
 async def list_account_items(
     account_id: Id,
     query: Annotated[OwnedItemQuery, Query()],
-    session: StatementsDep,
+    session: SessionDep,
     request: Request,
 ) -> Response:
     """List the items that an account owns, newest first."""

@@ -24,14 +24,14 @@ from app.resources.fields import (
     SystemFields,
     fault,
 )
-from app.resources.pages import NextCursor, PageQuery, RowCount
+from app.resources.lists import PageQuery
 
-# Url() takes http:///host for http://host, which others do not.
+# Url() accepts http:///host as http://host, which other parsers do not.
 _HTTP_URL = re.compile(r"https?://(?!/)[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)
 
 
 def _check_image_link(value: Any) -> Any:
-    """Checked, never fetched, and kept as given: a normalized link may be another link."""
+    """Checked, never fetched, and stored unchanged: a normalized link may be another link."""
     if not isinstance(value, str):
         raise fault("wrong_type", "Must be text.")
     if len(value) > 1000:
@@ -112,14 +112,6 @@ class ItemRead(TypedDict):
     created: Instant
     updated: Instant
     version: GivenVersion
-
-
-class ItemPage(TypedDict):
-    """A page of items."""
-
-    data: Annotated[list[ItemRead], Field(max_length=200)]
-    next_cursor: NextCursor
-    count: RowCount
 
 
 ItemSort = Literal["created", "-created", "updated", "-updated", "name", "-name", "price", "-price"]

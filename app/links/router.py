@@ -4,14 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.openapi.problems import PUTTING, READING, problems
+from app.api.openapi.problems import problems
 from app.api.responses import Json, made, no_content, page_response
 from app.api.routes import JsonRoute
-from app.api.sessions import StatementsDep
+from app.api.sessions import SessionDep
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
-    InvalidCursor,
     ItemAlreadyReserved,
     ItemNotFound,
     NotFound,
@@ -20,16 +19,16 @@ from app.errors import (
 from app.links import service
 from app.links.schemas import (
     AccountLink,
-    AccountLinkPage,
-    AccountWishPage,
+    AccountWish,
     ItemLink,
     ItemWish,
-    ItemWishPage,
     LinkQuery,
     LinkReplace,
     WishReplace,
 )
+from app.links.service import FAVORITED_BY, FAVORITES, RESERVATIONS, WISHED_BY, WISHED_ITEMS, WISHES
 from app.resources.fields import Id
+from app.resources.lists import page_of
 
 favorites = APIRouter(tags=["favorites"], route_class=JsonRoute)
 reservations = APIRouter(tags=["reservations"], route_class=JsonRoute)
@@ -38,24 +37,27 @@ wishes = APIRouter(tags=["wishes"], route_class=JsonRoute)
 ITEM_LINK = Json(ItemLink)
 ACCOUNT_LINK = Json(AccountLink)
 ITEM_WISH = Json(ItemWish)
+ACCOUNT_LINKS = page_of(AccountLink, "accounts that have an item as their favorite")
+ITEM_WISHES = page_of(ItemWish, "the items that an account wishes for")
+ACCOUNT_WISHES = page_of(AccountWish, "the accounts that wish for an item")
 
 
 @favorites.get(
     "/accounts/{account_id}/favorite",
     response_model=ItemLink,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
-async def retrieve_favorite(account_id: Id, session: StatementsDep) -> Response:
+async def retrieve_favorite(account_id: Id, session: SessionDep) -> Response:
     """Retrieve the favorite item of an account."""
-    return ITEM_LINK.link(await service.retrieve_favorite(session, account_id))
+    return ITEM_LINK.link(await service.retrieve(session, FAVORITES, "item", account_id=account_id))
 
 
 @favorites.put(
     "/accounts/{account_id}/favorite",
     response_model=ItemLink,
-    responses={**made(ItemLink), **problems(*PUTTING, AccountNotFound, UnknownItem)},
+    responses={**made(ItemLink), **problems(AccountNotFound, UnknownItem)},
 )
-async def put_favorite(account_id: Id, body: LinkReplace, session: StatementsDep) -> Response:
+async def put_favorite(account_id: Id, body: LinkReplace, session: SessionDep) -> Response:
     """Make an item the favorite of an account, instead of another if it has one."""
     link, is_new = await service.put_favorite(session, account_id, body.item_id)
     return ITEM_LINK.link(link, is_new=is_new)
@@ -65,34 +67,38 @@ async def put_favorite(account_id: Id, body: LinkReplace, session: StatementsDep
     "/accounts/{account_id}/favorite",
     status_code=204,
     response_class=Response,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
-async def delete_favorite(account_id: Id, session: StatementsDep) -> Response:
+async def delete_favorite(account_id: Id, session: SessionDep) -> Response:
     """Leave an account without a favorite."""
-    await service.delete_favorite(session, account_id)
+    await service.remove(session, FAVORITES, account_id=account_id)
     return no_content()
 
 
 @favorites.get(
     "/items/{item_id}/favorited-by",
-    response_model=AccountLinkPage,
-    responses=problems(*READING, ItemNotFound, InvalidCursor),
+    response_model=ACCOUNT_LINKS,
+    responses=problems(ItemNotFound),
 )
 async def list_favorited_by(
-    item_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
+    item_id: Id, query: Annotated[LinkQuery, Query()], session: SessionDep, request: Request
 ) -> Response:
     """List the accounts whose favorite an item is, the latest first."""
-    return page_response(await service.list_favorited_by(session, item_id, query), request)
+    return page_response(
+        await service.fetch_list(session, FAVORITED_BY, query, item_id=item_id), request
+    )
 
 
 @reservations.get(
     "/accounts/{account_id}/reservation",
     response_model=ItemLink,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
-async def retrieve_reservation(account_id: Id, session: StatementsDep) -> Response:
+async def retrieve_reservation(account_id: Id, session: SessionDep) -> Response:
     """Retrieve the reservation that an account holds."""
-    return ITEM_LINK.link(await service.retrieve_reservation(session, account_id))
+    return ITEM_LINK.link(
+        await service.retrieve(session, RESERVATIONS, "item", account_id=account_id)
+    )
 
 
 @reservations.put(
@@ -100,12 +106,10 @@ async def retrieve_reservation(account_id: Id, session: StatementsDep) -> Respon
     response_model=ItemLink,
     responses={
         **made(ItemLink),
-        **problems(
-            *PUTTING, AccountNotFound, UnknownItem, AccountHasReservation, ItemAlreadyReserved
-        ),
+        **problems(AccountNotFound, UnknownItem, AccountHasReservation, ItemAlreadyReserved),
     },
 )
-async def put_reservation(account_id: Id, body: LinkReplace, session: StatementsDep) -> Response:
+async def put_reservation(account_id: Id, body: LinkReplace, session: SessionDep) -> Response:
     """Reserve an item for an account."""
     link, is_new = await service.put_reservation(session, account_id, body.item_id)
     return ITEM_LINK.link(link, is_new=is_new)
@@ -115,54 +119,58 @@ async def put_reservation(account_id: Id, body: LinkReplace, session: Statements
     "/accounts/{account_id}/reservation",
     status_code=204,
     response_class=Response,
-    responses=problems(*READING, AccountNotFound, NotFound),
+    responses=problems(AccountNotFound, NotFound),
 )
-async def delete_reservation(account_id: Id, session: StatementsDep) -> Response:
+async def delete_reservation(account_id: Id, session: SessionDep) -> Response:
     """Give up the reservation that an account holds."""
-    await service.delete_reservation(session, account_id)
+    await service.remove(session, RESERVATIONS, account_id=account_id)
     return no_content()
 
 
 @reservations.get(
     "/items/{item_id}/reservation",
     response_model=AccountLink,
-    responses=problems(*READING, ItemNotFound, NotFound),
+    responses=problems(ItemNotFound, NotFound),
 )
-async def retrieve_item_reservation(item_id: Id, session: StatementsDep) -> Response:
+async def retrieve_item_reservation(item_id: Id, session: SessionDep) -> Response:
     """Retrieve the reservation of an item."""
-    return ACCOUNT_LINK.link(await service.retrieve_item_reservation(session, item_id))
+    return ACCOUNT_LINK.link(
+        await service.retrieve(session, RESERVATIONS, "account", item_id=item_id)
+    )
 
 
 @wishes.get(
     "/accounts/{account_id}/wishes",
-    response_model=ItemWishPage,
-    responses=problems(*READING, AccountNotFound, InvalidCursor),
+    response_model=ITEM_WISHES,
+    responses=problems(AccountNotFound),
 )
 async def list_wishes(
-    account_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
+    account_id: Id, query: Annotated[LinkQuery, Query()], session: SessionDep, request: Request
 ) -> Response:
     """List the items that an account wishes for, the latest wish first."""
-    return page_response(await service.list_wishes(session, account_id, query), request)
+    return page_response(
+        await service.fetch_list(session, WISHED_ITEMS, query, account_id=account_id), request
+    )
 
 
 @wishes.get(
     "/accounts/{account_id}/wishes/{item_id}",
     response_model=ItemWish,
-    responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
+    responses=problems(AccountNotFound, ItemNotFound, NotFound),
 )
-async def retrieve_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Response:
+async def retrieve_wish(account_id: Id, item_id: Id, session: SessionDep) -> Response:
     """Retrieve the wish of an account for an item."""
-    return ITEM_WISH.link(await service.retrieve_wish(session, account_id, item_id))
+    return ITEM_WISH.link(
+        await service.retrieve(session, WISHES, "item", account_id=account_id, item_id=item_id)
+    )
 
 
 @wishes.put(
     "/accounts/{account_id}/wishes/{item_id}",
     response_model=ItemWish,
-    responses={**made(ItemWish), **problems(*PUTTING, AccountNotFound, ItemNotFound)},
+    responses={**made(ItemWish), **problems(AccountNotFound, ItemNotFound)},
 )
-async def put_wish(
-    account_id: Id, item_id: Id, body: WishReplace, session: StatementsDep
-) -> Response:
+async def put_wish(account_id: Id, item_id: Id, body: WishReplace, session: SessionDep) -> Response:
     """Let an account wish for an item, or replace the note of its wish."""
     wish, is_new = await service.put_wish(session, account_id, item_id, body.note)
     return ITEM_WISH.link(wish, is_new=is_new)
@@ -172,21 +180,23 @@ async def put_wish(
     "/accounts/{account_id}/wishes/{item_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(*READING, AccountNotFound, ItemNotFound, NotFound),
+    responses=problems(AccountNotFound, ItemNotFound, NotFound),
 )
-async def delete_wish(account_id: Id, item_id: Id, session: StatementsDep) -> Response:
+async def delete_wish(account_id: Id, item_id: Id, session: SessionDep) -> Response:
     """Let an account no longer wish for an item."""
-    await service.delete_wish(session, account_id, item_id)
+    await service.remove(session, WISHES, account_id=account_id, item_id=item_id)
     return no_content()
 
 
 @wishes.get(
     "/items/{item_id}/wished-by",
-    response_model=AccountWishPage,
-    responses=problems(*READING, ItemNotFound, InvalidCursor),
+    response_model=ACCOUNT_WISHES,
+    responses=problems(ItemNotFound),
 )
 async def list_wished_by(
-    item_id: Id, query: Annotated[LinkQuery, Query()], session: StatementsDep, request: Request
+    item_id: Id, query: Annotated[LinkQuery, Query()], session: SessionDep, request: Request
 ) -> Response:
     """List the accounts that wish for an item, the latest wish first."""
-    return page_response(await service.list_wished_by(session, item_id, query), request)
+    return page_response(
+        await service.fetch_list(session, WISHED_BY, query, item_id=item_id), request
+    )

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from app.accounts.schemas import AccountRead
 from app.items.schemas import ItemRead
 from app.resources.fields import EXAMPLE_ID, TEXT, Id, Instant
-from app.resources.pages import NextCursor, PageQuery, RowCount
+from app.resources.lists import PageQuery
 
 Note = Annotated[str, Field(max_length=1000, examples=["For the hall"], json_schema_extra=TEXT)]
 
@@ -57,30 +57,6 @@ class AccountWish(TypedDict):
     account: AccountRead
     note: Annotated[str | None, Field(max_length=1000, examples=["For the hall"])]
     created: Instant
-
-
-class AccountLinkPage(TypedDict):
-    """A page of accounts that have an item as their favorite."""
-
-    data: Annotated[list[AccountLink], Field(max_length=200)]
-    next_cursor: NextCursor
-    count: RowCount
-
-
-class ItemWishPage(TypedDict):
-    """A page of the items that an account wishes for."""
-
-    data: Annotated[list[ItemWish], Field(max_length=200)]
-    next_cursor: NextCursor
-    count: RowCount
-
-
-class AccountWishPage(TypedDict):
-    """A page of the accounts that wish for an item."""
-
-    data: Annotated[list[AccountWish], Field(max_length=200)]
-    next_cursor: NextCursor
-    count: RowCount
 
 
 class LinkQuery(PageQuery):

@@ -1,266 +1,244 @@
-"""The rules of favorites, reservations and wishes.
+"""The rules of links: favorites, reservations and wishes.
 
-Each is one statement; a second one only tells why the first found nothing. A link is written from
-the item that the statement finds, so that the item of the answer costs no query of its own.
+Each operation is one statement; a second one only finds out why the first found nothing. A link is
+written from the item that its statement finds, so that the item costs no query of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
-    Row,
-    Select,
+    Executable,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
     delete,
     func,
-    literal,
     literal_column,
     select,
     true,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts.service import JSON as ACCOUNT_JSON
-from app.accounts.service import TARGET as ACCOUNT
-from app.accounts.service import require_account
+from app.accounts.service import ACCOUNTS
 from app.errors import (
     AccountHasReservation,
     AccountNotFound,
     ItemAlreadyReserved,
     ItemNotFound,
     NotFound,
+    Problem,
     UnknownItem,
 )
-from app.items.service import JSON as ITEM_JSON
-from app.items.service import TARGET as ITEM
-from app.items.service import require_item
-from app.links.schemas import AccountLink, ItemLink, ItemWish, LinkQuery
-from app.models import Account, Favorite, Item, Reservation, Wish
-from app.postgres.schema import table_of
-from app.postgres.statements import Session, Statements
+from app.items.service import ITEMS
+from app.links.schemas import ItemLink, ItemWish, LinkQuery
+from app.models import Base, Favorite, Reservation, Wish, table_of
+from app.postgres.sessions import execute_only_write, execute_read
+from app.resources import reads
 from app.resources.constraints import conflicts
 from app.resources.json_rows import json_object
-from app.resources.pages import PARENT_ID, Listing, Page, fetch_page
+from app.resources.lists import PARENT_ID, Listing, Rows, fetch_rows
+from app.resources.resource import Resource
 
+ENDS: Mapping[str, Resource[Any]] = {"account": ACCOUNTS, "item": ITEMS}
 # xmax is zero in a row that the statement inserted, and not in one that it updated.
-_FAVORITE, _WISH = table_of(Favorite).c, table_of(Wish).c
 IS_NEW: ColumnElement[bool] = literal_column("xmax = 0").label("is_new")
 
 
-def _item_link(values: Sequence[Any]) -> ItemLink:
-    created = values[len(ITEM.columns)]
-    return cast(ItemLink, {"item": ITEM.row(values), "created": created})
+@dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """A kind of link between accounts and items.
+
+    missing: the detail of the 404 of a link that is not there, by the end that was asked for.
+    key: the columns that identify a link.
+    replaced: the columns that a second PUT replaces; without any, the link stays as it is.
+    fields: the columns that clients see besides the end.
+    """
+
+    model: type[Base]
+    missing: Mapping[str, str]
+    key: Sequence[str] = ("account_id",)
+    replaced: Sequence[str] = ()
+    fields: Sequence[str] = ("created",)
+
+    @property
+    def table(self) -> Table:
+        return table_of(self.model)
+
+    def listing(self, name: str, end: str) -> Listing:
+        """The list of the `end`s that are linked with one of the other ends."""
+        (other,) = ENDS.keys() - {end}
+        resource, table = ENDS[end], self.table
+        fields = {field: table.c[field] for field in self.fields}
+        return Listing(
+            name,
+            select(json_object({end: resource.json, **fields}))
+            .join_from(resource.table, table, table.c[f"{end}_id"] == resource.table.c.id)
+            .where(table.c[f"{other}_id"] == PARENT_ID),
+            sorts={"created": table.c.created},
+            tie=table.c[f"{end}_id"],
+        )
 
 
-def _account_link(values: Sequence[Any]) -> AccountLink:
-    created = values[len(ACCOUNT.columns)]
-    return cast(AccountLink, {"account": ACCOUNT.row(values), "created": created})
-
-
-def _item_wish(values: Sequence[Any]) -> ItemWish:
-    note, created = values[len(ITEM.columns) :][:2]
-    return cast(ItemWish, {"item": ITEM.row(values), "note": note, "created": created})
-
-
-FAVORITED_BY = Listing(
-    "favorited-by",
-    select(json_object({"account": ACCOUNT_JSON, "created": _FAVORITE.created}))
-    .select_from(Account)
-    .join(Account.favorite)
-    .where(Favorite.item_id == PARENT_ID),
-    sorts={"created": _FAVORITE.created},
-    tie=_FAVORITE.account_id,
+FAVORITES = Link(Favorite, {"item": "This account has no favorite."}, replaced=("item_id",))
+RESERVATIONS = Link(
+    Reservation,
+    {"item": "This account holds no reservation.", "account": "This item is not reserved."},
 )
-WISHES = Listing(
-    "wishes",
-    select(json_object({"item": ITEM_JSON, "note": _WISH.note, "created": _WISH.created}))
-    .select_from(Item)
-    .join(Item.wishes)
-    .where(Wish.account_id == PARENT_ID),
-    sorts={"created": _WISH.created},
-    tie=_WISH.item_id,
+WISHES = Link(
+    Wish,
+    {"item": "This account does not wish for this item."},
+    key=("account_id", "item_id"),
+    replaced=("note",),
+    fields=("note", "created"),
 )
-WISHED_BY = Listing(
-    "wished-by",
-    select(json_object({"account": ACCOUNT_JSON, "note": _WISH.note, "created": _WISH.created}))
-    .select_from(Account)
-    .join(Account.wishes)
-    .where(Wish.item_id == PARENT_ID),
-    sorts={"created": _WISH.created},
-    tie=_WISH.account_id,
-)
+FAVORITED_BY = FAVORITES.listing("favorited-by", "account")
+WISHED_ITEMS = WISHES.listing("wishes", "item")
+WISHED_BY = WISHES.listing("wished-by", "account")
 
 
-async def retrieve_favorite(session: Session, account_id: UUID) -> ItemLink:
-    statement = select(*ITEM.columns, Favorite.created).join(Item.favorites)
-    row = await _first(session, statement.where(Favorite.account_id == account_id))
+async def retrieve(session: AsyncSession, link: Link, end: str, **ids: UUID) -> Any:
+    """The link of these ids, with its `end`. Errors: NotFound, and those of the ids."""
+    row = (await execute_read(session, _select(link, end, tuple(ids)), ids)).one_or_none()
     if row is None:
-        await require_account(session, account_id)
-        raise NotFound("This account has no favorite.")
-    return _item_link(row)
+        await _require(session, ids)
+        raise NotFound(link.missing[end])
+    return _with_end(link, end, row)
 
 
-async def put_favorite(session: Session, account_id: UUID, item_id: UUID) -> tuple[ItemLink, bool]:
+async def remove(session: AsyncSession, link: Link, **ids: UUID) -> None:
+    """Delete the link of these ids. Errors: as `retrieve`."""
+    result = await execute_only_write(session, _delete(link, tuple(ids)), ids)
+    if result.one_or_none() is None:
+        await _require(session, ids)
+        raise NotFound(link.missing["item"])
+
+
+async def fetch_list(
+    session: AsyncSession, listing: Listing, query: LinkQuery, **parent: UUID
+) -> Rows:
+    """A page of a list of links. Errors: InvalidCursor, and that of the parent's id."""
+    (parent_id,) = parent.values()
+    rows = await fetch_rows(session, listing, query, parent_id)
+    if not rows.text:
+        await _require(session, parent)
+    return rows
+
+
+async def put_favorite(
+    session: AsyncSession, account_id: UUID, item_id: UUID
+) -> tuple[ItemLink, bool]:
     """The favorite, and whether it is the account's first."""
-    item = _item_to_link(account_id, item_id)
-    favorite = insert(Favorite).from_select(["account_id", "item_id"], _ends(item))
-    favorite = favorite.on_conflict_do_update(
-        index_elements=[Favorite.account_id], set_={"item_id": favorite.excluded.item_id}
-    )
-    with conflicts(
-        {"fk_favorites_account_id": AccountNotFound, "fk_favorites_item_id": UnknownItem}
-    ):
-        row = await _first(session, _written(item, favorite.returning(Favorite.created, IS_NEW)))
+    row = await _put(session, FAVORITES, UnknownItem, account_id=account_id, item_id=item_id)
     if row is None:
         raise UnknownItem
-    return _item_link(row), row.is_new
-
-
-async def delete_favorite(session: Session, account_id: UUID) -> None:
-    statement = delete(Favorite).where(Favorite.account_id == account_id)
-    if await _first(session, statement.returning(Favorite.account_id)) is None:
-        await require_account(session, account_id)
-        raise NotFound("This account has no favorite.")
-
-
-async def list_favorited_by(session: Statements, item_id: UUID, query: LinkQuery) -> Page:
-    page = await fetch_page(session, FAVORITED_BY, query, item_id)
-    if not page.rows:
-        await require_item(session, item_id)
-    return page
-
-
-async def retrieve_reservation(session: Session, account_id: UUID) -> ItemLink:
-    statement = select(*ITEM.columns, Reservation.created).join(Item.reservation)
-    row = await _first(session, statement.where(Reservation.account_id == account_id))
-    if row is None:
-        await require_account(session, account_id)
-        raise NotFound("This account holds no reservation.")
-    return _item_link(row)
-
-
-async def retrieve_item_reservation(session: Session, item_id: UUID) -> AccountLink:
-    statement = select(*ACCOUNT.columns, Reservation.created).join(Account.reservation)
-    row = await _first(session, statement.where(Reservation.item_id == item_id))
-    if row is None:
-        await require_item(session, item_id)
-        raise NotFound("This item is not reserved.")
-    return _account_link(row)
+    return _with_end(FAVORITES, "item", row), row.is_new
 
 
 async def put_reservation(
-    session: Session, account_id: UUID, item_id: UUID
+    session: AsyncSession, account_id: UUID, item_id: UUID
 ) -> tuple[ItemLink, bool]:
     """The reservation, and whether it is new. One that the account holds already stays."""
-    item = _item_to_link(account_id, item_id)
-    # Locked, so that of two requests of one account the later waits for the earlier: it might else
-    # meet the item before the account, and take its own reservation for another account's.
-    holder = select(Account.id).where(Account.id == account_id).with_for_update(key_share=True)
-    ends = select(func.coalesce(holder.scalar_subquery(), item.c.linked_account_id), item.c.id)
-    reservation = insert(Reservation).from_select(["account_id", "item_id"], ends)
-    # Updated to what it is: only so does the statement return the one that is held.
-    reservation = reservation.on_conflict_do_update(
-        index_elements=[Reservation.account_id], set_={"item_id": Reservation.item_id}
-    )
-    returned = reservation.returning(
-        Reservation.created, Reservation.item_id.label("held_item_id"), IS_NEW
-    )
-    with conflicts(
-        {
-            "uq_reservations_item_id": ItemAlreadyReserved,
-            "fk_reservations_account_id": AccountNotFound,
-            "fk_reservations_item_id": UnknownItem,
-        }
-    ):
-        row = await _first(session, _written(item, returned))
+    row = await _put(session, RESERVATIONS, UnknownItem, account_id=account_id, item_id=item_id)
     if row is None:
         raise UnknownItem
-    if row.held_item_id != item_id:
+    if row.linked_item_id != item_id:
         raise AccountHasReservation
-    return _item_link(row), row.is_new
-
-
-async def delete_reservation(session: Session, account_id: UUID) -> None:
-    statement = delete(Reservation).where(Reservation.account_id == account_id)
-    if await _first(session, statement.returning(Reservation.account_id)) is None:
-        await require_account(session, account_id)
-        raise NotFound("This account holds no reservation.")
-
-
-async def list_wishes(session: Statements, account_id: UUID, query: LinkQuery) -> Page:
-    page = await fetch_page(session, WISHES, query, account_id)
-    if not page.rows:
-        await require_account(session, account_id)
-    return page
-
-
-async def list_wished_by(session: Statements, item_id: UUID, query: LinkQuery) -> Page:
-    page = await fetch_page(session, WISHED_BY, query, item_id)
-    if not page.rows:
-        await require_item(session, item_id)
-    return page
-
-
-async def retrieve_wish(session: Session, account_id: UUID, item_id: UUID) -> ItemWish:
-    statement = select(*ITEM.columns, Wish.note, Wish.created).join(Item.wishes)
-    row = await _first(
-        session, statement.where(Wish.account_id == account_id, Wish.item_id == item_id)
-    )
-    if row is None:
-        await _require_ends(session, account_id, item_id)
-        raise NotFound("This account does not wish for this item.")
-    return _item_wish(row)
+    return _with_end(RESERVATIONS, "item", row), row.is_new
 
 
 async def put_wish(
-    session: Session, account_id: UUID, item_id: UUID, note: str | None
+    session: AsyncSession, account_id: UUID, item_id: UUID, note: str | None
 ) -> tuple[ItemWish, bool]:
     """The wish, and whether it is new."""
-    item = _item_to_link(account_id, item_id)
-    ends = _ends(item).add_columns(literal(note, Wish.note.type))
-    wish = insert(Wish).from_select(["account_id", "item_id", "note"], ends)
-    wish = wish.on_conflict_do_update(
-        index_elements=[Wish.account_id, Wish.item_id], set_={"note": wish.excluded.note}
-    )
-    with conflicts({"fk_wishes_account_id": AccountNotFound, "fk_wishes_item_id": ItemNotFound}):
-        row = await _first(session, _written(item, wish.returning(Wish.note, Wish.created, IS_NEW)))
+    ids = {"account_id": account_id, "item_id": item_id}
+    row = await _put(session, WISHES, ItemNotFound, **ids, note=note)
     if row is None:
-        await _require_ends(session, account_id, item_id)
-        raise ItemNotFound  # it came into being after the statement
-    return _item_wish(row), row.is_new
+        await _require(session, ids)
+        raise ItemNotFound  # it was created after the statement
+    return cast(ItemWish, _with_end(WISHES, "item", row)), row.is_new
 
 
-async def delete_wish(session: Session, account_id: UUID, item_id: UUID) -> None:
-    statement = delete(Wish).where(Wish.account_id == account_id, Wish.item_id == item_id)
-    if await _first(session, statement.returning(Wish.account_id)) is None:
-        await _require_ends(session, account_id, item_id)
-        raise NotFound("This account does not wish for this item.")
+async def _put(session: AsyncSession, link: Link, no_item: type[Problem], **values: Any) -> Any:
+    """The item and the link; None: there is no such item."""
+    problems: dict[str, Callable[[], Problem]] = {
+        f"fk_{link.table.name}_account_id": AccountNotFound,
+        f"fk_{link.table.name}_item_id": no_item,
+        "uq_reservations_item_id": ItemAlreadyReserved,
+    }
+    with conflicts(problems):
+        return (await execute_only_write(session, _upsert(link), values)).one_or_none()
 
 
-async def _first(session: Session, statement: Any) -> Row[Any] | None:
-    row: Row[Any] | None = (await session.execute(statement)).one_or_none()
-    return row
+async def _require(session: AsyncSession, ids: Mapping[str, UUID]) -> None:
+    for name, row_id in ids.items():
+        await reads.require(session, ENDS[name.removesuffix("_id")], row_id)
 
 
-async def _require_ends(session: Session, account_id: UUID, item_id: UUID) -> None:
-    await require_account(session, account_id)
-    await require_item(session, item_id)
+def _with_end(link: Link, end: str, row: Sequence[Any]) -> Any:
+    names = link.fields
+    values = row[len(ENDS[end].columns) :]
+    return {end: ENDS[end].row(row), **dict(zip(names, values, strict=False))}
 
 
-def _item_to_link(account_id: UUID, item_id: UUID) -> CTE:
-    """The item with the account that is to be linked with it; empty without the item."""
-    owner = literal(account_id).label("linked_account_id")
-    return select(*ITEM.columns, owner).where(Item.id == item_id).cte("item")
+# Each form of a statement is built once.
 
 
-def _ends(item: CTE) -> Select[Any]:
-    return select(item.c.linked_account_id, item.c.id)
+@cache
+def _select(link: Link, end: str, names: tuple[str, ...]) -> Executable:
+    resource, table = ENDS[end], link.table
+    return (
+        select(*resource.columns, *(table.c[field] for field in link.fields))
+        .join(table, table.c[f"{end}_id"] == resource.table.c.id)
+        .where(*_equal(table, names))
+    )
 
 
-def _written(item: CTE, link: Any) -> Select[Any]:
-    """The item's columns, then what the written link returns."""
-    written = link.cte("link")
+@cache
+def _delete(link: Link, names: tuple[str, ...]) -> Executable:
+    return delete(link.table).where(*_equal(link.table, names)).returning(link.table.c.account_id)
+
+
+@cache
+def _upsert(link: Link) -> Executable:
+    """The columns of the item, the fields of the link, its item, and whether it is new."""
+    table, items = link.table, ITEMS.table
+    account_id = bindparam("account_id", type_=Uuid)
+    item = (
+        select(*ITEMS.columns, account_id.label("linked_account_id"))
+        .where(items.c.id == bindparam("item_id", type_=Uuid))
+        .cte("item")
+    )
+    owner: ColumnElement[Any] = item.c.linked_account_id
+    if not link.replaced:
+        # Locked, so that the later of two requests of one account waits for the earlier one.
+        # Otherwise it might meet the item before the account, and take its own reservation for
+        # that of another account.
+        accounts = ACCOUNTS.table
+        holder = select(accounts.c.id).where(accounts.c.id == account_id)
+        holder = holder.with_for_update(key_share=True)
+        owner = func.coalesce(holder.scalar_subquery(), owner)
+    names, ends = ["account_id", "item_id"], select(owner, item.c.id)
+    if "note" in link.fields:
+        names, ends = [*names, "note"], ends.add_columns(bindparam("note", type_=Text))
+    insertion = insert(table).from_select(names, ends)
+    # If nothing is replaced, the item is set to itself, since only updated rows are returned.
+    new = {name: insertion.excluded[name] for name in link.replaced}
+    upsert = insertion.on_conflict_do_update(
+        index_elements=link.key, set_=new or {"item_id": table.c.item_id}
+    )
+    written = upsert.returning(
+        *(table.c[field] for field in link.fields), table.c.item_id.label("linked_item_id"), IS_NEW
+    ).cte("link")
     columns = [column for column in item.c if column.key != "linked_account_id"]
     return select(*columns, written).join(written, true())
+
+
+def _equal(table: Table, names: Sequence[str]) -> list[ColumnElement[bool]]:
+    return [table.c[name] == bindparam(name, type_=Uuid) for name in names]

@@ -1,4 +1,4 @@
-"""Engines: how connections to PostgreSQL are made and shared."""
+"""Makes engines, and sets the limits of their connections."""
 
 from typing import Any
 
@@ -8,27 +8,29 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings
-from app.postgres.patience import patience
-from app.postgres.recovery import let_go_of_dead
+from app.postgres.loop_timeout import loop_timeout
+from app.postgres.recovery import replace_dead_connections
 
 log = structlog.get_logger("satchel.sql")
 
-# Seconds after which a connection is replaced.
-RECYCLE = 1800
-# Seconds for a connection to be made.
-CONNECT_PATIENCE = 2.0
-# Seconds more than its own limit for a statement to answer. Then nobody waits for it any longer.
-SLACK = 1.0
+# The age at which the pool replaces a connection.
+RECYCLE_SECONDS = 1800
+CONNECT_TIMEOUT_SECONDS = 2.0
+MIGRATION_CONNECT_TIMEOUT_SECONDS = 5.0
+# How long SQLAlchemy's pool waits for a connection. `Statements` queues callers before that.
+POOL_TIMEOUT_SECONDS = 2.0
+# Grace on top of statement_timeout before the client gives up.
+STATEMENT_GRACE_SECONDS = 1.0
 
 
 def make_engine(
-    url: URL, settings: Settings, *, autocommit: bool = False, patient: bool = False
+    url: URL, settings: Settings, *, autocommit: bool = False, for_migrations: bool = False
 ) -> AsyncEngine:
-    """The engine of one process; nothing connects before the first statement.
+    """An engine, which connects at its first statement.
 
-    With `autocommit` each statement is a transaction of its own: one round trip, where BEGIN, the
-    statement and COMMIT are three. `transactional` makes the view for what needs more.
-    A `patient` one has none of the settings' limits: migrations set their own.
+    With `autocommit` each statement is its own transaction: one round trip instead of three for
+    BEGIN, statement and COMMIT. `transactional` makes a view with ordinary transactions.
+    The limits of the settings do not hold `for_migrations`, which set their own.
     """
     engine = create_async_engine(
         url,
@@ -36,19 +38,20 @@ def make_engine(
         skip_autocommit_rollback=True,
         pool_size=settings.pool_size,
         max_overflow=0,
-        pool_timeout=2,
-        pool_recycle=RECYCLE,
-        hide_parameters=True,  # what clients sent stays out of error messages, and so out of logs
-        connect_args={"timeout": 5} if patient else _limits(settings),
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_recycle=RECYCLE_SECONDS,
+        hide_parameters=True,  # keeps what clients sent out of error messages and logs
+        connect_args={"timeout": MIGRATION_CONNECT_TIMEOUT_SECONDS}
+        if for_migrations
+        else _limits(settings),
     )
-    let_go_of_dead(engine)
+    replace_dead_connections(engine)
     return engine
 
 
 def _limits(settings: Settings) -> dict[str, Any]:
-    """The limits go along when a connection is made, so they cost no request anything.
-
-    Poolers may refuse what they do not know, so a limit of 0 is not sent at all.
+    """Options of connections. The server's limits are start-up parameters, which cost no request a
+    round trip. A limit of 0 is not sent, since some poolers refuse such parameters.
     """
     seconds = {
         "statement_timeout": settings.statement_timeout,
@@ -57,9 +60,9 @@ def _limits(settings: Settings) -> dict[str, Any]:
     }
     sent = {name: str(round(limit * 1000)) for name, limit in seconds.items() if limit}
     return {
-        # The driver's own limit would give up on a server that is well while we are busy.
+        # The driver's own timeout would also end while the event loop is busy.
         "async_creator_fn": _connect,
-        "command_timeout": settings.statement_timeout + SLACK
+        "command_timeout": settings.statement_timeout + STATEMENT_GRACE_SECONDS
         if settings.statement_timeout
         else None,
         "server_settings": {"application_name": "satchel", **sent},
@@ -67,12 +70,12 @@ def _limits(settings: Settings) -> dict[str, Any]:
 
 
 async def _connect(*args: Any, **options: Any) -> Any:
-    async with patience(CONNECT_PATIENCE):
+    async with loop_timeout(CONNECT_TIMEOUT_SECONDS):
         return await asyncpg.connect(*args, **options)
 
 
 def transactional(engine: AsyncEngine) -> AsyncEngine:
-    """A view of an engine, on the same pool, with ordinary transactions."""
+    """A view of an engine on the same pool, with ordinary transactions."""
     return engine.execution_options(isolation_level="READ COMMITTED")
 
 

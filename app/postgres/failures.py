@@ -1,4 +1,4 @@
-"""What goes wrong between us and PostgreSQL, told apart by SQLSTATE: away, busy, or our mistake."""
+"""Maps database errors to problems: unavailable, overloaded, or none (a bug)."""
 
 from typing import Final
 
@@ -8,8 +8,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import DatabaseUnavailable, Overloaded, Problem
 
-# What statements raise. SQLAlchemy wraps the driver's errors, but neither those of the system nor
-# those that break off a connection while it is being set up.
+# All that a failing database raises. SQLAlchemy wraps the driver's errors, but neither those of the
+# operating system nor those during the set-up of a connection.
 FAILURES: Final = (
     DBAPIError,
     PoolTimeoutError,
@@ -19,26 +19,26 @@ FAILURES: Final = (
     InternalClientError,
 )
 
-# By how the SQLSTATE begins.
-_AWAY: Final = (
-    "08",  # connection
-    "25006",  # read only: a standby, or a primary that has been demoted
-    "28",  # it does not let us in
+# Prefixes of SQLSTATEs.
+_UNAVAILABLE: Final = (
+    "08",  # connection failed
+    "25006",  # read-only: a standby, or a demoted primary
+    "28",  # authentication refused
     "3D000",  # no such database
     "53",  # out of connections, disk or memory
     "57P",  # shutting down, crashed, starting up
-    "58030",  # its disk fails
+    "58030",  # I/O error
 )
-_BUSY: Final = (
+_OVERLOADED: Final = (
     "40001",  # serialization failure
     "40P01",  # deadlock
-    "55P03",  # a lock was not to be had in time
-    "57014",  # the statement ran out of its time
+    "55P03",  # lock timeout
+    "57014",  # statement timeout
 )
 
 
 def problem_of(error: BaseException) -> Problem | None:
-    """What a client is told of this error; None: it is no failure of the database but of ours."""
+    """The problem that clients get for this error; None if the error is a bug."""
     if isinstance(error, PoolTimeoutError):
         return Overloaded()
     if isinstance(error, (OSError, InterfaceError, InternalClientError)):
@@ -47,6 +47,6 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, DBAPIError):
         raised, lost = error.driver_exception, error.connection_invalidated
     state = str(getattr(raised, "sqlstate", None) or "")
-    if state.startswith(_BUSY):
+    if state.startswith(_OVERLOADED):
         return Overloaded()
-    return DatabaseUnavailable() if lost or state.startswith(_AWAY) else None
+    return DatabaseUnavailable() if lost or state.startswith(_UNAVAILABLE) else None

@@ -1,4 +1,4 @@
-"""Bringing a database to a revision of the schema, by one process at a time."""
+"""Migrates a database to a revision of the schema, one process at a time."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 _PACKAGE = Path(str(files("app")))
-# Where alembic.ini and the folder alembic lie: wheels hold them inside of the package.
+# The folder of alembic.ini and alembic/. In wheels it is the package itself.
 ROOT = _PACKAGE if (_PACKAGE / "alembic.ini").is_file() else _PACKAGE.parent
-# Any number, the same in every version of Satchel: "satchel" in ASCII.
-_LOCK = 0x7361746368656C
-# For the other instance, which may take as long as its migration takes.
-LOCK_PATIENCE = "120s"
-# What a migration may not do: stand in line for a table behind a long query, since every other
-# query would queue up behind it, or hold what it has locked for long.
+# The key of the advisory lock, "satchel" in ASCII. It must never change.
+_LOCK_KEY = 0x7361746368656C
+# How long to wait for another instance that migrates.
+LOCK_TIMEOUT_SECONDS: float = 120
+# A migration must not wait long for a table's lock, since all other queries would queue up behind
+# it, nor hold its locks for long.
 LIMITS = {"lock_timeout": "5s", "statement_timeout": "10min"}
 
 
@@ -28,23 +28,26 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
+def _scripts() -> list[Script]:
+    return list(ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
 def older_revisions() -> frozenset[str]:
-    """The revisions before the one that this build needs. One that is unknown is newer."""
-    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    return frozenset(script.revision for script in scripts if not script.is_head)
+    """The revisions before the one that this build needs. Unknown revisions are newer ones."""
+    return frozenset(script.revision for script in _scripts() if not script.is_head)
 
 
 async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
-    """Upgrade to a revision. Instances that start together wait for one another.
+    """Upgrade to a revision. Instances that migrate at the same time wait for each other.
 
-    What a newer build has migrated stays as it is, so that a build can be rolled back.
+    A schema of a newer build stays as it is, so that a build can be rolled back.
     """
     async with engine.connect() as connection:
         await connection.run_sync(_upgrade, revision)
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:
-    """The revision that the database is at; None: it was never migrated."""
+    """The revision of the database; None if it was never migrated."""
     async with engine.connect() as connection:
         return await connection.run_sync(
             lambda sync: MigrationContext.configure(sync).get_current_revision()
@@ -53,31 +56,25 @@ async def current_revision(engine: AsyncEngine) -> str | None:
 
 def autogenerate(connection: Connection, message: str) -> None:
     """Write the migration from the schema of this database to that of the models."""
-    count = len(list(ScriptDirectory.from_config(alembic_config()).walk_revisions()))
-    config = alembic_config(connection)
-    command.revision(config, message, autogenerate=True, rev_id=f"{count + 1:04}")
+    revision = f"{len(_scripts()) + 1:04}"
+    command.revision(alembic_config(connection), message, autogenerate=True, rev_id=revision)
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
     connection.execute(text("SET statement_timeout = 0"))
-    connection.execute(text(f"SET lock_timeout = '{LOCK_PATIENCE}'"))
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
     for name, value in LIMITS.items():
         connection.execute(text(f"SET {name} = '{value}'"))
     connection.commit()
     try:
-        if not _is_newer(connection):
+        with connection.begin():
+            current = MigrationContext.configure(connection).get_current_revision()
+        if current is None or current in {script.revision for script in _scripts()}:
             command.upgrade(alembic_config(connection), revision)
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
         for name in LIMITS:
             connection.execute(text(f"RESET {name}"))
         connection.commit()
-
-
-def _is_newer(connection: Connection) -> bool:
-    with connection.begin():
-        current = MigrationContext.configure(connection).get_current_revision()
-    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    return current is not None and current not in {script.revision for script in scripts}

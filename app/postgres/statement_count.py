@@ -1,14 +1,14 @@
-"""Counts the statements of each request, wherever in its course they run."""
+"""Counts the SQL statements of each request."""
 
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-class Tally:
-    """The statements of one request so far."""
+class StatementCount:
+    """The number of statements of one request so far."""
 
     __slots__ = ("statements",)
 
@@ -16,34 +16,30 @@ class Tally:
         self.statements = 0
 
 
-# That of the request under way; None: nobody asked for it.
-_current: Final[ContextVar[Tally | None]] = ContextVar("tally", default=None)
+# The count of the current request; None outside of requests.
+_current: Final[ContextVar[StatementCount | None]] = ContextVar("statement_count", default=None)
 
 
-def begin_tally() -> Tally:
-    """The tally of a request that begins."""
-    tally = Tally()
-    _current.set(tally)
-    return tally
+def start_statement_count() -> StatementCount:
+    """Start the count of a request."""
+    count = StatementCount()
+    _current.set(count)
+    return count
 
 
-def end_tally() -> None:
-    """For a task that works for several requests: what it runs, each of them counts itself."""
+def stop_statement_count() -> None:
+    """Stop counting in a task that works for several requests: each counts the statement itself."""
     _current.set(None)
 
 
 def count_statement() -> None:
-    tally = _current.get()
-    if tally is not None:
-        tally.statements += 1
+    count = _current.get()
+    if count is not None:
+        count.statements += 1
 
 
 def count_statements(engine: AsyncEngine) -> None:
-    """Count what runs on an engine. A listener costs more than a call, where there is one place
-    to call from.
+    """Count all statements of an engine. If all statements run in one place, a call of
+    `count_statement` there is cheaper than this listener.
     """
-    event.listen(engine.sync_engine, "before_cursor_execute", _count)
-
-
-def _count(*_: Any) -> None:
-    count_statement()
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: count_statement())

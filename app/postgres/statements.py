@@ -1,103 +1,125 @@
-"""Single statements: the way to the database of most requests."""
+"""Single statements: how most requests reach the database."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Executable, Result
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from app.errors import Overloaded
-from app.postgres.coalescing import Batches
-from app.postgres.engine import RECYCLE, transactional
+from app.postgres.coalescing import Coalescer, Outcome
+from app.postgres.engine import RECYCLE_SECONDS, transactional
 from app.postgres.statement_count import count_statement, count_statements
 
-# Seconds to wait for a connection.
-PATIENCE = 2.0
+# Seconds that a request waits for a connection.
+POOL_WAIT_SECONDS = 2.0
 # A connection, the driver's own, and since when it is out of the pool.
 Idle = tuple[AsyncConnection, Any, float]
 
+Asked = TypeVar("Asked")
+Given = TypeVar("Given")
+OnBatch = Callable[[int], object]
 
-class Load(NamedTuple):
-    """Connections that there may be, that are in use, and callers that wait for one."""
+
+class PoolUsage(NamedTuple):
+    """Connections that may be open, that are in use, and callers that wait for one."""
 
     size: int
     in_use: int
     waiting: int
 
 
-class Turn:
-    """Lets so many in at a time, first come, first served.
+class ConnectionQueue:
+    """Lets as many callers in as there are connections, in the order in which they came.
 
-    The pool gives a connection to whoever asks at the right moment, so that under load some wait
-    for many others. Errors: Overloaded, where the turn does not come in time.
+    SQLAlchemy's pool does not keep an order, so that under load some callers wait for many others.
+    Errors: Overloaded after POOL_WAIT_SECONDS.
     """
 
-    def __init__(self, places: int) -> None:
-        self._free = asyncio.Semaphore(places)
-        self.places = places
-        self.taken = 0
+    def __init__(self, size: int) -> None:
+        self._free = asyncio.Semaphore(size)
+        self.size = size
+        self.in_use = 0
         self.waiting = 0
 
     async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    async def enter(self) -> None:
         if self._free.locked():
             await self._wait()
         else:
             await self._free.acquire()
-        self.taken += 1
+        self.in_use += 1
+
+    def leave(self) -> None:
+        self.in_use -= 1
+        self._free.release()
 
     async def _wait(self) -> None:
         self.waiting += 1
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
                 await self._free.acquire()
         except TimeoutError:
             raise Overloaded from None
         finally:
             self.waiting -= 1
 
-    async def __aexit__(self, *_: object) -> None:
-        self.taken -= 1
-        self._free.release()
-
 
 class Statements:
-    """Runs statements one by one, each in its own transaction.
+    """Runs statements one by one, each in a transaction of its own.
 
-    To services it is a session: `execute` and `scalar` are those of AsyncSession. A request of one
-    statement needs nothing else of it, and making an AsyncSession for it, with its identity map and
-    its state, would cost a third of the statement again. For the same reason connections stay out
-    of the pool between statements: taking one out and putting it back costs as much as a statement.
+    Connections stay out of the pool between statements: taking one out and putting it back costs
+    as much as a statement.
     """
 
-    def __init__(self, engine: AsyncEngine, on_batch: Callable[[int], object] = int) -> None:
-        """On an engine in AUTOCOMMIT, of which nobody else takes connections.
+    def __init__(
+        self, engine: AsyncEngine, on_read: OnBatch | None = None, on_insert: OnBatch | None = None
+    ) -> None:
+        """On an engine in AUTOCOMMIT that has no other users.
 
-        `on_batch` is told how many rows each statement inserts that serves several requests.
+        on_read, on_insert: called with the number of rows of each coalesced statement.
         """
         self._engine = engine
-        inside = transactional(engine)
-        count_statements(inside)
-        self._transactions = async_sessionmaker(inside)
+        in_transactions = transactional(engine)
+        count_statements(in_transactions)
+        # The arguments of a session with transactions.
+        self.session_options: dict[str, Any] = {"bind": in_transactions}
         assert isinstance(engine.pool, QueuePool)
-        self._turn = Turn(engine.pool.size())
+        self._queue = ConnectionQueue(engine.pool.size())
         self._idle: list[Idle] = []
-        self.on_batch = on_batch
-        # By what they do; who has one makes it.
-        self.gathered: dict[object, Batches[Any, Any]] = {}
+        self._coalescers: dict[object, Coalescer[Any, Any]] = {}
+        self.on_read = on_read
+        self.on_insert = on_insert
 
-    def load(self) -> Load:
-        return Load(self._turn.places, self._turn.taken, self._turn.waiting)
+    def usage(self) -> PoolUsage:
+        return PoolUsage(self._queue.size, self._queue.in_use, self._queue.waiting)
+
+    def coalescer(
+        self,
+        key: object,
+        run: Callable[[Sequence[Asked]], Awaitable[Sequence[Outcome[Given]]]],
+        on_batch: OnBatch | None = None,
+    ) -> Coalescer[Asked, Given]:
+        """The coalescer of this key, made with the other arguments at its first use."""
+        found = self._coalescers.get(key)
+        if found is None:
+            found = self._coalescers[key] = Coalescer(run, on_batch)
+        return found
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
         count_statement()
-        async with self._turn:
+        async with self._queue:
             connection, driver, since = await self._take()
             try:
                 result = await connection.execute(statement, parameters)
@@ -107,7 +129,7 @@ class Statements:
                 if isinstance(error, OSError) or (
                     isinstance(error, DBAPIError) and error.connection_invalidated
                 ):
-                    await self._release()
+                    await self._close_idle()
                 raise
             self._idle.append((connection, driver, since))
             return result
@@ -117,18 +139,22 @@ class Statements:
     ) -> Any:
         return (await self.execute(statement, parameters)).scalar()
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncSession]:
-        """A session in a transaction, committed where the block ends and rolled back on raise."""
-        async with self._turn:
-            if self._idle:  # there are as many turns as connections: one must be in the pool
+    async def reserve(self) -> None:
+        """Wait until the pool has a connection for a transaction; `release` when it has ended."""
+        await self._queue.enter()
+        try:
+            if self._idle:  # the queue lets in as many as there are connections: one is here
                 await self._idle.pop()[0].close()
-            async with self._transactions.begin() as session:
-                yield session
+        except BaseException:
+            self._queue.leave()
+            raise
+
+    def release(self) -> None:
+        self._queue.leave()
 
     async def close(self) -> None:
         """Close all connections; the next statement would open others."""
-        await self._release()
+        await self._close_idle()
         await self._engine.dispose()
 
     async def _take(self) -> Idle:
@@ -136,16 +162,12 @@ class Statements:
         while self._idle:
             connection, driver, since = self._idle.pop()
             # After a restart of the database all are closed. The pool replaces them, and old ones.
-            if not driver.is_closed() and now - since < RECYCLE:
+            if not driver.is_closed() and now - since < RECYCLE_SECONDS:
                 return connection, driver, since
             await connection.close()
         connection = await self._engine.connect()
         return connection, (await connection.get_raw_connection()).driver_connection, now
 
-    async def _release(self) -> None:
+    async def _close_idle(self) -> None:
         while self._idle:
             await self._idle.pop()[0].close()
-
-
-# What services work on: a transaction, or single statements. They cannot tell which.
-Session = AsyncSession | Statements

@@ -1,9 +1,9 @@
-"""Notices a database that says nothing at all, and ends all waiting for it.
+"""Detects a database that does not respond at all, and ends all waiting for it.
 
-One that is stopped, or whose host has vanished, refuses nothing: statements and connections wait,
-each for its own time, and whoever comes next waits for them. So a connection of its own is asked
-now and then. Any answer will do, a refusal too, since that is quick and everybody gets it. Where it
-is our own event loop that has no time, nothing is said of the database.
+A database that is stopped, or whose host has vanished, refuses nothing: statements and new
+connections wait, each for its own timeout, and more requests queue up behind them. So the watchdog
+sends a query on a connection of its own again and again. A refusal counts as a response, since
+every caller gets it quickly. A busy event loop does not count as a silent database.
 """
 
 import asyncio
@@ -16,35 +16,34 @@ import structlog
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.postgres.background import running
 from app.postgres.failures import FAILURES
-from app.postgres.patience import patience
+from app.postgres.loop_timeout import loop_timeout
 
 log = structlog.get_logger("satchel.database")
 
-INTERVAL = 0.5  # seconds between an answer and the next question
-PATIENCE = 2.0  # seconds to wait for one
+# From a response to the next probe.
+PROBE_INTERVAL_SECONDS = 0.5
+PROBE_TIMEOUT_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def watching(engine: AsyncEngine, probe: AsyncEngine) -> AsyncIterator[None]:
-    """Watches the database of `engine` by way of `probe` while the block runs."""
-    task = asyncio.create_task(_Watch(engine, probe).run())
+async def watchdog(engine: AsyncEngine, probe: AsyncEngine) -> AsyncIterator[None]:
+    """Watch the database of `engine` through `probe` while the block runs, then dispose `probe`."""
     try:
-        yield
+        async with running(_Watchdog(engine, probe).run()):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         await probe.dispose()
 
 
-class _Watch:
+class _Watchdog:
     def __init__(self, engine: AsyncEngine, probe: AsyncEngine) -> None:
         self._probe = probe
         self._silent = False
         self._connections: WeakSet[Any] = WeakSet()
         for each in (engine, probe):
-            # Before SQLAlchemy's own listeners, which ask the new connection things and wait.
+            # Before SQLAlchemy's own listeners, which run statements on the new connection.
             event.listen(each.sync_engine, "connect", self._remember, insert=True)
         event.listen(engine.sync_engine, "do_connect", self._refuse)
 
@@ -53,37 +52,36 @@ class _Watch:
 
     def _refuse(self, *_: object) -> None:
         if self._silent:
-            raise ConnectionError("The database does not answer.")
+            raise ConnectionError("The database does not respond.")
 
     async def run(self) -> None:
         while True:
-            asked = asyncio.create_task(self._ask())
+            probing = asyncio.create_task(self._responds())
             try:
                 with suppress(TimeoutError):
-                    async with patience(PATIENCE):
-                        await asyncio.wait({asked})
-                self._conclude(silent=not asked.done() or not asked.result())
-                await asked
+                    async with loop_timeout(PROBE_TIMEOUT_SECONDS):
+                        await asyncio.wait({probing})
+                self._conclude(silent=not probing.done() or not probing.result())
+                await probing
             finally:
-                asked.cancel()
-                await asyncio.wait({asked})
-            await asyncio.sleep(INTERVAL)
+                probing.cancel()
+                await asyncio.wait({probing})
+            await asyncio.sleep(PROBE_INTERVAL_SECONDS)
 
-    async def _ask(self) -> bool:
-        """Whether there was an answer."""
+    async def _responds(self) -> bool:
         try:
             async with self._probe.connect() as connection:
                 await connection.exec_driver_sql("SELECT 1")
         except TimeoutError:
             return False
-        except Exception as error:  # of a proxy perhaps that speaks another protocol
-            if not isinstance(error, FAILURES):
+        except Exception as error:
+            if not isinstance(error, FAILURES):  # for example, a proxy with another protocol
                 log.warning("probe failed", error=type(error).__name__)
         return True
 
     def _conclude(self, *, silent: bool) -> None:
         if silent and not self._silent:
-            log.error("database silent", seconds=PATIENCE)
+            log.error("database silent", seconds=PROBE_TIMEOUT_SECONDS)
         elif self._silent and not silent:
             log.info("database answers again")
         self._silent = silent

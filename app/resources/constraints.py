@@ -1,4 +1,4 @@
-"""From the name of a violated constraint to the problem that the client is told."""
+"""Converts a violated constraint to a problem by its name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +10,9 @@ from app.errors import Problem
 
 @contextmanager
 def conflicts(problems: Mapping[str, Callable[[], Problem]]) -> Iterator[None]:
-    """Raise the problem that belongs to the constraint which the statement inside violates.
+    """Raise the problem of the constraint that the statement inside violates.
 
-    Letting the constraint speak is the only check that holds under concurrency, and it saves the
-    query that would ask first.
+    Only the constraint itself holds under concurrency, and no query is needed beforehand.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""How many rows a list has: counted with patience of a second, or as the planner sees it."""
+"""The number of rows of a list: counted for at most a second, or as the planner estimates it."""
 
 import json
 from collections.abc import Mapping
@@ -6,36 +6,41 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, func, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
-from app.postgres.statements import Statements
+from app.postgres.sessions import execute_read
 
-PATIENCE = "1s"
+TIMEOUT = "1s"
+_QUERY_CANCELED = "57014"
 
 
 async def count_rows(
-    session: Statements,
+    session: AsyncSession,
     statement: Select[Any],
     parameters: Mapping[str, Any],
     kind: Literal["none", "exact", "estimated"],
 ) -> int | None:
-    """The number of rows of `statement`; None: not asked for, or not known within a second."""
+    """The number of rows of `statement`; None: not asked for, or not counted within TIMEOUT."""
     if kind == "none":
         return None
     if kind == "estimated":
-        plan = await session.scalar(Explain(statement), parameters)
+        found = await execute_read(session, Explain(statement), parameters)
+        plan: Any = found.scalar()
         plan = json.loads(plan) if isinstance(plan, str) else plan
         return int(plan[0]["Plan"]["Plan Rows"])
     counting = statement.with_only_columns(func.count(), maintain_column_froms=True)
+    begin = session.begin_nested if session.in_transaction() else session.begin
     try:
-        async with session.begin() as transaction:
-            await transaction.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
-            count: int | None = await transaction.scalar(counting, parameters)
+        async with begin() as transaction:
+            await session.execute(text(f"SET LOCAL statement_timeout = '{TIMEOUT}'"))
+            count: int | None = await session.scalar(counting, parameters)
+            await transaction.rollback()  # and with it the timeout
     except DBAPIError as error:
-        if getattr(error.driver_exception, "sqlstate", None) != "57014":  # query_canceled
+        if getattr(error.driver_exception, "sqlstate", None) != _QUERY_CANCELED:
             raise
         return None
     return count

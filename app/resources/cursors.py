@@ -3,9 +3,10 @@
 import base64
 import hashlib
 import json
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from app.errors import InvalidCursor
@@ -16,17 +17,16 @@ _BINDING = json.JSONEncoder(default=str, sort_keys=True)
 
 
 def binding_of(*parts: object) -> bytes:
-    """What a cursor is good for: the list, its filters, its order."""
+    """What a cursor is valid for: the list, its filters and its order."""
     return _BINDING.encode(parts).encode()
 
 
 def encode_cursor(value: Any, row_id: UUID, binding: bytes) -> str:
-    """The position behind a row: a checksum, the row's id, and what it is sorted by.
+    """The position behind a row: a checksum, the row's id, and the value that it is sorted by.
 
-    A checksum, not a secret: it catches accidents, and a forged position moves nobody but its
-    forger.
+    The checksum is not secret: it detects mistakes, and a forged position does no harm.
     """
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    text = value.isoformat() if isinstance(value, date) else str(value)
     payload = row_id.bytes + text.encode()
     return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
 
@@ -36,12 +36,12 @@ def decode_cursor(cursor: str, binding: bytes, value_type: type) -> tuple[Any, U
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         payload = raw[_CHECKSUM_BYTES:]
-        value = _parse_value(payload[_ID_BYTES:].decode(), value_type)
+        value = TYPES[value_type](payload[_ID_BYTES:].decode())
         position = value, UUID(bytes=payload[:_ID_BYTES])
         spelled = encode_cursor(*position, binding)
     except (ValueError, InvalidOperation):
         raise InvalidCursor from None
-    # A position has one spelling, checksum included; base64 alone would take others too.
+    # Each position has exactly one spelling. base64 by itself would accept others too.
     if cursor != spelled:
         raise InvalidCursor
     return position
@@ -51,18 +51,41 @@ def _checksum(payload: bytes, binding: bytes) -> bytes:
     return hashlib.blake2b(binding + payload, digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _parse_value(text: str, value_type: type) -> Any:
-    """What a forger may write must not reach the database as something it cannot take."""
-    if value_type is datetime:
-        instant = datetime.fromisoformat(text)
-        if instant.utcoffset() != timedelta(0):  # at the ends of time another one overflows
-            raise ValueError
-        return instant
-    if value_type is Decimal:
-        number = Decimal(text)
-        if not number.is_finite() or abs(number.adjusted()) > 15:
-            raise ValueError
-        return number
+# A forged value must not reach the database in a form that the database refuses.
+
+
+def _parse_text(text: str) -> str:
     if "\0" in text:
         raise ValueError
     return text
+
+
+def _parse_integer(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError
+    return number
+
+
+def _parse_decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite() or abs(number.adjusted()) > 15:
+        raise ValueError
+    return number
+
+
+def _parse_instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.utcoffset() != timedelta(0):  # at the ends of the calendar, another offset overflows
+        raise ValueError
+    return instant
+
+
+# The types of columns that lists may be sorted by.
+TYPES: Final[Mapping[type, Callable[[str], Any]]] = {
+    str: _parse_text,
+    int: _parse_integer,
+    Decimal: _parse_decimal,
+    date: date.fromisoformat,
+    datetime: _parse_instant,
+}

@@ -1,7 +1,7 @@
-"""The field types that schemas share: what JSON, forms and queries may send, and what goes out.
+"""The field types that schemas share: what JSON, forms and queries may send, and what is returned.
 
-Stricter than Pydantic's own lax mode, which takes numbers for dates and text for numbers. Each type
-states in the JSON schema what it checks, so that generated clients know it too.
+Stricter than Pydantic's lax mode, which accepts numbers for dates and text for numbers. The JSON
+schema of each type states what is checked, so that generated clients know it too.
 """
 
 import re
@@ -22,13 +22,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.errors import Fault, FaultCode, InvalidRequest
-from app.resources.writes import Precondition
+from app.resources.preconditions import Precondition
 
 MAX_VERSION = 2**31 - 1
 
 
 class FormText(str):
-    """Text from a form, where every value is text: taken for a number where one is expected."""
+    """Text from a form, where every value is text. It is accepted where a number is expected."""
 
     __slots__ = ()
 
@@ -56,9 +56,9 @@ def _strip(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-# What is refused before any schema is asked, said for clients: NUL is no text.
+# NUL is refused before validation. The pattern tells clients so.
 TEXT: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
-# For required text: surrounding white space goes, and something must remain.
+# For required text: surrounding white space is removed, and the rest must not be empty.
 Stripped = BeforeValidator(_strip)
 NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
 
@@ -68,7 +68,7 @@ Id = Annotated[
     matching(r"[0-9A-Fa-f-]{36}", "invalid_format", "Must be a UUID of 36 characters."),
     Field(json_schema_extra={"maxLength": 36}),
 ]
-# Of what is read: an id or a version that this service gave.
+# An id or a version in a response.
 GivenId = Annotated[UUID, Field(examples=[EXAMPLE_ID])]
 GivenVersion = Annotated[int, Field(ge=1, examples=[1])]
 
@@ -131,7 +131,7 @@ def _true_or_false(value: Any) -> Any:
     return value == "true"
 
 
-# In queries, where all is text: Pydantic would take yes, on and 1 too.
+# For queries, where all values are text. Pydantic would accept yes, on and 1 too.
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 MAX_PRICE = Decimal("9999999999.99")
@@ -155,7 +155,7 @@ def _parse_price(value: Any) -> Any:
         raise fault("too_small", "Must not be negative.")
     if number > MAX_PRICE:
         raise fault("too_large", "Must be at most 9999999999.99.")
-    # -0 and more zeros than digits are numbers, but no prices.
+    # -0 and numbers with more than ten digits before the point are not prices.
     if number != number.quantize(_CENT) or (
         isinstance(value, str) and not _PRICE_TEXT.fullmatch(value)
     ):
@@ -195,13 +195,13 @@ class SystemFields(BaseModel):
     version: Annotated[Version | MISSING, Field(description="Counts as If-Match")] = MISSING
 
     def values(self) -> dict[str, Any]:
-        """The fields that the client may set, as far as they are given."""
+        """The given fields, without those of the system."""
         return self.model_dump(exclude=set(SystemFields.model_fields))
 
     def precondition(self, path_id: UUID, header: Precondition) -> Precondition:
-        """What must hold for the write: the If-Match header's and this body's word.
+        """What must hold for the write, from the If-Match header and from this body.
 
-        Errors: InvalidRequest where the body was read from another resource.
+        Errors: InvalidRequest if the body has the id of another resource.
         """
         if self.id is not MISSING and self.id != path_id:
             detail = "Must be the id of the path."

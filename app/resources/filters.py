@@ -1,25 +1,26 @@
-"""Filters of lists: conditions on parameters, so that a statement serves every value of them."""
+"""Filters of lists: conditions on parameters, so that one statement serves all their values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ARRAY, Column, ColumnElement, any_, bindparam
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-# Longer than any text that is stored, and behind all that begins alike.
+# Longer than any stored text, and sorted after everything that begins with the same characters.
 _LAST = "\U0010ffff" * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition on a parameter of the filter's name, and the parameters that a value makes."""
+    """A condition on parameters named after the filter, and the parameters for a value."""
 
     condition: Callable[[str], ColumnElement[bool]]
     parameters: Callable[[str, Any], dict[str, Any]] = lambda name, value: {name: value}
 
 
 def equals(column: Column[Any], key: Callable[[Any], Any] = lambda value: value) -> Filter:
-    """The column is the `key` of the value."""
+    """The column equals the `key` of the value."""
     return Filter(
         lambda name: column == bindparam(name, type_=column.type),
         lambda name, value: {name: key(value)},
@@ -42,6 +43,16 @@ def less_than(column: Column[Any]) -> Filter:
     return Filter(lambda name: column < bindparam(name, type_=column.type))
 
 
+def timestamps(columns: ReadOnlyColumnCollection[str, Column[Any]]) -> dict[str, Filter]:
+    """The filters by `created` and `updated` that every resource has."""
+    return {
+        "created_gte": at_least(columns.created),
+        "created_lt": less_than(columns.created),
+        "updated_gte": at_least(columns.updated),
+        "updated_lt": less_than(columns.updated),
+    }
+
+
 def starts_with(column: Column[Any]) -> Filter:
     """Text under collation C that begins with the value, as a range that an index serves.
 
@@ -57,7 +68,7 @@ def starts_with(column: Column[Any]) -> Filter:
 
 
 def _end_of(prefix: str) -> str:
-    """The first text behind all that begins with the prefix."""
+    """The first text after everything that begins with the prefix."""
     for position in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[position])
         if code < 0x10FFFF:

@@ -1,117 +1,117 @@
-"""Inserts rows, those of many requests in one statement."""
+"""Inserts of rows, those of many requests in one statement."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnCollection,
-    ColumnElement,
-    Executable,
-    Row,
-    bindparam,
-    func,
-    select,
-)
+from sqlalchemy import ARRAY, Executable, Row, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from app.errors import Problem
-from app.postgres.coalescing import Answer, Batches
-from app.postgres.schema import table_of
-from app.postgres.statements import Session, Statements
-from app.resources.writes import Target
+from app.postgres.coalescing import Coalescer, Outcome
+from app.postgres.sessions import RequestSession
+from app.postgres.statements import Statements
+from app.resources.constraints import conflicts
+from app.resources.resource import Read, Resource
 
-Values = dict[str, Any]
+Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Insertion:
-    """How the rows of a target are inserted.
+async def create(session: AsyncSession, resource: Resource[Read], values: Values) -> Read:
+    """Insert a row and return it; outside of a transaction together with those of other requests.
 
-    statement: takes an array of values for each of `names`, and returns the target's columns of the
-    rows that could be inserted.
-    refused: what is wrong with the others.
-    in_order: a name. Rows are inserted in its order, so that two statements that insert the same
-    ones wait for each other in one direction alone.
+    values: of all columns but those that the system sets.
+    Errors: those of the resource's unique columns and references.
     """
-
-    target: Target
-    names: Sequence[str]
-    statement: Executable
-    refused: type[Problem]
-    in_order: str
-
-
-def make_insertion(
-    target: Target,
-    names: Sequence[str],
-    refused: type[Problem],
-    *,
-    unique: str | None = None,
-    where: Callable[[ColumnCollection[str, Any]], ColumnElement[bool]] | None = None,
-) -> Insertion:
-    """`unique`: a column without equals among all rows. `where`: what must hold of a new one."""
-    table = table_of(target.entity)
-    names = ("id", *names)
-    arrays = [bindparam(name, type_=ARRAY(table.c[name].type)) for name in names]
-    new = func.unnest(*arrays).table_valued(*names).render_derived(name="new")
-    rows = select(*new.c)
-    if where is not None:
-        rows = rows.where(where(new.c))
-    statement = insert(table).from_select(names, rows)
-    if unique is not None:
-        statement = statement.on_conflict_do_nothing(index_elements=[unique])
-    return Insertion(
-        target, names, statement.returning(*target.columns), refused, in_order=unique or "id"
-    )
+    new = {"id": uuid7(), **values}
+    statements = session.begin_only_write() if isinstance(session, RequestSession) else None
+    row: Row[Any] | None
+    with conflicts(resource.problems):
+        if statements is None:
+            (row,) = await _insert(session, resource, [new])
+            if row is None:
+                row = await _insert_alone(session, resource, new)
+        else:
+            coalescer: Coalescer[Values, Row[Any] | None] = statements.coalescer(
+                (resource, frozenset(new)),
+                lambda batch: _insert_together(statements, resource, batch),
+                statements.on_insert,
+            )
+            row = await coalescer.ask(new)
+            if row is None:
+                row = await _insert_alone(statements, resource, new)
+    return resource.row(row)
 
 
-async def insert_row(session: Session, insertion: Insertion, values: Values) -> dict[str, Any]:
-    """Insert a row and return it; outside of a transaction together with those of others.
-
-    Errors: the insertion's `refused`.
-    """
-    values = {"id": uuid7(), **values}
-    if isinstance(session, Statements):
-        batches = session.gathered.get(insertion)
-        if batches is None:
-            batches = session.gathered[insertion] = _make_batches(session, insertion)
-        row = await batches.ask(values)
-    else:
-        (row,) = await _insert(session, insertion, [values])
-    if row is None:
-        raise insertion.refused
-    return insertion.target.row(row)
-
-
-def _make_batches(statements: Statements, insertion: Insertion) -> Batches[Values, Row[Any] | None]:
-    async def run(batch: Sequence[Values]) -> Sequence[Answer[Row[Any] | None]]:
-        try:
-            return await _insert(statements, insertion, batch)
-        except DBAPIError as error:
-            # If the connection is lost nobody knows what came of it: tried again, a row that was
-            # inserted would be refused.
-            if len(batch) == 1 or error.connection_invalidated:
-                raise
-        # One row has failed them all. Alone, each meets its own failure and waits for no other.
-        return [asyncio.create_task(alone(values)) for values in batch]
-
+async def _insert_together(
+    statements: Statements, resource: Resource[Any], batch: Sequence[Values]
+) -> Sequence[Outcome[Row[Any] | None]]:
     async def alone(values: Values) -> Row[Any] | None:
-        (row,) = await _insert(statements, insertion, [values])
+        (row,) = await _insert(statements, resource, [values])
         return row
 
-    return Batches(run, statements.on_batch)
+    try:
+        return await _insert(statements, resource, batch)
+    except DBAPIError as error:
+        # After a lost connection it is unknown whether the rows were inserted. A second attempt
+        # would be refused for those that were.
+        if len(batch) == 1 or error.connection_invalidated:
+            raise
+    # One row has failed the whole statement. Alone, each gets its own error and waits for no
+    # other row.
+    return [asyncio.create_task(alone(values)) for values in batch]
 
 
 async def _insert(
-    session: Session, insertion: Insertion, batch: Sequence[Values]
+    runner: AsyncSession | Statements, resource: Resource[Any], batch: Sequence[Values]
 ) -> Sequence[Row[Any] | None]:
     """The rows that were inserted; None for one that was refused."""
-    ordered = sorted(batch, key=lambda values: values[insertion.in_order])
-    arrays = {name: [values[name] for values in ordered] for name in insertion.names}
-    inserted = {row.id: row for row in await session.execute(insertion.statement, arrays)}
+    # Inserted in one order everywhere, so that two statements with the same unique values wait for
+    # each other in one direction only.
+    order = (*resource.unique, "id")
+    ordered = sorted(batch, key=lambda values: tuple(values[name] for name in order))
+    names = tuple(ordered[0])
+    arrays = {name: [values[name] for values in ordered] for name in names}
+    result = await runner.execute(_inserting(resource, names), arrays)
+    inserted = {row.id: row for row in result}
     return [inserted.get(values["id"]) for values in batch]
+
+
+async def _insert_alone(
+    runner: AsyncSession | Statements, resource: Resource[Any], values: Values
+) -> Row[Any]:
+    """Raises the problem of a refused row. Errors: IntegrityError, which names the constraint."""
+    if len(problems := {*resource.unique.values(), *resource.references.values()}) == 1:
+        (make_problem,) = problems
+        raise make_problem()
+    # The row may also be inserted now, if the conflicting row was deleted meanwhile.
+    return (await runner.execute(_inserting_alone(resource, tuple(values)), values)).one()
+
+
+@cache
+def _inserting(resource: Resource[Any], names: tuple[str, ...]) -> Executable:
+    """Inserts arrays of values, without the rows that a unique column or a reference refuses."""
+    table = resource.table
+    arrays = [bindparam(name, type_=ARRAY(table.c[name].type)) for name in names]
+    new = func.unnest(*arrays).table_valued(*names).render_derived(name="new")
+    rows = select(*new.c)
+    for name in resource.references:
+        if name in names:
+            (key,) = table.c[name].foreign_keys
+            known = exists().where(key.column == new.c[name])
+            rows = rows.where(
+                or_(new.c[name].is_(None), known) if table.c[name].nullable else known
+            )
+    statement = insert(table).from_select(names, rows)
+    if resource.unique:
+        statement = statement.on_conflict_do_nothing()
+    return statement.returning(*resource.columns)
+
+
+@cache
+def _inserting_alone(resource: Resource[Any], names: tuple[str, ...]) -> Executable:
+    values = {name: bindparam(name, type_=resource.table.c[name].type) for name in names}
+    return insert(resource.table).values(values).returning(*resource.columns)

@@ -1,43 +1,65 @@
-"""Reads rows by id, those of many requests in one statement."""
+"""Reads of rows by id, those of many requests in one statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Row, Select, Uuid, any_, bindparam
+from sqlalchemy import ARRAY, Row, Select, Uuid, any_, bindparam, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.postgres.coalescing import Batches
+from app.postgres.coalescing import Coalescer
+from app.postgres.sessions import RequestSession, execute_read
 from app.postgres.statements import Statements
+from app.resources.resource import Read, Resource
 
 
-def any_id(column: Column[UUID]) -> ColumnElement[bool]:
-    """The condition of a reader's statement."""
-    return column == any_(bindparam("ids", type_=ARRAY(Uuid)))
+async def get(session: AsyncSession, resource: Resource[Read], row_id: UUID) -> Read:
+    """The row with this id. Errors: the resource's not_found.
 
-
-class Reader:
-    """Rows of one statement, which selects those whose id is any of `ids`, the id first.
-
-    It starts after its callers came, so each reads what was written before.
+    Outside of a transaction one statement reads for all requests that ask meanwhile. It starts
+    after they came, so each reads what was written before.
     """
+    row: Row[Any] | None
+    statements = session.autocommit if isinstance(session, RequestSession) else None
+    if statements is None:
+        (row,) = await _read(session, resource, [row_id])
+    else:
+        coalescer: Coalescer[UUID, Row[Any] | None] = statements.coalescer(
+            _by_id(resource), lambda ids: _read(statements, resource, ids), statements.on_read
+        )
+        row = await coalescer.ask(row_id)
+    if row is None:
+        raise resource.not_found()
+    return resource.row(row)
 
-    def __init__(
-        self,
-        statements: Statements,
-        statement: Select[Any],
-        on_batch: Callable[[int], object] = int,
-    ) -> None:
-        self._statements = statements
-        self._statement = statement
-        self._batches = Batches(self._read, on_batch)
 
-    async def get(self, row_id: UUID) -> Row[Any] | None:
-        """The row with this id; None: there is none. Errors: those of its statement."""
-        return await self._batches.ask(row_id)
+async def exists(session: AsyncSession, resource: Resource[Any], row_id: UUID) -> bool:
+    return bool((await execute_read(session, _ids(resource), {"ids": [row_id]})).all())
 
-    async def _read(self, ids: Sequence[UUID]) -> Sequence[Row[Any] | None]:
-        once = list(dict.fromkeys(ids))
-        rows = {
-            row[0]: row for row in await self._statements.execute(self._statement, {"ids": once})
-        }
-        return [rows.get(row_id) for row_id in ids]
+
+async def require(session: AsyncSession, resource: Resource[Any], row_id: UUID) -> None:
+    """Errors: the resource's not_found."""
+    if not await exists(session, resource, row_id):
+        raise resource.not_found()
+
+
+async def _read(
+    runner: AsyncSession | Statements, resource: Resource[Any], ids: Sequence[UUID]
+) -> list[Row[Any] | None]:
+    once = list(dict.fromkeys(ids))
+    found = await runner.execute(_by_id(resource), {"ids": once})
+    rows = {row.id: row for row in found}
+    return [rows.get(row_id) for row_id in ids]
+
+
+@cache
+def _by_id(resource: Resource[Any]) -> Select[Any]:
+    return select(*resource.columns).where(
+        resource.table.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
+    )
+
+
+@cache
+def _ids(resource: Resource[Any]) -> Select[Any]:
+    return _by_id(resource).with_only_columns(resource.table.c.id)

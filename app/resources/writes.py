@@ -1,150 +1,137 @@
-"""Conditional writes: the check of the version and the write are one statement."""
+"""Conditional writes: one statement checks the version and writes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    Column,
     ColumnElement,
     Executable,
     Integer,
+    Row,
     Select,
     any_,
     bindparam,
-    delete,
     func,
     or_,
     select,
     true,
-    update,
 )
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import update as sql_update
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import PreconditionRequired, Problem, StaleVersion
-from app.postgres.schema import Resource, table_of
-from app.postgres.statements import Session
-
-
-@dataclass(frozen=True, slots=True)
-class Precondition:
-    """What must hold of a row before it is written.
-
-    versions: those it may have; None: any.
-    missing: a condition is required here and none was given.
-    """
-
-    versions: frozenset[int] | None = None
-    missing: bool = False
-
-    def narrowed_to(self, version: int) -> Self:
-        versions = frozenset({version})
-        return type(self)(versions if self.versions is None else self.versions & versions)
-
-    def require(self, version: int) -> None:
-        """Errors: PreconditionRequired, StaleVersion."""
-        if self.missing:
-            raise PreconditionRequired
-        if self.versions is not None and version not in self.versions:
-            raise StaleVersion(version)
+from app.errors import Problem, StaleVersion
+from app.postgres.sessions import execute_only_write, execute_read
+from app.resources.constraints import conflicts
+from app.resources.preconditions import Precondition
+from app.resources.resource import Read, Resource
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Target:
-    """The row that a write is about: its class, the columns to return, the problem if missing."""
-
-    entity: type[Resource]
-    columns: Sequence[Column[Any]]
-    not_found: type[Problem]
-    names: Sequence[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(column.key for column in self.columns))
-
-    def row(self, values: Sequence[Any]) -> dict[str, Any]:
-        """The values of the columns by their names; what follows them is left out."""
-        return dict(zip(self.names, values, strict=False))
-
-
-async def update_row(
-    session: Session,
-    target: Target,
+async def update(
+    session: AsyncSession,
+    resource: Resource[Read],
     row_id: UUID,
     values: Mapping[str, Any],
     precondition: Precondition,
-) -> dict[str, Any]:
+) -> Read:
     """Write `values` into a row and return it.
 
-    One statement; a second one only where it found nothing to write, to tell why. A row that holds
-    these values already is left alone, its version and `updated` too.
-    Errors: the target's not_found, PreconditionRequired, StaleVersion.
+    One statement; a second one only where it found nothing to write, to find out why. A row that
+    has these values already stays as it is, its version and `updated` too.
+    Errors: PreconditionRequired, StaleVersion, the resource's not_found and those of its unique
+    columns and references.
     """
     if values and not precondition.missing:
-        statement = _update(target, tuple(values), precondition.versions is None)
+        statement = _update(resource, tuple(values), precondition.versions is None)
         parameters = {f"new_{name}": value for name, value in values.items()}
-        result = await session.execute(statement, parameters | _key(row_id, precondition))
+        with conflicts(resource.problems):
+            result = await execute_only_write(
+                session, statement, parameters | _key(row_id, precondition)
+            )
         if (row := result.one_or_none()) is not None:
-            return target.row(row)
-    found = await _row_left_alone(session, target, row_id, precondition)
-    if precondition.versions and any(found.get(k, v) != v for k, v in values.items()):
-        # Another write made this the version asked for only after the first statement looked.
-        raise StaleVersion(found["version"])
-    return found
+            return resource.row(row)
+    try:
+        found = await _unchanged(session, resource, row_id, precondition)
+        current = dict(zip(resource.names, found, strict=True))
+        if precondition.versions and any(current.get(k, v) != v for k, v in values.items()):
+            # Another write created the required version after the first statement.
+            raise StaleVersion(found.version)
+    except Problem:
+        # A fault of the body takes precedence over a problem of the row.
+        await _require_references(session, resource, values)
+        raise
+    return resource.row(found)
 
 
-async def delete_row(
-    session: Session, target: Target, row_id: UUID, precondition: Precondition
+async def delete(
+    session: AsyncSession, resource: Resource[Any], row_id: UUID, precondition: Precondition
 ) -> None:
-    """Delete a row. Errors: the target's not_found, PreconditionRequired, StaleVersion."""
+    """Delete a row.
+
+    Errors: PreconditionRequired, StaleVersion, the resource's not_found and its dependents'.
+    """
     if not precondition.missing:
-        statement = _delete(target, precondition.versions is None)
-        result = await session.execute(statement, _key(row_id, precondition))
+        statement = _delete(resource, precondition.versions is None)
+        with conflicts(resource.problems):
+            result = await execute_only_write(session, statement, _key(row_id, precondition))
         if result.one_or_none() is not None:
             return
-    found = await _row_left_alone(session, target, row_id, precondition)
-    # When the first statement looked, the row was of another version, or not there yet.
-    raise StaleVersion(found["version"]) if precondition.versions else target.not_found
+    found = await _unchanged(session, resource, row_id, precondition)
+    # At the first statement the row had another version, or was not there yet.
+    raise StaleVersion(found.version) if precondition.versions else resource.not_found()
 
 
-async def _row_left_alone(
-    session: Session, target: Target, row_id: UUID, precondition: Precondition
-) -> dict[str, Any]:
-    row = (await session.execute(_select(target), {"row_id": row_id})).one_or_none()
+async def _unchanged(
+    session: AsyncSession, resource: Resource[Any], row_id: UUID, precondition: Precondition
+) -> Row[Any]:
+    """The row that was not written. Errors: its not_found, PreconditionRequired, StaleVersion."""
+    row = (await execute_read(session, _select(resource), {"row_id": row_id})).one_or_none()
     if row is None:
-        raise target.not_found
-    found = target.row(row)
-    precondition.require(found["version"])
-    return found
+        raise resource.not_found()
+    precondition.require(row.version)
+    return row
 
 
-# Statements are made once for each form that they can have; what differs from request to request
-# goes in as parameters.
+async def _require_references(
+    session: AsyncSession, resource: Resource[Any], values: Mapping[str, Any]
+) -> None:
+    for name, problem in resource.references.items():
+        if values.get(name) is not None:
+            parameters = {"row_id": values[name]}
+            if (
+                await execute_read(session, _referenced(resource, name), parameters)
+            ).first() is None:
+                raise problem()
+
+
+# Each form of a statement is built once. What differs between requests is a parameter.
 
 
 @cache
-def _update(target: Target, names: tuple[str, ...], any_version: bool) -> Executable:
-    table = table_of(target.entity)
+def _update(resource: Resource[Any], names: tuple[str, ...], any_version: bool) -> Executable:
+    table = resource.table
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     changes = [table.c[name].is_distinct_from(value) for name, value in new.items()]
     return (
-        update(table)
+        sql_update(table)
         .where(*_is_met(table.c, any_version), or_(*changes))
         .values(**new, version=table.c.version + 1, updated=func.clock_timestamp())
-        .returning(*target.columns)
+        .returning(*resource.columns)
     )
 
 
 @cache
-def _delete(target: Target, any_version: bool) -> Executable:
-    table = table_of(target.entity)
-    return delete(table).where(*_is_met(table.c, any_version)).returning(table.c.id)
+def _delete(resource: Resource[Any], any_version: bool) -> Executable:
+    table = resource.table
+    return sql_delete(table).where(*_is_met(table.c, any_version)).returning(table.c.id)
 
 
 @cache
-def _select(target: Target) -> Select[Any]:
-    return select(*target.columns).where(table_of(target.entity).c.id == bindparam("row_id"))
+def _select(resource: Resource[Any]) -> Select[Any]:
+    return select(*resource.columns).where(resource.table.c.id == bindparam("row_id"))
 
 
 def _is_met(columns: Any, any_version: bool) -> Sequence[ColumnElement[bool]]:
@@ -159,3 +146,9 @@ def _key(row_id: UUID, precondition: Precondition) -> dict[str, Any]:
     if precondition.versions is None:
         return {"row_id": row_id}
     return {"row_id": row_id, "versions": list(precondition.versions)}
+
+
+@cache
+def _referenced(resource: Resource[Any], name: str) -> Select[Any]:
+    (key,) = resource.table.c[name].foreign_keys
+    return select(key.column).where(key.column == bindparam("row_id"))

@@ -1,4 +1,4 @@
-"""Leaving without losing a request: not ready first, then deaf, then gone."""
+"""Graceful shutdown: a server fails its readiness probe, then stops accepting, then exits."""
 
 import asyncio
 import socket
@@ -13,28 +13,28 @@ from starlette.types import Scope
 
 log = structlog.get_logger("satchel.draining")
 
-# Seconds in which a signal that comes again is no second one: a terminal sends Ctrl-C to all
-# processes, and one that started us may pass it on.
-ECHO = 1.0
-# Seconds that a connection without a request has for sending one, when no new ones are accepted.
-LINGER = 0.5
-# Seconds for cancelled requests to be told so, and for their statements to end.
-LAST_WORDS = 2.0
+# A signal that is repeated within this time is the same signal: a terminal sends Ctrl-C to all
+# processes, and the parent passes it on.
+SIGNAL_ECHO_SECONDS = 1.0
+# How long an idle connection may still send a request once the server stops accepting.
+IDLE_GRACE_SECONDS = 0.5
+# How long cancelled requests have to send their response.
+CANCEL_TIMEOUT_SECONDS = 2.0
 _CLOSE = (b"connection", b"close")
 
 
 def is_draining(scope: Scope) -> bool:
-    """Whether the server of this request has been told to leave."""
+    """Whether the server of this request shuts down."""
     return "draining" in scope["state"]
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server, except that it does not close its socket the moment it is told to leave.
+    """uvicorn's server, except that it does not close its socket at the first signal.
 
-    For `delay` seconds it serves on, no longer ready and closing each connection with its answer,
-    so that balancers can look away. Then it accepts no more connections and leaves when all that
-    came in is answered; what is not after `grace` seconds is cancelled, and told so. Each further
-    signal ends the wait that is under way.
+    For `delay` seconds it keeps serving, but is not ready and closes each connection after its
+    response, so that load balancers stop using it. Then it stops accepting connections and exits
+    when all requests are answered. It cancels those that take longer than `grace` seconds. Each
+    further signal ends the current wait.
     """
 
     def __init__(self, config: uvicorn.Config, delay: float, grace: float) -> None:
@@ -46,7 +46,7 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.should_exit and now - self._signalled < ECHO:
+        if self.should_exit and now - self._signalled < SIGNAL_ECHO_SECONDS:
             return
         if not self.should_exit:
             super().handle_exit(sig, frame)
@@ -66,7 +66,9 @@ class DrainingServer(uvicorn.Server):
         self.server_state.default_headers.append(_CLOSE)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if "draining" not in self.lifespan.state:  # told so while it started: there was no loop
+        if (
+            "draining" not in self.lifespan.state
+        ):  # signalled during start-up: main_loop did not run
             self._drain()
         listeners = [listener.dup() for listener in sockets or []]
         for server in self.servers:
@@ -74,10 +76,10 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         for listener in listeners:
-            await self._accept_the_last_of(listener)
+            await self._accept_pending(listener)
         connections, tasks = self.server_state.connections, self.server_state.tasks
-        # A connection without a request is closed, but one may be on its way.
-        await self._wait_while(lambda: connections, LINGER)
+        # Idle connections are closed, but the next request of one may be on its way.
+        await self._wait_while(lambda: connections, IDLE_GRACE_SECONDS)
         for connection in list(connections):
             connection.shutdown()
         await self._wait_while(lambda: connections or tasks, self.grace)
@@ -85,21 +87,21 @@ class DrainingServer(uvicorn.Server):
             log.warning("cancelled", requests=len(tasks))
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=LAST_WORDS)
+            await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT_SECONDS)
         await super().shutdown(sockets)
 
-    async def _accept_the_last_of(self, listener: socket.socket) -> None:
-        """Take what the system has accepted for us: closing the socket alone would reset it."""
+    async def _accept_pending(self, listener: socket.socket) -> None:
+        """Accept the connections in the socket's backlog, which closing the socket would reset."""
         listener.setblocking(False)
         accepted = []
-        with suppress(OSError):  # there are no more
+        with suppress(OSError):  # the backlog is empty
             while True:
                 accepted.append(listener.accept()[0])
         listener.close()
         loop = asyncio.get_running_loop()
         for connection in accepted:
             connection.setblocking(False)
-            with suppress(OSError):  # it has gone away already
+            with suppress(OSError):  # the client has closed it
                 await loop.connect_accepted_socket(self._make_protocol, connection)
 
     def _make_protocol(self) -> asyncio.Protocol:
@@ -114,5 +116,5 @@ class DrainingServer(uvicorn.Server):
         while condition() and time.monotonic() < self._waits_until:
             await asyncio.sleep(0.02)
             ticks += 1
-            if ticks % 5 == 0:  # as uvicorn's own loop does: the date moves on, the parent may die
+            if ticks % 5 == 0:  # like uvicorn's own loop: updates the date and checks the parent
                 await self.on_tick(ticks // 5)

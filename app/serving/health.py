@@ -1,4 +1,4 @@
-"""Probes: whether the process lives, and whether it can serve."""
+"""Probes: /livez says whether the process runs, /readyz whether it can serve."""
 
 import asyncio
 from typing import NamedTuple
@@ -15,14 +15,14 @@ from app.serving.draining import is_draining
 
 router = APIRouter(include_in_schema=False)
 
-# Seconds for the database to answer; one that hangs is as good as one that is away.
-PATIENCE = 2.0
+# A database that takes longer fails the check.
+CHECK_TIMEOUT_SECONDS = 2.0
 _REVISIONS = text("SELECT version_num FROM alembic_version")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Health(NamedTuple):
-    """What the checks of a process say, and the revisions that its database has."""
+    """The verdict of each check, and the revisions of the database."""
 
     checks: dict[str, str]
     revisions: frozenset[str]
@@ -30,30 +30,30 @@ class Health(NamedTuple):
 
 @router.get("/livez")
 async def livez() -> Response:
-    """Touches nothing: a process that answers lives."""
-    return _health({"status": "pass"})
+    """Checks nothing else: a process that responds is alive."""
+    return _response({"status": "pass"}, 200)
 
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether the database answers, has the schema that this build needs, and we are to stay."""
+    """Whether the database responds and has the schema of this build, and no shutdown has begun."""
     if is_draining(request.scope):
-        return _health({"status": "fail", "checks": {"draining": "fail"}}, status_code=503)
-    checks = (await examine(request.app.state)).checks
-    failed = "fail" in checks.values()
-    status = "fail" if failed else "pass"
-    return _health({"status": status, "checks": checks}, status_code=503 if failed else 200)
+        checks = {"draining": "fail"}
+    else:
+        checks = (await examine(request.app.state)).checks
+    status = "fail" if "fail" in checks.values() else "pass"
+    return _response({"status": status, "checks": checks}, 200 if status == "pass" else 503)
 
 
 async def examine(state: State) -> Health:
-    """Ask the database, and wait no longer than `PATIENCE` for it."""
+    """Check the database, within `CHECK_TIMEOUT_SECONDS`."""
     checks = {"database": "pass", "schema": "fail"}
     applied: frozenset[str] = frozenset()
     try:
-        async with asyncio.timeout(PATIENCE):
-            found = await state.statements.execute(_REVISIONS)
-            applied = frozenset(found.scalars())
-    except ProgrammingError:  # there is no such table, or it is not ours to read
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            result = await state.statements.execute(_REVISIONS)
+            applied = frozenset(result.scalars())
+    except ProgrammingError:  # the table is missing, or this role may not read it
         pass
     except (*FAILURES, Overloaded):
         checks["database"] = "fail"
@@ -63,5 +63,5 @@ async def examine(state: State) -> Health:
     return Health(checks, applied)
 
 
-def _health(body: object, status_code: int = 200) -> Response:
+def _response(body: object, status_code: int) -> Response:
     return Response(to_json(body), status_code, _NO_STORE, "application/health+json")

@@ -1,11 +1,11 @@
-"""GET /metrics: what the processes have counted, and how they are right now, for Prometheus."""
+"""GET /metrics: counts and current state of all workers, for Prometheus."""
 
 import asyncio
 import os
 import platform
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
@@ -15,35 +15,36 @@ from prometheus_client.registry import Collector
 
 from app import __version__
 from app.config import ConfigurationError
+from app.postgres.background import running
 from app.postgres.statements import Statements
 from app.serving.health import Health, examine
-from app.telemetry.request_counters import FOLDER, Meter
+from app.telemetry.request_counters import FOLDER, RequestCounters
 
 router = APIRouter(include_in_schema=False)
 
-# Seconds after which a worker tells the others how it is; the one that is asked does so at once.
-INTERVAL = 1.0
+# How often a worker shares its state. The worker that responds also does so at once.
+SAMPLE_INTERVAL_SECONDS = 1.0
 
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Counts of all workers, and what the database answers to the one that is asked."""
+    """Metrics of all workers, and the checks of /readyz."""
     state = request.app.state
-    meter: Meter = state.meter
+    counters: RequestCounters = state.counters
     health = await examine(state)
-    meter.sample(state.statements)
+    counters.sample(state.statements)
     registry = CollectorRegistry()
-    registry.register(meter.collector())
-    registry.register(_Now(health))
+    registry.register(counters.collector())
+    registry.register(_HealthCollector(health))
     try:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-    except (TypeError, ValueError):  # it asks for a version that is none
+    except (TypeError, ValueError):  # it asks for a version that does not exist
         encode, media_type = choose_encoder("")
     return Response(encode(registry), 200, {"Cache-Control": "no-store"}, media_type)
 
 
-class _Now(Collector):
-    """What is found out only when somebody asks."""
+class _HealthCollector(Collector):
+    """Metrics that are made for each response."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
@@ -63,30 +64,22 @@ class _Now(Collector):
         yield schema
 
 
-@asynccontextmanager
-async def sampling(meter: Meter, statements: Statements) -> AsyncIterator[None]:
-    """Lets the other workers know how this one is, while the block runs."""
-    if not meter.shared:
-        yield
-        return
-    task = asyncio.create_task(_sample(meter, statements))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+def sampling(
+    counters: RequestCounters, statements: Statements
+) -> AbstractAsyncContextManager[None]:
+    """Share the state of this worker periodically while the block runs."""
+    return running(_sample(counters, statements)) if counters.shared else nullcontext()
 
 
-async def _sample(meter: Meter, statements: Statements) -> None:
+async def _sample(counters: RequestCounters, statements: Statements) -> None:
     while True:
-        meter.sample(statements)
-        await asyncio.sleep(INTERVAL)
+        counters.sample(statements)
+        await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
 
 
 @contextmanager
 def shared_folder(workers: int) -> Iterator[None]:
-    """A folder for what workers count, as long as this lasts; for the parent, before it starts
+    """A folder for the workers' metrics while the block runs. The parent makes it before it starts
     them, since the library looks for it when it is imported. Errors: ConfigurationError.
     """
     if workers == 1:

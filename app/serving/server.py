@@ -1,4 +1,4 @@
-"""Serving: the parent holds socket and database, and uvicorn runs one process or several."""
+"""Starts the server: the parent owns socket and database, and uvicorn runs in each process."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from uvicorn.supervisors import ChangeReload
 
 from app.auth.guard import make_verifier
 from app.config import ConfigurationError, Settings
-from app.edge.protocol import Limits, ServerConfig
+from app.edge.protocol import ServerConfig
 from app.postgres.embedded import embedded_postgres
 from app.postgres.engine import make_engine
 from app.postgres.migrations import ROOT, autogenerate, migrate
@@ -26,7 +26,7 @@ from app.telemetry.tracing import make_tracing
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[URL]:
-    """The mode's database; where none is named, the embedded PostgreSQL as long as this lasts."""
+    """The configured database, or else the embedded PostgreSQL while the block runs."""
     if settings.url is not None:
         yield settings.url
     else:
@@ -34,41 +34,36 @@ def database_url(settings: Settings) -> Iterator[URL]:
             yield make_url(url)
 
 
-async def migrate_database(url: URL, settings: Settings) -> None:
-    """Bring a database to the revision of this build. Errors: those of the database."""
-    engine = make_engine(url, settings, patient=True)
+async def migrate_database(url: URL, settings: Settings, message: str | None = None) -> None:
+    """Migrate a database to the revision of this build; with a `message`, then write a migration
+    from its schema to the models. Errors: those of the database.
+    """
+    engine = make_engine(url, settings, for_migrations=True)
     try:
         await migrate(engine)
+        if message is not None:
+            async with engine.connect() as connection:
+                await connection.run_sync(autogenerate, message)
     finally:
         await engine.dispose()
 
 
 def write_revision(settings: Settings, message: str) -> None:
-    """Write a migration that takes the mode's database, once migrated, to the models."""
-
-    async def write(url: URL) -> None:
-        await migrate_database(url, settings)
-        engine = make_engine(url, settings, patient=True)
-        try:
-            async with engine.connect() as connection:
-                await connection.run_sync(autogenerate, message)
-        finally:
-            await engine.dispose()
-
+    """Migrate the configured database, then write a migration from its schema to the models."""
     with database_url(settings) as url:
-        asyncio.run(write(url))
+        asyncio.run(migrate_database(url, settings, message))
 
 
 def serve(settings: Settings, *, reload: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM; leaves no process behind.
+    """Serve until SIGINT or SIGTERM, and leave no process behind.
 
-    Errors: ConfigurationError, EmbeddedError, those of the database while it is migrated.
+    Errors: ConfigurationError, EmbeddedError, and those of the database during migration.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again when it is done: the default would end us before
-        # PostgreSQL, or with a traceback.
+        # uvicorn raises the signal again at its end. The default handler would end this process
+        # before PostgreSQL, or with a traceback.
         signal.signal(number, lambda *_: sys.exit())
-    # Refused here rather than by each worker.
+    # Wrong settings are refused here, and not by each worker.
     make_tracing(settings)
     make_verifier(settings)
     with (
@@ -78,13 +73,13 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     ):
         if settings.migrate_on_start:
             asyncio.run(migrate_database(url, settings))
-        _hand_down(settings, url, reload=reload)
+        _pass_to_workers(settings, url, reload=reload)
         _announce(settings, listener.getsockname()[1])
         _run(settings, listener, reload=reload)
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Before anything is started: if the port is taken, there is nothing to undo."""
+    """Bind the port before anything else starts, so that a failure leaves nothing to undo."""
     address = (settings.host, settings.port)
     ipv6 = ":" in settings.host
     try:
@@ -97,12 +92,12 @@ def _listen(settings: Settings) -> socket.socket:
         raise ConfigurationError(f"HOST, PORT: {error}. Choose others.") from None
 
 
-def _hand_down(settings: Settings, url: URL, *, reload: bool) -> None:
-    """What the parent has settled, for the processes that uvicorn starts."""
+def _pass_to_workers(settings: Settings, url: URL, *, reload: bool) -> None:
+    """Put what the parent has decided into the environment of the worker processes."""
     os.environ["CONFIG_MODE"] = settings.mode
     os.environ[settings.url_variable] = url.render_as_string(hide_password=False)
-    os.environ.pop(f"{settings.url_variable}_FILE", None)  # both would be refused
-    # Migrations may be among the code that changes.
+    os.environ.pop(f"{settings.url_variable}_FILE", None)  # setting both is an error
+    # After a reload there may be new migrations.
     os.environ["MIGRATE_ON_START"] = str(reload and settings.migrate_on_start)
     os.environ["HOST"] = settings.host
     os.environ["PORT"] = str(settings.port)
@@ -120,21 +115,20 @@ def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
     package = Path(__file__).parent.parent
     config = ServerConfig(
         "app.main:create_app",
+        settings,
         factory=True,
         lifespan="on",
         workers=settings.workers,
         reload=reload,
         reload_dirs=[str(package), str(ROOT / "alembic")] if reload else None,
-        limits=Limits(settings.head_timeout, settings.body_timeout, settings.max_connections),
-        timeout_keep_alive=settings.keep_alive_timeout,
         ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=1,  # the server has waited by then
+        timeout_graceful_shutdown=1,  # in seconds, after DrainingServer's own waits
         callback_notify=follow_parent,
-        timeout_notify=1,  # seconds
+        timeout_notify=1,  # in seconds
     )
     server = DrainingServer(config, settings.shutdown_delay, settings.shutdown_grace)
     if reload:

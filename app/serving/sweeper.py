@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 from sqlalchemy import URL
@@ -11,17 +10,19 @@ from sqlalchemy import URL
 from app.api.idempotency_keys import SWEEP_SIZE, sweep
 from app.config import Settings
 from app.errors import Overloaded
+from app.postgres.background import running
 from app.postgres.engine import make_engine
 from app.postgres.failures import FAILURES
 from app.postgres.statements import Statements
 
 log = structlog.get_logger("satchel.sweeper")
 
-INTERVAL = 600.0  # seconds, on average
+# The average time between two sweeps.
+SWEEP_INTERVAL_SECONDS = 600.0
 
 
 async def sweep_all(statements: Statements) -> int:
-    """Delete all that has expired and return how many keys it was."""
+    """Delete all expired keys and return their number."""
     total = 0
     while True:
         swept = await sweep(statements)
@@ -31,7 +32,7 @@ async def sweep_all(statements: Statements) -> int:
 
 
 async def sweep_database(url: URL, settings: Settings) -> int:
-    """Sweep once, where no server runs."""
+    """Sweep once, without a server. Returns the number of keys that were deleted."""
     statements = Statements(make_engine(url, settings, autocommit=True))
     try:
         return await sweep_all(statements)
@@ -39,22 +40,15 @@ async def sweep_database(url: URL, settings: Settings) -> int:
         await statements.close()
 
 
-@asynccontextmanager
-async def sweeping(statements: Statements) -> AsyncIterator[None]:
-    """Sweeps now and then while the block runs."""
-    task = asyncio.create_task(_sweep_now_and_then(statements))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+def sweeping(statements: Statements) -> AbstractAsyncContextManager[None]:
+    """Sweep periodically while the block runs."""
+    return running(_sweep_periodically(statements))
 
 
-async def _sweep_now_and_then(statements: Statements) -> None:
+async def _sweep_periodically(statements: Statements) -> None:
     while True:
-        # Spread, so that many workers do not sweep at once.
-        await asyncio.sleep(INTERVAL * random.uniform(0.5, 1.5))
+        # Random, so that workers do not sweep at the same time.
+        await asyncio.sleep(SWEEP_INTERVAL_SECONDS * random.uniform(0.5, 1.5))
         try:
             swept = await sweep_all(statements)
         except (*FAILURES, Overloaded) as error:

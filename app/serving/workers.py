@@ -1,4 +1,4 @@
-"""Workers: several processes that serve on one socket, each replaced when it is killed."""
+"""Runs several worker processes on one socket, and replaces those that are killed."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -14,8 +14,8 @@ from prometheus_client.multiprocess import mark_process_dead
 from app.serving.draining import DrainingServer
 from app.telemetry.request_counters import WORKER, drop_files
 
-# Seconds that workers have for leaving, besides those that the settings give them.
-PATIENCE = 5.0
+# Grace on top of the shutdown settings before a worker is killed.
+EXIT_GRACE_SECONDS = 5.0
 
 log = structlog.get_logger("satchel.workers")
 
@@ -23,12 +23,12 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 def run_workers(server: DrainingServer, listener: socket.socket) -> None:
-    """Keep as many processes as the server's settings say, until an exception, such as a signal's,
-    ends this one's wait.
+    """Run the configured number of processes until an exception ends the wait, such as that of a
+    signal handler.
 
-    Not uvicorn's own supervisor, which takes a worker for hung that has not imported the
-    application within seconds, as happens on a busy machine, and listens to no signal meanwhile.
-    Errors: SystemExit, with the status of a worker that ended by itself: its successors would too.
+    uvicorn's own supervisor kills workers that take more than seconds to import the application, as
+    happens on a busy machine, and handles no signals meanwhile.
+    Errors: SystemExit, with the status of a worker that exited by itself, as its replacement would.
     """
     processes = [_start(server, listener, index) for index in range(server.config.workers)]
     try:
@@ -40,20 +40,20 @@ def run_workers(server: DrainingServer, listener: socket.socket) -> None:
                 log.warning("worker ended", pid=process.pid, status=process.exitcode)
                 if process.exitcode >= 0:
                     sys.exit(process.exitcode)
-                mark_process_dead(index)  # what it was doing when it died, it does no more
+                mark_process_dead(index)  # removes its gauges, such as requests in flight
                 processes[index] = _start(server, listener, index)
     finally:
-        listener.close()  # the last worker that closes it refuses whoever comes then
-        for number in (signal.SIGINT, signal.SIGTERM):  # they hear a second one, too
-            signal.signal(number, lambda *_: _tell(processes))
-        _tell(processes)
-        deadline = time.monotonic() + server.delay + server.grace + PATIENCE
+        listener.close()  # when the last worker closes it too, new connections are refused
+        for number in (signal.SIGINT, signal.SIGTERM):  # workers get further signals too
+            signal.signal(number, lambda *_: _terminate(processes))
+        _terminate(processes)
+        deadline = time.monotonic() + server.delay + server.grace + EXIT_GRACE_SECONDS
         for process in processes:
             process.join(max(0, deadline - time.monotonic()))
-            process.kill()  # one that still has not left
+            process.kill()
 
 
-def _tell(processes: list[multiprocessing.context.SpawnProcess]) -> None:
+def _terminate(processes: list[multiprocessing.context.SpawnProcess]) -> None:
     for process in processes:
         process.terminate()
 
@@ -64,8 +64,8 @@ def _start(
     process = _spawn.Process(
         target=server.run, args=([listener],), name=f"{WORKER}{index}", daemon=True
     )
-    # Ctrl-C in a terminal reaches all processes, but workers leave when the parent tells them to.
-    resource_tracker.ensure_running()  # or its start, as a part of the first worker's, would unmask
+    # Ctrl-C in a terminal reaches all processes, but workers exit when the parent terminates them.
+    resource_tracker.ensure_running()  # else the first worker starts it, which unmasks SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     process.start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -73,7 +73,7 @@ def _start(
 
 
 async def follow_parent() -> None:
-    """Leave when the parent is no more: killed, it could not tell its workers to."""
+    """Exit if the parent was killed, since it could not terminate its workers."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         drop_files()

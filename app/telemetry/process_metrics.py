@@ -1,45 +1,39 @@
-"""CPU, memory and files of the process, kept where workers share them."""
+"""Metrics of CPU, memory and files of the processes, in a form that workers can share."""
 
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-# How the figures of workers become one; those that are not here are summed.
+# How the gauges of several workers become one; those that are not listed are added up.
 _Mode = Literal["livemin", "livesum"]
 _MODES: dict[str, _Mode] = {"process_start_time_seconds": "livemin", "process_max_fds": "livemin"}
 
 
-class ProcessMeter:
-    """The library's collector tells of one process only; here its figures become metrics.
+class ProcessMetrics:
+    """Copies the figures of the library's collector, which knows one process only, to metrics.
 
-    Where the system does not tell them, there are none.
+    On systems where the collector finds no figures, there are no metrics.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._source = ProcessCollector(registry=None)
-        self._counters: dict[str, tuple[Counter, float]] = {}
-        self._gauges: dict[str, Gauge] = {}
         self._registry = registry
+        self._counters: dict[str, Counter] = {}
+        self._totals: dict[str, float] = {}
+        self._gauges: dict[str, Gauge] = {}
 
     def sample(self) -> None:
         for family in self._source.collect():
-            value = family.samples[0].value
+            name, help_text, value = family.name, family.documentation, family.samples[0].value
             if family.type == "counter":
-                self._count(family.name, family.documentation, value)
+                if name not in self._counters:
+                    self._counters[name] = Counter(name, help_text, registry=self._registry)
+                self._counters[name].inc(max(0.0, value - self._totals.get(name, 0.0)))
+                self._totals[name] = value
             else:
-                self._set(family.name, family.documentation, value)
-
-    def _count(self, name: str, documentation: str, total: float) -> None:
-        if name not in self._counters:
-            self._counters[name] = (Counter(name, documentation, registry=self._registry), 0.0)
-        counter, before = self._counters[name]
-        counter.inc(max(0.0, total - before))
-        self._counters[name] = (counter, total)
-
-    def _set(self, name: str, documentation: str, value: float) -> None:
-        if name not in self._gauges:
-            mode = _MODES.get(name, "livesum")
-            self._gauges[name] = Gauge(
-                name, documentation, multiprocess_mode=mode, registry=self._registry
-            )
-        self._gauges[name].set(value)
+                if name not in self._gauges:
+                    mode = _MODES.get(name, "livesum")
+                    self._gauges[name] = Gauge(
+                        name, help_text, multiprocess_mode=mode, registry=self._registry
+                    )
+                self._gauges[name].set(value)

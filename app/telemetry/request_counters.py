@@ -1,4 +1,4 @@
-"""Counts what happens while requests are served; with workers, in files that they share."""
+"""Counts requests, problems and batches of one process; workers share their counts in files."""
 
 import multiprocessing
 import os
@@ -18,30 +18,31 @@ from prometheus_client.registry import Collector
 
 from app.errors import problem_types
 from app.postgres.statements import Statements
-from app.telemetry.process_metrics import ProcessMeter
+from app.telemetry.process_metrics import ProcessMetrics
 
-# The library's own variable: a folder where each worker counts in files of its own.
+# The library's own variable: the folder where each worker counts in files of its own.
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-# How the parent calls its workers; one that takes a dead one's place counts on where that ended.
+# The prefix of workers' names. A replacement has the name of the worker that ended, and continues
+# its counts.
 WORKER: Final = "worker-"
 UNMATCHED: Final = "unmatched"
 
-# Seconds. Most answers take a few milliseconds; what takes longer than the last waits in vain.
+# In seconds. Most responses take a few milliseconds; clients rarely wait longer than the last.
 _DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BATCHES = (1, 2, 5, 10, 20, 50, 100)
-# Other methods share a label: a client may invent as many as it likes.
+# Other methods share a label, since clients can send any number of them.
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
-class Meter:
+class RequestCounters:
     """What one process counts.
 
-    A metric's child is looked up in a dict of ours: the library's `labels()` takes longer than all
-    the rest of counting a request.
+    A dict holds the children of the histogram: the library's `labels()` takes longer than the rest
+    of counting a request.
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series of each, which says what a restart says
+        disable_created_metrics()  # else each metric has a second, useless series
         self.shared = FOLDER in os.environ
         if self.shared:
             _count_in_files()
@@ -65,17 +66,12 @@ class Meter:
             "Requests refused at once because too many were under way.",
             registry=registry,
         )
-        self.batch_size = Histogram(
+        self.batch_size = self._sizes(
             "satchel_read_batch_size",
             "Rows asked for by one statement that reads the rows of many requests.",
-            buckets=_BATCHES,
-            registry=registry,
         )
-        self.insert_batch_size = Histogram(
-            "satchel_insert_batch_size",
-            "Rows inserted by one statement for as many requests.",
-            buckets=_BATCHES,
-            registry=registry,
+        self.insert_batch_size = self._sizes(
+            "satchel_insert_batch_size", "Rows inserted by one statement for as many requests."
         )
         self._in_flight = self._gauge("satchel_http_requests_in_flight", "Requests under way.")
         self._size = self._gauge(
@@ -87,18 +83,23 @@ class Meter:
         self._waiting = self._gauge(
             "satchel_database_connections_waiting", "Callers that wait for a connection."
         )
-        self._process = ProcessMeter(registry)
+        self._process = ProcessMetrics(registry)
 
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(name, documentation, multiprocess_mode="livesum", registry=self._registry)
+    def _gauge(self, name: str, help_text: str) -> Gauge:
+        return Gauge(name, help_text, multiprocess_mode="livesum", registry=self._registry)
+
+    def _sizes(self, name: str, help_text: str) -> Histogram:
+        return Histogram(name, help_text, buckets=_BATCHES, registry=self._registry)
 
     def observe(
         self, method: str, route: str | None, status: int, seconds: float, problem: str | None
     ) -> None:
-        """Count a request; without a `status` the client has had no answer."""
+        """Count a request. A `status` of 0 means that the client got no response."""
         child = self._children.get((method, route, status))
         if child is None:
-            child = self._add_child(method, route, status)
+            labels = (method if method in _METHODS else "other", route or UNMATCHED)
+            child = self._durations.labels(*labels, str(status or "none"))
+            self._children[method, route, status] = child
         child.observe(seconds)
         if problem is not None:
             self._problems[problem].inc()
@@ -106,42 +107,35 @@ class Meter:
     def count_shed(self) -> None:
         self._shed.inc()
 
-    def _add_child(self, method: str, route: str | None, status: int) -> Histogram:
-        if method not in _METHODS:
-            method = "other"
-        child = self._durations.labels(method, route or UNMATCHED, str(status or "none"))
-        self._children[method, route, status] = child
-        return child
-
     def sample(self, statements: Statements) -> None:
-        """Set what is a state and not a count; nobody looks at it more often than this is called.
+        """Set the gauges to the current state.
 
-        Requests only change plain numbers: in files, each change would cost microseconds.
+        Requests only change plain numbers: a gauge in a file costs microseconds for each change.
         """
-        load = statements.load()
+        usage = statements.usage()
         self._in_flight.set(self.in_flight)
-        self._size.set(load.size)
-        self._in_use.set(load.in_use)
-        self._waiting.set(load.waiting)
+        self._size.set(usage.size)
+        self._in_use.set(usage.in_use)
+        self._waiting.set(usage.waiting)
         self._process.sample()
 
     def collector(self) -> Collector:
-        """What this process has counted, or all workers together."""
+        """The metrics of this process or, with workers, of all of them."""
         return MultiProcessCollector(None) if self.shared else self._registry
 
 
 def drop_files() -> None:
-    """For workers whose parent was killed: what it made for them, it cannot remove any more."""
+    """Remove the shared files of workers whose parent was killed before it could do so."""
     if _worker() is not None:
         shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 def _worker() -> str | None:
-    """This worker's place; None: it is no worker of ours."""
+    """The number of this worker; None in any other process."""
     name = multiprocessing.current_process().name
     return name.removeprefix(WORKER) if name.startswith(WORKER) else None
 
 
 def _count_in_files() -> None:
-    place = _worker() or str(os.getpid())
-    values.ValueClass = values.MultiProcessValue(lambda: place)
+    identifier = _worker() or str(os.getpid())
+    values.ValueClass = values.MultiProcessValue(lambda: identifier)

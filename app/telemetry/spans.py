@@ -1,4 +1,4 @@
-"""Spans of requests and statements, sent to a collector without what clients sent."""
+"""Sends spans of requests and statements to a collector, without what clients sent."""
 
 import asyncio
 import threading
@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import __version__
 
-# Seconds to get rid of the last spans: a collector that is away holds up no shutdown.
-PATIENCE = 3.0
-# A list of what is kept, so that a new release of a library cannot add what clients sent.
+# Time to send the last spans, so that an unreachable collector does not delay the shutdown.
+FLUSH_TIMEOUT_SECONDS = 3.0
+# An allow list, so that a new release of a library cannot add what clients sent.
 _KEPT: Final = {
     "db.name",
     "db.namespace",
@@ -39,38 +39,40 @@ _KEPT: Final = {
 }
 
 
-class Spans:
-    """Makes spans; sends them in batches, from a thread of its own, from `start` on."""
+class Tracing:
+    """Traces one process. A thread of its own sends spans in batches."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         own = {SERVICE_NAME: "satchel", SERVICE_VERSION: __version__}
-        # The operator's OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
         resource = Resource.create(own).merge(OTELResourceDetector().detect())
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
 
     def start(self, engine: AsyncEngine) -> None:
-        self.provider.add_span_processor(Cleaning(OTLPSpanExporter(self._endpoint)))
+        """Send spans from now on, also those of the engine's statements."""
+        self.provider.add_span_processor(AttributeFilter(OTLPSpanExporter(self._endpoint)))
         usage = metrics.NoOpMeter("satchel").create_up_down_counter("connections")
         EngineTracer(self.provider.get_tracer("satchel"), engine.sync_engine, usage)
 
     async def stop(self) -> None:
+        """Send the spans that are left, unless the collector takes too long."""
         closing = threading.Thread(target=self.provider.shutdown, name="last-traces", daemon=True)
         closing.start()
-        await asyncio.to_thread(closing.join, PATIENCE)
+        await asyncio.to_thread(closing.join, FLUSH_TIMEOUT_SECONDS)
 
 
-class Cleaning(BatchSpanProcessor):
-    """Leaves out path and query of a request, what a driver says of a failed statement, which may
-    be the row, and whatever else is not known to hold names and figures alone.
+class AttributeFilter(BatchSpanProcessor):
+    """Drops the attributes that may contain what clients sent: path and query, the driver's message
+    about a failed statement, and all attributes that are not in the allow list.
     """
 
     def on_end(self, span: ReadableSpan) -> None:
         super().on_end(
             ReadableSpan(
                 name=span.name,
-                context=_own_part(span.context),
-                parent=_own_part(span.parent),
+                context=_without_state(span.context),
+                parent=_without_state(span.parent),
                 resource=span.resource,
                 attributes={k: v for k, v in (span.attributes or {}).items() if k in _KEPT},
                 kind=span.kind,
@@ -82,8 +84,8 @@ class Cleaning(BatchSpanProcessor):
         )
 
 
-def _own_part(context: SpanContext | None) -> SpanContext | None:
-    """Without the `tracestate`, which is the client's."""
+def _without_state(context: SpanContext | None) -> SpanContext | None:
+    """Without the `tracestate`, which comes from the client."""
     if context is None:
         return None
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)

@@ -1,33 +1,22 @@
-"""Traces, where a collector is named: the parts of OpenTelemetry that are only then needed."""
+"""Switches tracing on if a collector is configured, and only then imports the extra libraries."""
 
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Final
 
 from fastapi.telemetry import TelemetryConfig
-from opentelemetry.trace import TracerProvider
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import ConfigurationError, Settings
 
-OFF = TelemetryConfig(tracing=False, metrics=False, logs=False)
+if TYPE_CHECKING:
+    from app.telemetry.spans import Tracing
+
+OFF: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 
 
-class Tracing(Protocol):
-    """Spans of the requests of one process."""
+def make_tracing(settings: Settings) -> "Tracing | None":
+    """Tracing as the settings say; None if it is off.
 
-    provider: TracerProvider
-
-    def start(self, engine: AsyncEngine) -> None:
-        """Send spans from now on, those of an engine's statements too."""
-
-    async def stop(self) -> None:
-        """Send what is left, as far as the collector takes it in time."""
-
-
-def make_tracing(settings: Settings) -> Tracing | None:
-    """What traces, by the settings; None: nothing does.
-
-    Errors: ConfigurationError, where the libraries are not installed.
+    Errors: ConfigurationError if the libraries are not installed.
     """
     endpoint = settings.traces_endpoint
     if endpoint is None:
@@ -39,13 +28,13 @@ def make_tracing(settings: Settings) -> Tracing | None:
             "OTEL_EXPORTER_OTLP_ENDPOINT: traces need more libraries."
             " Run `pip install '.[tracing]'` in Satchel's folder, or set OTEL_SDK_DISABLED=true."
         ) from None
-    tracing: Tracing = spans.Spans(endpoint)
+    tracing: Tracing = spans.Tracing(endpoint)
     return tracing
 
 
-def telemetry_of(tracing: Tracing | None) -> TelemetryConfig:
-    """FastAPI's part in it: one span per request. Those of its own steps cost twice as much again
-    and tell little.
+def telemetry_of(tracing: "Tracing | None") -> TelemetryConfig:
+    """FastAPI's part: one span per request. Spans of its own steps would cost twice as much again
+    and show little.
     """
     if tracing is None:
         return OFF

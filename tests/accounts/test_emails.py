@@ -13,7 +13,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
-import httpx2
+import httpx
 import pytest
 import uvloop
 from dns.asyncresolver import Resolver
@@ -301,7 +301,7 @@ class TestRequests:
     def _ask(self, app: FastAPI, resolver: Resolver) -> None:
         app.state.email_resolver = resolver
 
-    async def test_create(self, client: httpx2.AsyncClient, app: FastAPI, hasty: Resolver) -> None:
+    async def test_create(self, client: httpx.AsyncClient, app: FastAPI, hasty: Resolver) -> None:
         refused = await client.post("/accounts", json=account_body(email="a@null.example.com"))
         assert refused.status_code == 422
         assert refused.json()["code"] == "invalid_request"
@@ -311,7 +311,7 @@ class TestRequests:
         await create_account(client, email="a@silent.example.com")
 
     async def test_replace_and_change(
-        self, client: httpx2.AsyncClient, name_server: NameServer
+        self, client: httpx.AsyncClient, name_server: NameServer
     ) -> None:
         account = await create_account(client, email="a@mx.example.com")
         url = f"/accounts/{account['id']}"

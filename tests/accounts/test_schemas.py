@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from app.accounts.schemas import AccountChange, AccountCreate, AccountRead, AccountReplace
 from app.errors import InvalidRequest
 from app.resources.fields import FormText
-from app.resources.writes import Precondition
+from app.resources.preconditions import Precondition
 
 REQUIRED = {"email": "ada@example.com", "username": "ada"}
 ID = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")

@@ -1,4 +1,4 @@
-"""What in a new OpenAPI document would break clients of an old one. Additions do not."""
+"""Finds the changes of an OpenAPI document that break its clients. Additions do not."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,11 +38,12 @@ class _Comparison:
         if new_body.get("required") and not old_body.get("required"):
             yield f"{where}: a body is required"
         yield from self._contents(f"{where} request", old_body, new_body, is_request=True)
-        for status, old_answer in old["responses"].items():
+        for status, response in old["responses"].items():
             if status not in new["responses"]:
                 yield f"{where}: no longer documents {status}"
                 continue
-            new_answer = new["responses"][status]
+            old_answer = _resolved(self.old, response)
+            new_answer = _resolved(self.new, new["responses"][status])
             there = f"{where} {status}"
             for header in old_answer.get("headers", {}).keys() - new_answer.get("headers", {}):
                 yield f"{there}: header {header} removed"

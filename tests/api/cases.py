@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.edge.answers import head
 from tests.factories import account_body
@@ -107,3 +108,14 @@ def part(name: str, value: bytes, more: str = "") -> bytes:
 def parts(*more: bytes) -> bytes:
     """A valid account and these parts besides, without the closing boundary."""
     return part("email", b"x@example.com") + part("username", b"x") + b"".join(more)
+
+
+def sent_as(media_type: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of a request that has these fields as its body; null is empty in a form."""
+    texts = {name: "" if value is None else str(value) for name, value in fields.items()}
+    if media_type == FORM:
+        return {"content": urlencode(texts), "headers": {"Content-Type": FORM}}
+    if media_type == MULTIPART:
+        parts = [part(name, text.encode()) for name, text in texts.items()]
+        return {"content": b"".join([*parts, PARTS_END]), "headers": {"Content-Type": MULTIPART}}
+    return {"json": fields, "headers": {"Content-Type": media_type}}

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.catalog import CATALOG
 from tests.conftest import Server, server_environment
-from tests.factories import create_account, create_item
+from tests.factories import create_account
 from tests.waiting import PATIENCE
 
 # So that a connection that ends is one that the server ends for another reason.
@@ -31,7 +32,7 @@ class Running:
         """What changes when anything is stored."""
         resources = (
             f"SELECT count(*), coalesce(sum(version), 0), max(updated) FROM {table}"
-            for table in ("accounts", "items")
+            for table in (entry.resource.table.name for entry in CATALOG)
         )
         links = (
             f"SELECT count(*), 0, NULL FROM {table}"
@@ -61,11 +62,14 @@ async def running(
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         await asyncio.to_thread(server.wait_until_ready)
-        async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
             owner = await create_account(client, email="taken@example.com")
             other = await create_account(client)
-            owned = await create_item(client, owner["id"])
-        ids = {"account": owner["id"], "other": other["id"], "item": owned["id"]}
+            ids = {"account": owner["id"], "other": other["id"]}
+            for entry in CATALOG:
+                parents = {name: ids[parent.name] for name, parent in entry.parents().items()}
+                rows = [await entry.create(client, **parents) for _ in range(2)]
+                ids.setdefault(entry.name, rows[0]["id"])
         async with engine.connect() as connection:
             yield Running(server, connection, ids)
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api import bad_bodies, bad_targets, bad_values
+from tests.api import bad_bodies, bad_requests, bad_targets, bad_values
 from tests.api.cases import SECRET, UNKNOWN, Case, send
 from tests.api.conftest import Running
 from tests.edge.answers import Connection, assert_problem, exchange
@@ -30,6 +30,7 @@ CASES = [
     *bad_targets.paths(),
     *bad_targets.methods(),
     *bad_targets.headers(),
+    *bad_requests.of_resources(),
 ]
 
 

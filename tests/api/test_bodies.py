@@ -11,7 +11,7 @@ from app.api import bodies
 from app.errors import MalformedBody
 from app.resources.fields import FormText
 from tests.api.cases import MULTIPART, PARTS_END, part
-from tests.work import grows_with_size_alone
+from tests.complexity import is_linear
 
 
 def refusal(value: Any) -> Any:
@@ -97,7 +97,7 @@ class TestJson:
         ids=["quotes", "brackets", "braces", "digits", "fraction", "twice"],
     )
     def test_no_text_takes_longer_than_its_size(self, source: Callable[[int], bytes]) -> None:
-        assert grows_with_size_alone(parse, source)
+        assert is_linear(parse, source)
 
 
 def parse(source: bytes) -> None:
@@ -195,7 +195,7 @@ class TestMultipart:
             with contextlib.suppress(MalformedBody):
                 bodies.parse_multipart(source, MULTIPART)
 
-        assert grows_with_size_alone(parse, lambda n: part("a", filling * (n // len(filling))))
+        assert is_linear(parse, lambda n: part("a", filling * (n // len(filling))))
 
 
 @pytest.mark.parametrize(

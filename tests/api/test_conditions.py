@@ -1,17 +1,19 @@
 """If-Match guards writes, If-None-Match spares reads what the client has."""
 
 import time
+from typing import Any
 
-import httpx2
+import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.api.conditions import MAX_TAGS, _parse_tags
+from app.config import Settings
 from app.errors import MalformedHeader
 from tests.api.cases import UNKNOWN
-from tests.conftest import client_of, make_settings
+from tests.catalog import Entry, Row, every_resource
+from tests.conftest import make_settings
 from tests.edge.answers import assert_problem
-from tests.factories import account_body, create_account, create_item
+from tests.factories import create_item
 
 MALFORMED = [
     "",
@@ -26,6 +28,7 @@ MALFORMED = [
     ",",
     "*, *",
     '*, "1"',
+    '"1 "',
     "\xa0*",
 ]
 LONG_LIST = ",".join(f'"{number}"' for number in range(1, MAX_TAGS + 1))
@@ -33,7 +36,19 @@ LONG_LIST = ",".join(f'"{number}"' for number in range(1, MAX_TAGS + 1))
 malformed = pytest.mark.parametrize("tags", MALFORMED)
 
 
+@pytest.fixture
+async def row(entry: Entry, client: httpx.AsyncClient) -> Row:
+    return await entry.create(client)
+
+
+@pytest.fixture
+def url(entry: Entry, row: Row) -> str:
+    return f"{entry.path}/{row['id']}"
+
+
+@every_resource
 class TestIfNoneMatch:
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize(
         "tags",
         [
@@ -41,144 +56,234 @@ class TestIfNoneMatch:
             'W/"1"',
             "*",
             " * ",
-            '"7", "1"',
+            '"7", W/"1"',
+            '"7","1"',
             ',,"7" ,\t"1",',
             '"x","1"',
             LONG_LIST,
         ],
     )
     async def test_the_current_version_is_not_sent_again(
-        self, client: httpx2.AsyncClient, tags: str
+        self, client: httpx.AsyncClient, entry: Entry, url: str, method: str, tags: str
     ) -> None:
-        for path in await paths(client):
-            answer = await client.get(path, headers={"If-None-Match": tags})
-            assert (answer.status_code, answer.content) == (304, b"")
-            assert answer.headers["etag"] == '"1"'
+        answer = await client.request(method, url, headers={"If-None-Match": tags})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == '"1"'
 
-    @pytest.mark.parametrize("tags", ['"2"', '"01"', '""', '"*"', 'W/"*"', '"10"', '"W/1"'])
-    async def test_another_version_is_sent(self, client: httpx2.AsyncClient, tags: str) -> None:
-        for path in await paths(client):
-            assert (await client.get(path, headers={"If-None-Match": tags})).status_code == 200
+    @pytest.mark.parametrize(
+        "tags", ['"2"', 'W/"2"', '"01"', '""', '"*"', 'W/"*"', '"10"', '"W/1"']
+    )
+    async def test_another_version_is_sent(
+        self, client: httpx.AsyncClient, entry: Entry, url: str, row: Row, tags: str
+    ) -> None:
+        for method, sent in (("GET", True), ("HEAD", False)):
+            answer = await client.request(method, url, headers={"If-None-Match": tags})
+            assert (answer.status_code, bool(answer.content)) == (200, sent)
+            assert answer.headers["etag"] == '"1"'
+        assert (await client.get(url)).json() == row
 
     @malformed
-    async def test_a_malformed_list_is_refused(self, client: httpx2.AsyncClient, tags: str) -> None:
-        headers = [(b"If-None-Match", tags.encode("latin-1"))]
-        for path in await paths(client):
-            answer = await client.get(path, headers=headers)
-            assert_problem(answer, 400, "malformed_header", {"If-None-Match:": "invalid_format"})
-
-    async def test_several_lines_are_one_list(self, client: httpx2.AsyncClient) -> None:
-        (path, _) = await paths(client)
-        lines = [("If-None-Match", '"7"'), ("If-None-Match", '"1"')]
-        assert (await client.get(path, headers=lines)).status_code == 304
-
-    async def test_what_is_not_there_is_not_found(self, client: httpx2.AsyncClient) -> None:
-        answer = await client.get(f"/items/{UNKNOWN}", headers={"If-None-Match": "*"})
-        assert_problem(answer, 404, "item_not_found", {})
-
-
-async def paths(client: httpx2.AsyncClient) -> tuple[str, str]:
-    """A new item and its owner."""
-    item = await create_item(client)
-    return f"/items/{item['id']}", f"/accounts/{item['account_id']}"
-
-
-class TestIfMatch:
-    @pytest.mark.parametrize("tags", ['"1"', "*", '"7", "1"', ', "1",', 'W/"1", "1"', LONG_LIST])
-    async def test_a_write_of_the_current_version_goes_through(
-        self, client: httpx2.AsyncClient, tags: str
+    async def test_a_malformed_list_is_refused(
+        self, client: httpx.AsyncClient, entry: Entry, url: str, tags: str
     ) -> None:
-        account = await create_account(client)
-        path, headers = f"/accounts/{account['id']}", {"If-Match": tags}
-        answer = await client.patch(path, json={"username": "a"}, headers=headers)
-        assert (answer.status_code, answer.headers["etag"]) == (200, '"2"')
-        item = await create_item(client)
-        assert (await client.delete(f"/items/{item['id']}", headers=headers)).status_code == 204
+        answer = await client.get(url, headers=[(b"If-None-Match", tags.encode("latin-1"))])
+        assert_problem(answer, 400, "malformed_header", {"If-None-Match:": "invalid_format"})
+
+    async def test_several_lines_are_one_list(
+        self, client: httpx.AsyncClient, entry: Entry, url: str
+    ) -> None:
+        lines = [("If-None-Match", '"7"'), ("If-None-Match", '"1"')]
+        assert (await client.get(url, headers=lines)).status_code == 304
+
+    async def test_what_is_not_there_is_not_found(
+        self, client: httpx.AsyncClient, entry: Entry
+    ) -> None:
+        answer = await client.get(f"{entry.path}/{UNKNOWN}", headers={"If-None-Match": "*"})
+        assert_problem(answer, 404, entry.not_found, {})
+        assert "etag" not in answer.headers
+
+
+writes = pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+updates = pytest.mark.parametrize("method", ["PUT", "PATCH"])
+
+
+class Writer:
+    """Sends writes of a resource: with valid changes, as far as the method has a body."""
+
+    def __init__(self, client: httpx.AsyncClient, entry: Entry, row: Row) -> None:
+        self._client, self._entry = client, entry
+        own = {name: row[name] for name in entry.bad}
+        self._body = {**own, **entry.changes}
+
+    async def __call__(self, method: str, url: str, **options: Any) -> httpx.Response:
+        fields = options.pop("fields", {})
+        if method != "DELETE":
+            options["json"] = {**self._body, **fields}
+        return await self._client.request(method, url, **options)
+
+
+@pytest.fixture
+def write(client: httpx.AsyncClient, entry: Entry, row: Row) -> Writer:
+    return Writer(client, entry, row)
+
+
+@every_resource
+@writes
+class TestIfMatch:
+    @pytest.mark.parametrize(
+        "tags",
+        [
+            *('"1"', "*", ' "1" ', '"7", "1"', '"1","7"', 'W/"1", "1"', ', "1",', '"x", "1"'),
+            *('"9999999999", "1"', LONG_LIST),
+        ],
+    )
+    async def test_a_write_of_the_current_version_goes_through(
+        self, entry: Entry, method: str, url: str, write: Writer, tags: str
+    ) -> None:
+        answer = await write(method, url, headers={"If-Match": tags})
+        assert answer.status_code == (204 if method == "DELETE" else 200), answer.text
+        assert answer.headers.get("etag") == (None if method == "DELETE" else '"2"')
 
     @pytest.mark.parametrize(
         "tags",
         [
-            '"7"',
-            'W/"1"',
-            '"01"',
-            '"1.0"',
-            '""',
-            '"*"',
-            '"2147483648"',
-            '"9999999999"',
-            '"' + "9" * 99 + '"',
+            *('"2"', '"7"', '"0"', '"-1"', '"01"', '"1.0"', '""', '"*"', '"x"', '"2147483648"'),
+            *('W/"1"', 'W/"1", "2"', '"9999999999"', '"99999999999999999999"', f'"{"9" * 5000}"'),
         ],
+        ids=ascii,
     )
     async def test_a_write_of_another_version_is_stale_and_told_the_current_one(
-        self, client: httpx2.AsyncClient, tags: str
+        self,
+        client: httpx.AsyncClient,
+        entry: Entry,
+        method: str,
+        url: str,
+        row: Row,
+        write: Writer,
+        tags: str,
     ) -> None:
-        account = await create_account(client)
-        path, headers = f"/accounts/{account['id']}", {"If-Match": tags}
-        for method, body in (("PUT", account_body()), ("PATCH", {}), ("DELETE", None)):
-            answer = await client.request(method, path, json=body, headers=headers)
+        headers = {"If-Match": tags}
+        answers = [await write(method, url, headers=headers)]
+        if method == "PATCH":
+            answers.append(await client.patch(url, json={}, headers=headers))
+        for answer in answers:
             assert_problem(answer, 412, "stale_version", {})
             assert answer.headers["etag"] == '"1"'
-        assert (await client.get(path)).json() == account
+        assert (await client.get(url)).json() == row
 
     @malformed
-    async def test_a_malformed_list_is_refused(self, client: httpx2.AsyncClient, tags: str) -> None:
+    async def test_a_malformed_list_is_refused(
+        self, entry: Entry, method: str, url: str, write: Writer, tags: str
+    ) -> None:
         headers = [(b"If-Match", tags.encode("latin-1"))]
-        path = f"/accounts/{UNKNOWN}"
-        for method, body in (("PUT", account_body()), ("PATCH", {}), ("DELETE", None)):
-            answer = await client.request(method, path, json=body, headers=headers)
+        for target in (url, f"{entry.path}/{UNKNOWN}"):
+            answer = await write(method, target, headers=headers)
             assert_problem(answer, 400, "malformed_header", {"If-Match:": "invalid_format"})
 
-    async def test_an_unknown_id_is_not_found(self, client: httpx2.AsyncClient) -> None:
-        for tags in ("*", '"1"'):
-            answer = await client.delete(f"/accounts/{UNKNOWN}", headers={"If-Match": tags})
-            assert_problem(answer, 404, "account_not_found", {})
+    async def test_several_lines_are_one_list(
+        self, entry: Entry, method: str, url: str, write: Writer
+    ) -> None:
+        lines = [("If-Match", '"7"'), ("If-Match", '"1"')]
+        assert (await write(method, url, headers=lines)).is_success
 
-    async def test_reads_and_links_ignore_it(self, client: httpx2.AsyncClient) -> None:
-        item = await create_item(client)
-        account = f"/accounts/{item['account_id']}"
-        headers = {"If-Match": '"7"'}
-        assert (await client.get(account, headers=headers)).status_code == 200
-        body = {"item_id": item["id"]}
-        answer = await client.put(f"{account}/favorite", json=body, headers=headers)
-        assert answer.status_code == 201
+    async def test_an_unknown_id_is_not_found(
+        self, entry: Entry, method: str, write: Writer
+    ) -> None:
+        for headers in ({}, {"If-Match": "*"}, {"If-Match": '"1"'}):
+            answer = await write(method, f"{entry.path}/{UNKNOWN}", headers=headers)
+            assert_problem(answer, 404, entry.not_found, {})
+            assert "etag" not in answer.headers
 
-    async def test_the_version_in_the_body_counts_too(self, client: httpx2.AsyncClient) -> None:
-        account = await create_account(client)
-        path = f"/accounts/{account['id']}"
-        answer = await client.patch(path, json={"version": 7})
-        assert_problem(answer, 412, "stale_version", {})
-        both = await client.patch(path, json={"version": 1}, headers={"If-Match": '"7"'})
-        assert_problem(both, 412, "stale_version", {})
-        both = await client.patch(path, json={"version": 1}, headers={"If-Match": '"7", "1"'})
-        assert both.json() == account
+    async def test_is_optional(self, entry: Entry, method: str, url: str, write: Writer) -> None:
+        assert (await write(method, url)).is_success
 
 
+@every_resource
+@updates
+async def test_the_version_in_the_body_counts_too(
+    client: httpx.AsyncClient, entry: Entry, method: str, url: str, row: Row
+) -> None:
+    async def answer(version: int, tags: str | None = None) -> httpx.Response:
+        headers = {} if tags is None else {"If-Match": tags}
+        body = {**row, "version": version}
+        return await client.request(method, url, json=body, headers=headers)
+
+    for version, tags in ((7, None), (7, '"1"'), (1, '"7"')):
+        stale = await answer(version, tags)
+        assert_problem(stale, 412, "stale_version", {})
+        assert stale.headers["etag"] == '"1"'
+    for tags in (None, '"7", "1"', "*"):
+        assert (await answer(1, tags)).json() == row
+
+
+async def test_reads_and_links_ignore_if_match(client: httpx.AsyncClient) -> None:
+    item = await create_item(client)
+    account = f"/accounts/{item['account_id']}"
+    headers = {"If-Match": '"7"'}
+    assert (await client.get(account, headers=headers)).status_code == 200
+    body = {"item_id": item["id"]}
+    answer = await client.put(f"{account}/favorite", json=body, headers=headers)
+    assert answer.status_code == 201
+
+
+@every_resource
 class TestRequired:
     """With REQUIRE_IF_MATCH no write goes unguarded."""
 
     @pytest.fixture
-    async def client(self, app: FastAPI) -> httpx2.AsyncClient:
-        app.state.settings = make_settings(require_if_match=True)
-        return client_of(app)
+    def settings(self) -> Settings:
+        return make_settings(require_if_match=True)
 
-    async def test_writes_without_a_condition_are_refused(self, client: httpx2.AsyncClient) -> None:
-        account = await create_account(client)
-        path = f"/accounts/{account['id']}"
-        for method, body in (("PUT", account_body()), ("PATCH", {}), ("DELETE", None)):
-            answer = await client.request(method, path, json=body)
-            assert_problem(answer, 428, "precondition_required", {})
-        assert (await client.get(path)).json() == account
+    @writes
+    async def test_a_write_without_a_condition_is_refused(
+        self,
+        client: httpx.AsyncClient,
+        entry: Entry,
+        method: str,
+        url: str,
+        row: Row,
+        write: Writer,
+    ) -> None:
+        assert_problem(await write(method, url), 428, "precondition_required", {})
+        assert (await client.get(url)).json() == row
 
-    async def test_header_or_version_let_them_through(self, client: httpx2.AsyncClient) -> None:
-        account = await create_account(client)
-        path = f"/accounts/{account['id']}"
-        assert (await client.put(path, json=account)).status_code == 200
-        assert (await client.patch(path, json={"version": 1})).status_code == 200
-        assert (await client.delete(path, headers={"If-Match": "*"})).status_code == 204
+    async def test_so_is_an_empty_patch(
+        self, client: httpx.AsyncClient, entry: Entry, url: str
+    ) -> None:
+        assert_problem(await client.patch(url, json={}), 428, "precondition_required", {})
 
-    async def test_an_unknown_id_is_not_found(self, client: httpx2.AsyncClient) -> None:
-        answer = await client.delete(f"/accounts/{UNKNOWN}")
-        assert_problem(answer, 404, "account_not_found", {})
+    @writes
+    @pytest.mark.parametrize("tags", ['"1"', "*"])
+    async def test_the_header_lets_it_through(
+        self, entry: Entry, method: str, url: str, write: Writer, tags: str
+    ) -> None:
+        assert (await write(method, url, headers={"If-Match": tags})).is_success
+
+    @updates
+    async def test_the_version_in_the_body_lets_it_through(
+        self, entry: Entry, method: str, url: str, write: Writer
+    ) -> None:
+        stale = await write(method, url, fields={"version": 2})
+        assert_problem(stale, 412, "stale_version", {})
+        assert (await write(method, url, fields={"version": 1})).json()["version"] == 2
+
+    @writes
+    async def test_an_unknown_id_is_not_found(
+        self, entry: Entry, method: str, write: Writer
+    ) -> None:
+        answer = await write(method, f"{entry.path}/{UNKNOWN}")
+        assert_problem(answer, 404, entry.not_found, {})
+
+    @writes
+    async def test_faults_of_the_request_come_first(
+        self, entry: Entry, method: str, url: str, write: Writer
+    ) -> None:
+        answer = await write(method, url, params={"x": "1"})
+        assert_problem(answer, 422, "invalid_request", {"?x": "unknown"})
+        name, (value, code) = next(iter(entry.bad.items()))
+        if method != "DELETE":
+            answer = await write(method, url, fields={name: value})
+            assert_problem(answer, 422, "invalid_request", {f"/{name}": code})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from playwright.async_api import Page, Route, async_playwright, expect
@@ -31,10 +31,10 @@ def documented() -> FastAPI:
 
 
 @pytest.fixture
-async def browsing(documented: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the pages as they stand behind a proxy's prefix."""
-    transport = httpx2.ASGITransport(app=documented, root_path="/shop")
-    async with httpx2.AsyncClient(
+async def browsing(documented: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the pages behind a proxy's prefix."""
+    transport = httpx.ASGITransport(app=documented, root_path="/shop")
+    async with httpx.AsyncClient(
         transport=transport, base_url="http://test/shop/", headers={"Accept-Encoding": ""}
     ) as client:
         yield client
@@ -50,7 +50,7 @@ def directives(policy: str) -> dict[str, list[str]]:
 
 class TestPages:
     @pytest.mark.parametrize("path", PAGES)
-    async def test_headers(self, browsing: httpx2.AsyncClient, path: str) -> None:
+    async def test_headers(self, browsing: httpx.AsyncClient, path: str) -> None:
         answer = await browsing.get(path)
 
         assert answer.status_code == 200
@@ -60,7 +60,7 @@ class TestPages:
 
     @pytest.mark.parametrize("path", PAGES)
     async def test_policy_names_no_foreign_host_and_allows_nothing_inline(
-        self, browsing: httpx2.AsyncClient, path: str
+        self, browsing: httpx.AsyncClient, path: str
     ) -> None:
         policy = directives((await browsing.get(path)).headers["Content-Security-Policy"])
 
@@ -73,7 +73,7 @@ class TestPages:
 
     @pytest.mark.parametrize("path", PAGES)
     async def test_title_is_that_of_the_app_escaped(
-        self, browsing: httpx2.AsyncClient, path: str
+        self, browsing: httpx.AsyncClient, path: str
     ) -> None:
         answer = await browsing.get(path)
 
@@ -81,7 +81,7 @@ class TestPages:
 
     @pytest.mark.parametrize("path", PAGES)
     async def test_everything_a_page_names_is_there_behind_the_prefix(
-        self, browsing: httpx2.AsyncClient, path: str
+        self, browsing: httpx.AsyncClient, path: str
     ) -> None:
         answer = await browsing.get(path)
 
@@ -96,7 +96,7 @@ class TestPages:
 
     @pytest.mark.parametrize("path", [*PAGES, asset("favicon.svg")])
     async def test_head_has_the_headers_of_get(
-        self, browsing: httpx2.AsyncClient, path: str
+        self, browsing: httpx.AsyncClient, path: str
     ) -> None:
         assert (await browsing.head(path)).headers == (await browsing.get(path)).headers
 
@@ -116,7 +116,7 @@ class TestAssets:
     )
     @pytest.mark.parametrize("encoding", [None, "gzip"])
     async def test_is_immutable_and_compressed_on_request(
-        self, browsing: httpx2.AsyncClient, name: str, media_type: str, encoding: str | None
+        self, browsing: httpx.AsyncClient, name: str, media_type: str, encoding: str | None
     ) -> None:
         answer = await browsing.get(asset(name), headers={"Accept-Encoding": encoding or ""})
 
@@ -128,7 +128,7 @@ class TestAssets:
         assert answer.content == (docs.STATIC / name).read_bytes()
 
     async def test_is_compressed_once(
-        self, browsing: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+        self, browsing: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         docs.compressed.cache_clear()
         sizes: list[int] = []
@@ -157,7 +157,7 @@ class TestAssets:
             "docs/assets/0000000000000000/page.css",
         ],
     )
-    async def test_unknown_is_not_found(self, browsing: httpx2.AsyncClient, path: str) -> None:
+    async def test_unknown_is_not_found(self, browsing: httpx.AsyncClient, path: str) -> None:
         with pytest.raises(NotFound):
             await browsing.get(path)
 
@@ -220,7 +220,7 @@ class TestAssets:
 async def visit(
     chromium: str, server_url: str, path: str, width: int = 1280
 ) -> AsyncIterator[Page]:
-    """A page in a browser that reaches nothing but the server, and must not complain."""
+    """A page in a browser that reaches only the server. Errors and warnings fail the test."""
     complaints: list[str] = []
 
     async def let_own_pass(route: Route) -> None:
@@ -258,7 +258,7 @@ async def visit(
             await page.goto(f"{server_url}{path}")
             yield page
         except Exception as error:
-            error.add_note(f"The browser's complaints: {complaints}")
+            error.add_note(f"Errors and warnings of the browser: {complaints}")
             raise
         finally:
             await browser.close()
@@ -266,7 +266,7 @@ async def visit(
 
 
 async def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
+    """How many pixels the page is wider than its window."""
     measure = (
         "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.documentElement)"
     )
@@ -310,11 +310,11 @@ class TestInChromium:
             await operation.get_by_role("button", name="Execute").click()
             answer = operation.locator(".live-responses-table tbody")
             await expect(answer.locator("td.response-col_status").first).to_contain_text("201")
-        async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
             assert (await client.get("/accounts")).status_code == 401
 
     async def test_redoc_shows_every_operation(self, chromium: str, server_url: str) -> None:
-        async with httpx2.AsyncClient(timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             paths = (await client.get(f"{server_url}/openapi.json")).json()["paths"]
         operations = {
             operation["operationId"] for path in paths.values() for operation in path.values()

@@ -3,7 +3,7 @@
 import json
 from typing import Any, get_args
 
-import httpx2
+import httpx
 import pytest
 
 from app.errors import FaultCode
@@ -37,14 +37,14 @@ BODIES: list[tuple[str, Any, dict[str, str]]] = [
 class TestBodies:
     @pytest.mark.parametrize(("path", "body", "faults"), BODIES)
     async def test_faults(
-        self, client: httpx2.AsyncClient, path: str, body: Any, faults: dict[str, str]
+        self, client: httpx.AsyncClient, path: str, body: Any, faults: dict[str, str]
     ) -> None:
         headers = {"Content-Type": "application/json"}
         answer = await client.post(path, content=json.dumps(body), headers=headers)
         assert_problem(answer, 422, "invalid_request", faults)
         assert SECRET not in answer.text
 
-    async def test_null_where_a_change_allows_none(self, client: httpx2.AsyncClient) -> None:
+    async def test_null_where_a_change_allows_none(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         body = {"email": None, "username": None, "version": None, "dob": None}
         answer = await client.patch(f"/accounts/{account['id']}", json=body)
@@ -53,7 +53,7 @@ class TestBodies:
         assert_problem(answer, 422, "invalid_request", faults)
 
     async def test_a_value_that_was_none_is_told_by_what_was_wrong_with_it(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         text = r'{"email": "\ud800", "username": 1e400, "dob": 1, "dob": 1, "x": 1e400}'
         headers = {"Content-Type": "application/json"}
@@ -78,14 +78,14 @@ class TestParameters:
         ],
     )
     async def test_faults(
-        self, client: httpx2.AsyncClient, target: str, faults: dict[str, str]
+        self, client: httpx.AsyncClient, target: str, faults: dict[str, str]
     ) -> None:
         answer = await client.get(target)
         assert_problem(answer, 422, "invalid_request", faults)
         assert SECRET not in answer.text
 
 
-async def test_details_are_sentences_about_the_limit(client: httpx2.AsyncClient) -> None:
+async def test_details_are_sentences_about_the_limit(client: httpx.AsyncClient) -> None:
     body = account_body(username="x" * 101, email="x" * 255, country="nowhere")
     answer = await client.post("/accounts?limit=0", json=body)
     details = {fault.get("pointer", "limit"): fault["detail"] for fault in answer.json()["errors"]}
@@ -103,6 +103,6 @@ def test_the_codes_are_those_of_the_contract() -> None:
     assert set(codes.split()) <= set(get_args(FaultCode))
 
 
-async def test_a_reference_to_nothing_points_at_its_field(client: httpx2.AsyncClient) -> None:
+async def test_a_reference_to_nothing_points_at_its_field(client: httpx.AsyncClient) -> None:
     answer = await client.post("/items", json=item_body(UNKNOWN))
     assert places(answer) == {"/account_id": "not_found"}

@@ -5,14 +5,15 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from tests.catalog import Entry, every_resource
 from tests.conftest import client_of, execute, running_app
-from tests.factories import account_body, create_account, create_item, item_body
+from tests.factories import account_body, create_account, item_body
 from tests.locks import held_up
 from tests.waiting import PATIENCE
 
@@ -20,12 +21,12 @@ KEY = {"Idempotency-Key": "one request"}
 
 
 async def post(
-    client: httpx2.AsyncClient, path: str = "/accounts", key: str = "one request", **options: Any
-) -> httpx2.Response:
+    client: httpx.AsyncClient, path: str = "/accounts", key: str = "one request", **options: Any
+) -> httpx.Response:
     return await client.post(path, headers={"Idempotency-Key": key}, **options)
 
 
-def assert_replay(answer: httpx2.Response, first: httpx2.Response) -> None:
+def assert_replay(answer: httpx.Response, first: httpx.Response) -> None:
     assert answer.headers["idempotency-replayed"] == "true"
     assert answer.status_code == first.status_code
     assert answer.content == first.content
@@ -38,12 +39,12 @@ def assert_replay(answer: httpx2.Response, first: httpx2.Response) -> None:
     assert {"etag", "location", "cache-control", "content-type"} <= before.keys()
 
 
-def assert_fresh(answer: httpx2.Response, status: int = 201) -> None:
+def assert_fresh(answer: httpx.Response, status: int = 201) -> None:
     assert answer.status_code == status, answer.text
     assert "idempotency-replayed" not in answer.headers
 
 
-def assert_problem(answer: httpx2.Response, status: int, code: str) -> None:
+def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
     assert_fresh(answer, status)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == code
@@ -54,46 +55,63 @@ async def rows_in(connection: AsyncConnection, table: str) -> int:
 
 
 class TestRepeats:
+    @every_resource
     async def test_are_given_the_first_answer(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry
     ) -> None:
-        body = account_body(country="Jordan", username="Größe 𝄞")
-        first = await post(client, json=body)
+        body = await entry.valid_body(client, **dict.fromkeys(entry.texts, "Größe 𝄞"))
+        first = await post(client, entry.path, json=body)
         assert_fresh(first)
         for _ in range(3):
-            assert_replay(await post(client, json=body), first)
-        assert await rows_in(connection, "accounts") == 1
+            assert_replay(await post(client, entry.path, json=body), first)
+        assert await rows_in(connection, entry.resource.table.name) == 1
 
-    async def test_of_items_too(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
-    ) -> None:
-        body = item_body((await create_account(client))["id"])
-        first = await post(client, "/items", json=body)
-        assert_fresh(first)
-        assert_replay(await post(client, "/items", json=body), first)
-        assert await rows_in(connection, "items") == 1
-
+    @every_resource
     async def test_the_first_answer_is_that_of_a_request_without_a_key(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient, entry: Entry
     ) -> None:
-        keyed = await post(client, json=account_body())
-        plain = await client.post("/accounts", json=account_body())
+        keyed = await post(client, entry.path, json=await entry.valid_body(client))
+        plain = await client.post(entry.path, json=await entry.valid_body(client))
         assert keyed.headers.keys() == plain.headers.keys()
         assert keyed.json().keys() == plain.json().keys()
 
+    @every_resource
     async def test_answer_what_was_even_if_it_has_changed_or_gone(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient, entry: Entry
     ) -> None:
-        body = account_body()
-        first = await post(client, json=body)
+        body = await entry.valid_body(client)
+        first = await post(client, entry.path, json=body)
         address = first.headers["location"]
-        await client.patch(address, json={"username": "Other"})
-        assert_replay(await post(client, json=body), first)
+        assert (await client.patch(address, json=entry.changes)).json()["version"] == 2
+        assert_replay(await post(client, entry.path, json=body), first)
         await client.delete(address)
-        assert_replay(await post(client, json=body), first)
+        assert_replay(await post(client, entry.path, json=body), first)
         assert (await client.get(address)).status_code == 404
 
-    async def test_keys_are_of_a_path(self, client: httpx2.AsyncClient) -> None:
+    @every_resource
+    async def test_another_body_is_refused(
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry
+    ) -> None:
+        body = await entry.valid_body(client)
+        first = await post(client, entry.path, json=body)
+        for name, value in entry.changes.items():
+            answer = await post(client, entry.path, json={**body, name: value})
+            assert_problem(answer, 422, "idempotency_key_reused")
+        assert_replay(await post(client, entry.path, json=body), first)
+        assert await rows_in(connection, entry.resource.table.name) == 1
+
+    @every_resource
+    async def test_a_failure_stores_nothing(
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry
+    ) -> None:
+        body = await entry.valid_body(client)
+        for name, (value, _) in entry.bad.items():
+            answer = await post(client, entry.path, json={**body, name: value})
+            assert_problem(answer, 422, "invalid_request")
+        assert await rows_in(connection, "idempotency_keys") == 0
+        assert_fresh(await post(client, entry.path, json=body))
+
+    async def test_keys_are_of_a_path(self, client: httpx.AsyncClient) -> None:
         account = await post(client, json=account_body())
         item = await post(client, "/items", json=item_body(account.json()["id"]))
         assert_fresh(item)
@@ -101,7 +119,7 @@ class TestRepeats:
         assert_fresh(other)
         assert other.json()["id"] != item.json()["id"]
 
-    async def test_keys_differ_in_case_and_space(self, client: httpx2.AsyncClient) -> None:
+    async def test_keys_differ_in_case_and_space(self, client: httpx.AsyncClient) -> None:
         body = item_body((await create_account(client))["id"])
         keys = ("a b", "A B", "a  b", "a")
         for key in keys:
@@ -109,7 +127,7 @@ class TestRepeats:
         assert len((await client.get("/items")).json()["data"]) == len(keys)
 
     @pytest.mark.parametrize("key", ["x", "x" * 255, '"a"', "a, b", "!~ %00 \\"])
-    async def test_keys_are_any_printable_ascii(self, client: httpx2.AsyncClient, key: str) -> None:
+    async def test_keys_are_any_printable_ascii(self, client: httpx.AsyncClient, key: str) -> None:
         body = account_body()
         first = await post(client, key=key, json=body)
         assert_fresh(first)
@@ -120,11 +138,11 @@ class TestTheSame:
     """What counts as the same request: the same fields, however they were written."""
 
     @pytest.fixture
-    async def owner(self, client: httpx2.AsyncClient) -> str:
+    async def owner(self, client: httpx.AsyncClient) -> str:
         account_id: str = (await create_account(client))["id"]
         return account_id
 
-    async def test_json(self, client: httpx2.AsyncClient, owner: str) -> None:
+    async def test_json(self, client: httpx.AsyncClient, owner: str) -> None:
         body = item_body(owner, name="Größe", description=None)
         first = await post(client, "/items", json=body)
         assert_fresh(first)
@@ -139,7 +157,7 @@ class TestTheSame:
             answer = await client.post("/items", content=content.encode(), headers=headers)
             assert_replay(answer, first)
 
-    async def test_forms(self, client: httpx2.AsyncClient, owner: str) -> None:
+    async def test_forms(self, client: httpx.AsyncClient, owner: str) -> None:
         body = item_body(owner)
         first = await post(client, "/items", files={k: (None, v) for k, v in body.items()})
         assert_fresh(first)
@@ -163,7 +181,7 @@ class TestTheSame:
     )
     async def test_other_fields_are_refused(
         self,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         connection: AsyncConnection,
         owner: str,
         change: dict[str, Any],
@@ -178,7 +196,7 @@ class TestTheSame:
         assert_replay(await post(client, "/items", json=body), first)
         assert await rows_in(connection, "items") == 1
 
-    async def test_another_query_is_refused(self, client: httpx2.AsyncClient) -> None:
+    async def test_another_query_is_refused(self, client: httpx.AsyncClient) -> None:
         body = account_body()
         await post(client, json=body)
         assert_problem(await post(client, "/accounts?x=1", json=body), 422, "invalid_request")
@@ -199,7 +217,7 @@ class TestMalformedKeys:
         ids=["empty", "256", "UTF-8", "Latin-1", "tab", "delete", "twice"],
     )
     async def test_are_400_before_422(
-        self, client: httpx2.AsyncClient, headers: list[tuple[str, str | bytes]]
+        self, client: httpx.AsyncClient, headers: list[tuple[str, str | bytes]]
     ) -> None:
         pairs = [(name.encode(), v if isinstance(v, bytes) else v.encode()) for name, v in headers]
         for body in (account_body(), {"email": "x"}):
@@ -209,7 +227,7 @@ class TestMalformedKeys:
             assert (fault["header"], fault["code"]) == ("Idempotency-Key", "invalid_format")
         assert (await client.get("/accounts")).json()["data"] == []
 
-    async def test_come_after_the_media_type(self, client: httpx2.AsyncClient) -> None:
+    async def test_come_after_the_media_type(self, client: httpx.AsyncClient) -> None:
         headers = {"Idempotency-Key": "", "Content-Type": "text/plain"}
         answer = await client.post("/accounts", content="x", headers=headers)
         assert_problem(answer, 415, "unsupported_media_type")
@@ -218,16 +236,14 @@ class TestMalformedKeys:
 class TestFailures:
     """Any answer other than 2xx stores nothing, and a repeat runs afresh."""
 
-    async def test_invalid_fields(self, client: httpx2.AsyncClient) -> None:
+    async def test_invalid_fields(self, client: httpx.AsyncClient) -> None:
         body = account_body()
         answer = await post(client, json={**body, "email": "x"})
         assert_problem(answer, 422, "invalid_request")
         assert_problem(await post(client, "/accounts?x=1", json=body), 422, "invalid_request")
         assert_fresh(await post(client, json=body))
 
-    async def test_a_conflict(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
-    ) -> None:
+    async def test_a_conflict(self, client: httpx.AsyncClient, connection: AsyncConnection) -> None:
         body = account_body()
         other = await create_account(client, email=body["email"].upper())
         for _ in range(2):
@@ -239,7 +255,7 @@ class TestFailures:
         assert_replay(await post(client, json=body), first)
 
     async def test_an_unknown_reference(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         account = await create_account(client)
         body = item_body("00000000-0000-7000-8000-000000000000")
@@ -251,7 +267,7 @@ class TestFailures:
 
 class TestExpiry:
     async def test_is_after_24_hours(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         await post(client, json=account_body())
         left = text("SELECT extract(epoch FROM expires - clock_timestamp()) FROM idempotency_keys")
@@ -259,7 +275,7 @@ class TestExpiry:
 
     @pytest.mark.parametrize("swept", [False, True])
     async def test_an_expired_key_does_not_replay(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, swept: bool
+        self, client: httpx.AsyncClient, connection: AsyncConnection, swept: bool
     ) -> None:
         body = item_body((await create_account(client))["id"])
         first = await post(client, "/items", json=body)
@@ -278,7 +294,7 @@ class TestExpiry:
         assert_problem(await post(client, "/items", json=body), 422, "idempotency_key_reused")
 
     async def test_a_failure_leaves_the_expired_key(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         body = account_body()
         await post(client, json=body)
@@ -287,34 +303,25 @@ class TestExpiry:
             assert_problem(await post(client, json=body), 409, "email_taken")
 
 
+@every_resource
 class TestCost:
-    async def test_without_a_key_one_statement(
-        self, client: httpx2.AsyncClient, statements: list[str]
-    ) -> None:
-        account = await create_account(client)
-        assert [statement.split()[0] for statement in statements] == ["INSERT"]
-        statements.clear()
-        await create_item(client, account["id"])
-        assert [statement.split()[0] for statement in statements] == ["INSERT"]
-
     async def test_with_a_key_three_and_two_for_a_repeat(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str], entry: Entry
     ) -> None:
-        body = account_body()
-        await post(client, json=body)
-        assert [statement.split()[0] for statement in statements] == ["INSERT", "INSERT", "UPDATE"]
-        statements.clear()
-        await post(client, json=body)
-        assert [statement.split()[0] for statement in statements] == ["INSERT", "SELECT"]
+        body = await entry.valid_body(client)
+        for kinds in (["INSERT", "INSERT", "UPDATE"], ["INSERT", "SELECT"]):
+            statements.clear()
+            await post(client, entry.path, json=body)
+            assert [statement.split()[0] for statement in statements] == kinds
 
     async def test_other_methods_take_no_key(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry
     ) -> None:
-        account = await create_account(client)
-        path, body = f"/accounts/{account['id']}", account_body()
+        body = await entry.valid_body(client)
+        path = (await client.post(entry.path, json=body)).headers["location"]
         for method, content in (
-            *(("PATCH", {"username": name}) for name in ("a", "b")),
-            *(("PUT", {**body, "username": name}) for name in ("c", "d")),
+            *(("PATCH", fields) for fields in (entry.changes, {}, entry.changes)),
+            *(("PUT", fields) for fields in (body, {**body, **entry.changes})),
             *(("GET", None), ("DELETE", None)),
         ):
             answer = await client.request(method, path, json=content, headers=KEY)
@@ -334,7 +341,7 @@ async def running(database: URL) -> AsyncIterator[FastAPI]:
 
 
 @pytest.fixture
-async def committing(running: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def committing(running: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(running) as client:
         yield client
 
@@ -357,7 +364,7 @@ class TestInFlight:
     """The first request waits inside its transaction, for one that may take its email."""
 
     async def test_a_repeat_is_told_at_once(
-        self, database: URL, committing: httpx2.AsyncClient, other: AsyncEngine
+        self, database: URL, committing: httpx.AsyncClient, other: AsyncEngine
     ) -> None:
         body = account_body()
         async with other.connect() as blocker:
@@ -378,7 +385,7 @@ class TestInFlight:
         assert_replay(await post(committing, json=body), await first)
 
     async def test_after_its_failure_a_repeat_runs_afresh(
-        self, database: URL, committing: httpx2.AsyncClient, other: AsyncEngine
+        self, database: URL, committing: httpx.AsyncClient, other: AsyncEngine
     ) -> None:
         body = account_body()
         async with other.begin() as blocker:
@@ -392,7 +399,7 @@ class TestInFlight:
         assert_replay(await post(committing, json=body), again)
 
     async def test_an_expired_key_does_not_replay_meanwhile(
-        self, database: URL, committing: httpx2.AsyncClient, other: AsyncEngine
+        self, database: URL, committing: httpx.AsyncClient, other: AsyncEngine
     ) -> None:
         body = account_body()
         expired = await post(committing, json=body)
@@ -410,7 +417,7 @@ class TestInFlight:
         assert_replay(await post(committing, json=body), await first)
 
     async def test_one_that_loses_its_connection_leaves_nothing(
-        self, database: URL, committing: httpx2.AsyncClient, other: AsyncEngine
+        self, database: URL, committing: httpx.AsyncClient, other: AsyncEngine
     ) -> None:
         body = account_body()
         async with other.connect() as blocker:
@@ -435,7 +442,7 @@ class TestInFlight:
 
 class TestCommit:
     async def test_that_fails_leaves_neither_effect_nor_key(
-        self, database: URL, committing: httpx2.AsyncClient, other: AsyncEngine
+        self, database: URL, committing: httpx.AsyncClient, other: AsyncEngine
     ) -> None:
         await execute(
             database,
@@ -455,7 +462,7 @@ class TestCommit:
         assert_replay(await post(committing, json=body), first)
 
     async def test_stores_the_answer(
-        self, database: URL, committing: httpx2.AsyncClient, other: AsyncEngine
+        self, database: URL, committing: httpx.AsyncClient, other: AsyncEngine
     ) -> None:
         first = await post(committing, json=account_body())
         async with other.connect() as connection:

@@ -9,14 +9,16 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from app.api import idempotency_keys as idempotency
-from app.api.idempotency_keys import Answer, Attempt, claim, keep, sweep
+from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep, sweep
 from app.errors import IdempotencyInFlight, IdempotencyKeyReused
 from tests.conftest import execute
 from tests.locks import held_up
 from tests.waiting import PATIENCE
 
 ATTEMPT = Attempt("anonymous", "/accounts", "one request", b"fields")
-ANSWER = Answer(201, {"etag": '"1"', "location": "/accounts/1"}, b'{"name": "Gr\xc3\xb6\xc3\x9fe"}')
+ANSWER = StoredResponse(
+    201, {"etag": '"1"', "location": "/accounts/1"}, b'{"name": "Gr\xc3\xb6\xc3\x9fe"}'
+)
 EXPIRE = "UPDATE idempotency_keys SET expires = clock_timestamp()"
 
 
@@ -121,7 +123,7 @@ class TestClaim:
         with pytest.raises(IdempotencyInFlight):
             await claim(other, attempt)
         await other.rollback()
-        answer = Answer(201, {}, b"second")
+        answer = StoredResponse(201, {}, b"second")
         await keep(session, attempt, answer)
         await session.commit()
         assert await claim(other, attempt) == answer

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what generators of clients need, and that it changes on purpose only."""
+"""The OpenAPI document has what generators of clients need, and changes only on purpose."""
 
 import copy
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx2
+import httpx
 import jsonschema_rs
 import pytest
 
@@ -18,7 +18,7 @@ from tests.api.breaking import METHODS, breaking_changes
 from tests.conftest import make_settings
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
-MEND = "satchel openapi > docs/openapi.json"
+REGENERATE = "run `make openapi`"
 DOCUMENT = create_app(make_settings()).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
@@ -39,7 +39,7 @@ each_schema = pytest.mark.parametrize("name", sorted(SCHEMAS))
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:
-    """All objects in a piece of the document."""
+    """All objects in a part of the document."""
     inner: list[Any] = node if isinstance(node, list) else []
     if isinstance(node, dict):
         yield node
@@ -59,8 +59,12 @@ def parameters_of(name: str) -> list[dict[str, Any]]:
     return [resolved(one) for one in OPERATIONS[name].get("parameters", [])]
 
 
+def responses_of(name: str) -> dict[str, dict[str, Any]]:
+    return {status: resolved(one) for status, one in OPERATIONS[name]["responses"].items()}
+
+
 def headers_of(name: str, status: str) -> set[str]:
-    return set(OPERATIONS[name]["responses"][status]["headers"]) - {"X-Request-ID"}
+    return set(responses_of(name)[status]["headers"]) - {"X-Request-ID"}
 
 
 class TestCommitted:
@@ -69,16 +73,16 @@ class TestCommitted:
         if committed != DOCUMENT:
             broken = "\n".join(breaking_changes(committed, DOCUMENT)) or "none"
             pytest.fail(
-                f"docs/openapi.json is not what the code gives. If that is on purpose: {MEND}\n"
+                f"docs/openapi.json differs from the code. If that is intended, {REGENERATE}\n"
                 f"Changes that break clients: {broken}",
                 pytrace=False,
             )
 
     def test_is_written_as_the_command_writes_it(self) -> None:
         text = json.dumps(json.loads(COMMITTED.read_text()), indent=2, ensure_ascii=False) + "\n"
-        assert text == COMMITTED.read_text(), MEND
+        assert text == COMMITTED.read_text(), REGENERATE
 
-    async def test_is_what_is_served(self, client: httpx2.AsyncClient) -> None:
+    async def test_is_what_is_served(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/openapi.json")
         assert answer.headers["content-type"] == "application/json"
         assert answer.json() == json.loads(COMMITTED.read_text())
@@ -90,7 +94,7 @@ class TestBreakingChanges:
         assert breaking_changes(DOCUMENT, DOCUMENT) == []
 
     @pytest.mark.parametrize(
-        ("change", "told"),
+        ("change", "expected"),
         [
             (
                 "del paths['/items/{item_id}/reservation']",
@@ -165,11 +169,11 @@ class TestBreakingChanges:
             ),
         ],
     )
-    def test_names(self, change: str, told: str) -> None:
+    def test_names(self, change: str, expected: str) -> None:
         changed = copy.deepcopy(DOCUMENT)
         components = changed["components"]
         exec(change, {"paths": changed["paths"], **components})
-        assert told in breaking_changes(DOCUMENT, changed)
+        assert expected in breaking_changes(DOCUMENT, changed)
 
     def test_a_body_where_none_was_required(self) -> None:
         before = copy.deepcopy(DOCUMENT)
@@ -237,7 +241,7 @@ class TestOperation:
 
     @each_operation
     def test_every_answer_is_described(self, name: str) -> None:
-        for status, answer in OPERATIONS[name]["responses"].items():
+        for status, answer in responses_of(name).items():
             assert answer["description"] != "Successful Response"
             assert "X-Request-ID" in answer["headers"]
             content = answer.get("content", {})
@@ -249,6 +253,11 @@ class TestOperation:
             else:
                 problem = {"$ref": "#/components/schemas/Problem"}
                 assert content == {"application/problem+json": {"schema": problem}}
+
+    @each_operation
+    def test_refers_to_its_problems(self, name: str) -> None:
+        for status, answer in OPERATIONS[name]["responses"].items():
+            assert (answer.keys() == {"$ref"}) is (status >= "400")
 
     @each_operation
     def test_may_always_fail(self, name: str) -> None:
@@ -376,7 +385,7 @@ class TestSchema:
     def test_what_is_asked_is_limited(self, name: str) -> None:
         for parameter in parameters_of(name):
             for part in parts(parameter["schema"]):
-                # HTTP servers limit headers; how many entity tags there may be is no length.
+                # The number of entity tags is limited, not the length of the header.
                 assert is_limited(part) or parameter["name"] in ("If-Match", "If-None-Match"), part
 
     def test_values_of_a_set_are_listed(self) -> None:
@@ -384,7 +393,7 @@ class TestSchema:
             listed = {one["name"] for one in parameters_of(name) if "enum" in one["schema"]}
             assert listed == {"sort", "count"}
 
-    def test_codes_are_told_and_open_to_more(self) -> None:
+    def test_codes_are_listed_but_not_closed(self) -> None:
         code = SCHEMAS["Fault"]["properties"]["code"]
         assert code["examples"] == list(get_args(FaultCode))
         assert "enum" not in code

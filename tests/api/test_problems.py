@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from app.errors import Problem, problem_types
 from app.problems import problem_response, slug
 from tests.api.cases import UNKNOWN
+from tests.catalog import CATALOG
 from tests.conftest import client_of
 from tests.edge.answers import assert_headers, assert_problem
 from tests.factories import account_body, create_account, create_item
@@ -26,9 +27,8 @@ def operations(app: FastAPI) -> dict[str, set[str]]:
     """The methods of each path, in words that a request can have."""
     paths: dict[str, set[str]] = {}
     for context in iter_route_contexts(app.routes):
-        path = (context.path_format or "").format(
-            account_id=UNKNOWN, item_id=UNKNOWN, slug="internal", fingerprint="x", name="y"
-        )
+        ids = {entry.id_name: UNKNOWN for entry in CATALOG}
+        path = (context.path_format or "").format(**ids, slug="internal", fingerprint="x", name="y")
         paths.setdefault(path, set()).update(context.methods or ())
     return paths
 
@@ -36,11 +36,11 @@ def operations(app: FastAPI) -> dict[str, set[str]]:
 @pytest.fixture(params=["", "/shop"], ids=["at the root", "behind a prefix"])
 async def prefixed(
     app: FastAPI, request: pytest.FixtureRequest
-) -> AsyncIterator[httpx2.AsyncClient]:
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application at the root and behind a prefix."""
-    transport = httpx2.ASGITransport(app, root_path=request.param)
+    transport = httpx.ASGITransport(app, root_path=request.param)
     base_url = f"http://satchel.test{request.param}"
-    async with httpx2.AsyncClient(transport=transport, base_url=base_url) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=base_url) as client:
         yield client
 
 
@@ -51,7 +51,7 @@ class TestMethods:
         own = methods - {"HEAD"}
         return ", ".join(sorted({*own, "OPTIONS"} | ({"HEAD"} if "GET" in own else set())))
 
-    async def test_options(self, app: FastAPI, prefixed: httpx2.AsyncClient) -> None:
+    async def test_options(self, app: FastAPI, prefixed: httpx.AsyncClient) -> None:
         paths = operations(app)
         assert {"/", "/accounts", "/livez", "/docs", f"/accounts/{UNKNOWN}/favorite"} <= set(paths)
         for path, methods in paths.items():
@@ -61,35 +61,35 @@ class TestMethods:
             assert "content-type" not in answer.headers
             assert_headers(answer)
 
-    async def test_any_other_method(self, app: FastAPI, prefixed: httpx2.AsyncClient) -> None:
+    async def test_any_other_method(self, app: FastAPI, prefixed: httpx.AsyncClient) -> None:
         for path, methods in operations(app).items():
             for method in METHODS - methods:
                 answer = await prefixed.request(method, path)
                 assert_problem(answer, 405, "method_not_allowed", {})
                 assert answer.headers["allow"] == self.allowed(methods)
 
-    async def test_the_methods_of_a_resource(self, client: httpx2.AsyncClient) -> None:
+    async def test_the_methods_of_a_resource(self, client: httpx.AsyncClient) -> None:
         answer = await client.options("/accounts")
         assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
         answer = await client.post("/accounts/nobody")
         assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
 
     async def test_a_path_without_get_has_no_head(
-        self, app: FastAPI, client: httpx2.AsyncClient
+        self, app: FastAPI, client: httpx.AsyncClient
     ) -> None:
         app.add_api_route("/only", lambda: None, methods=["POST"])
         for method in ("OPTIONS", "GET", "HEAD"):
             answer = await client.request(method, "/only")
             assert answer.headers["allow"] == "OPTIONS, POST"
 
-    async def test_a_path_that_is_not_there_has_none(self, prefixed: httpx2.AsyncClient) -> None:
+    async def test_a_path_that_is_not_there_has_none(self, prefixed: httpx.AsyncClient) -> None:
         for method in ("OPTIONS", *METHODS):
             answer = await prefixed.request(method, "/nowhere")
             assert_problem(answer, 404, "not_found", {})
             assert "allow" not in answer.headers
 
     async def test_the_framework_does_not_redirect(
-        self, app: FastAPI, prefixed: httpx2.AsyncClient
+        self, app: FastAPI, prefixed: httpx.AsyncClient
     ) -> None:
         for path, methods in operations(app).items():
             if path not in ("/", "/docs/assets/x/y"):
@@ -99,13 +99,13 @@ class TestMethods:
 
 
 class TestShape:
-    async def test_instance_is_the_path_without_the_query(self, client: httpx2.AsyncClient) -> None:
+    async def test_instance_is_the_path_without_the_query(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/nowhere/%C3%A9?token=secret")
         assert assert_problem(answer, 404, "not_found", {})["instance"] == "/nowhere/é"
 
     async def test_instance_is_the_path_as_the_client_sees_it(self, app: FastAPI) -> None:
-        transport = httpx2.ASGITransport(app, root_path="/shop")
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t/shop/") as client:
+        transport = httpx.ASGITransport(app, root_path="/shop")
+        async with httpx.AsyncClient(transport=transport, base_url="http://t/shop/") as client:
             problem = assert_problem(await client.get("nowhere"), 404, "not_found", {})
         assert problem["instance"] == "/shop/nowhere"
 
@@ -117,14 +117,14 @@ class TestShape:
         body = json.loads(bytes(problem_response(Gone("Long gone."), scope).body))
         assert (body["instance"], body["detail"]) == ("/a?", "Long gone.")
 
-    async def test_conflicts_name_their_field(self, client: httpx2.AsyncClient) -> None:
+    async def test_conflicts_name_their_field(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         answer = await client.post("/accounts", json=account_body(email=account["email"].upper()))
         problem = assert_problem(answer, 409, "email_taken", {"/email": "not_unique"})
         assert account["email"] not in answer.text.lower()
         assert problem["title"] == "Email already in use"
 
-    async def test_references_name_their_field(self, client: httpx2.AsyncClient) -> None:
+    async def test_references_name_their_field(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client)
         answer = await client.patch(f"/items/{item['id']}", json={"account_id": UNKNOWN})
         assert_problem(answer, 422, "account_not_found", {"/account_id": "not_found"})
@@ -143,7 +143,7 @@ def database_error(*, lost: bool) -> DBAPIError:
 class TestFailures:
     """What goes wrong on our side tells nothing about it."""
 
-    async def answer_to(self, app: FastAPI, error: Exception) -> httpx2.Response:
+    async def answer_to(self, app: FastAPI, error: Exception) -> httpx.Response:
         async def fail(*_: Any) -> Any:
             raise error
 
@@ -187,7 +187,7 @@ class TestFailures:
 
 class TestPages:
     @pytest.mark.parametrize("name", [slug(code) for code in problem_types()])
-    async def test_each_type_is_explained(self, client: httpx2.AsyncClient, name: str) -> None:
+    async def test_each_type_is_explained(self, client: httpx.AsyncClient, name: str) -> None:
         answer = await client.get(f"/problems/{name}")
         problem = problem_types()[name.replace("-", "_")]
         assert answer.status_code == 200
@@ -198,14 +198,12 @@ class TestPages:
         assert problem.explanation.endswith(".")
         assert_headers(answer)
 
-    async def test_the_type_of_a_problem_leads_to_its_page(
-        self, client: httpx2.AsyncClient
-    ) -> None:
+    async def test_the_type_of_a_problem_leads_to_its_page(self, client: httpx.AsyncClient) -> None:
         for target in ("/nowhere", "/accounts/nobody", "/accounts?cursor=x"):
             answer = await client.get((await client.get(target)).json()["type"])
             assert answer.status_code == 200
 
-    async def test_there_is_no_other_page(self, client: httpx2.AsyncClient) -> None:
+    async def test_there_is_no_other_page(self, client: httpx.AsyncClient) -> None:
         for name in ("nothing", "email_taken", "", "%00", "%3Cscript%3E"):
             assert_problem(await client.get(f"/problems/{name}"), 404, "not_found", {})
 

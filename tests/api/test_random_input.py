@@ -4,17 +4,13 @@ import json
 from typing import Any
 from urllib.parse import quote, quote_from_bytes, urlencode
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.accounts.schemas import AccountChange, AccountQuery
-from app.items.schemas import ItemChange, ItemQuery
 from tests.api.cases import (
-    ACCOUNT,
     FORM,
-    ITEM,
     JSON,
     MERGE_PATCH,
     MULTIPART,
@@ -22,8 +18,8 @@ from tests.api.cases import (
     UNKNOWN,
     part,
 )
+from tests.catalog import CATALOG
 from tests.edge.answers import assert_headers, assert_problem
-from tests.factories import create_item
 
 # All examples of a test share its client, and with it the rows that they make.
 bounded = settings(
@@ -35,8 +31,8 @@ bounded = settings(
 )
 
 texts = st.text(st.characters(), max_size=30)  # lone surrogates and NUL among them
-fields = st.sampled_from([*AccountChange.model_fields, *ItemChange.model_fields])
-parameters = st.sampled_from([*AccountQuery.model_fields, *ItemQuery.model_fields])
+fields = st.sampled_from(sorted({name for one in CATALOG for name in one.resource.names}))
+parameters = st.sampled_from(sorted({name for one in CATALOG for name in one.query.model_fields}))
 likely = st.sampled_from(
     [
         *("JO", "+962790000000", "https://example.com/", UNKNOWN, "a@example.com", "19.90"),
@@ -52,8 +48,9 @@ objects = st.dictionaries(st.one_of(fields, texts), values, max_size=8)
 media_types = st.sampled_from([JSON, MERGE_PATCH, FORM, MULTIPART, "multipart/form-data", "x/y"])
 operations = st.sampled_from(
     [
-        *("POST /accounts", f"PUT {ACCOUNT}", f"PATCH {ACCOUNT}"),
-        *("POST /items", f"PUT {ITEM}", f"PATCH {ITEM}"),
+        operation
+        for path, own in ((one.path, f"{one.path}/{{{one.name}}}") for one in CATALOG)
+        for operation in (f"POST {path}", f"PUT {own}", f"PATCH {own}")
     ]
 )
 
@@ -61,9 +58,9 @@ operations = st.sampled_from(
 class Sender:
     """Sends requests to rows that are there, and looks at the answers."""
 
-    def __init__(self, client: httpx2.AsyncClient, item: dict[str, Any]) -> None:
+    def __init__(self, client: httpx.AsyncClient, ids: dict[str, str]) -> None:
         self._client = client
-        self._ids = {"account": item["account_id"], "item": item["id"]}
+        self._ids = ids
 
     async def body(self, operation: str, media_type: str, content: bytes) -> None:
         method, target = operation.format(**self._ids).split()
@@ -78,8 +75,8 @@ class Sender:
 
 
 @pytest.fixture
-async def send(client: httpx2.AsyncClient) -> Sender:
-    return Sender(client, await create_item(client))
+async def send(client: httpx.AsyncClient) -> Sender:
+    return Sender(client, {one.name: (await one.create(client))["id"] for one in CATALOG})
 
 
 @bounded
@@ -114,7 +111,7 @@ async def test_parts(
 
 @bounded
 @given(
-    st.sampled_from(["/accounts", "/items"]),
+    st.sampled_from([one.path for one in CATALOG]),
     st.lists(st.tuples(st.one_of(parameters, texts), scalars.map(str)), max_size=6),
 )
 async def test_queries(send: Sender, path: str, pairs: list[tuple[str, str]]) -> None:
@@ -124,7 +121,7 @@ async def test_queries(send: Sender, path: str, pairs: list[tuple[str, str]]) ->
 @bounded
 @given(
     st.sampled_from(["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "POST"]),
-    st.sampled_from(["/accounts/", "/items/", "/"]),
+    st.sampled_from(["/", *(f"{one.path}/" for one in CATALOG)]),
     st.binary(min_size=1, max_size=40),
     st.dictionaries(
         st.sampled_from([b"If-Match", b"If-None-Match", b"X-Request-ID", b"Idempotency-Key"]),

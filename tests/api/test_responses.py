@@ -2,7 +2,7 @@
 
 import re
 
-import httpx2
+import httpx
 from fastapi import FastAPI
 
 from tests.edge.answers import assert_headers
@@ -10,7 +10,7 @@ from tests.factories import account_body, create_account, create_item
 
 
 class TestJson:
-    async def test_is_private_and_never_encoded(self, client: httpx2.AsyncClient) -> None:
+    async def test_is_private_and_never_encoded(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client)
         account = f"/accounts/{item['account_id']}"
         targets = ["/", "/accounts", "/items", account, f"/items/{item['id']}", f"{account}/items"]
@@ -22,7 +22,7 @@ class TestJson:
             assert "content-encoding" not in answer.headers
             assert_headers(answer)
 
-    async def test_a_resource_has_its_version_as_etag(self, client: httpx2.AsyncClient) -> None:
+    async def test_a_resource_has_its_version_as_etag(self, client: httpx.AsyncClient) -> None:
         created = await client.post("/accounts", json=account_body())
         path = created.headers["location"]
         assert path == f"/accounts/{created.json()['id']}"
@@ -34,7 +34,7 @@ class TestJson:
         assert (changed.headers["etag"], changed.json()["version"]) == ('"2"', 2)
         assert (await client.get(path)).content == changed.content
 
-    async def test_nothing_has_no_type(self, client: httpx2.AsyncClient) -> None:
+    async def test_nothing_has_no_type(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         path = f"/accounts/{account['id']}"
         unchanged = await client.get(path, headers={"If-None-Match": "*"})
@@ -48,7 +48,7 @@ class TestJson:
 
 
 class TestPages:
-    async def walk(self, client: httpx2.AsyncClient, target: str) -> list[list[str]]:
+    async def walk(self, client: httpx.AsyncClient, target: str) -> list[list[str]]:
         """The ids on each page, from link to link."""
         pages = []
         while True:
@@ -65,12 +65,12 @@ class TestPages:
             target = link[1]
             assert f"cursor={page['next_cursor']}" in target
 
-    async def test_links_lead_through_the_list(self, client: httpx2.AsyncClient) -> None:
+    async def test_links_lead_through_the_list(self, client: httpx.AsyncClient) -> None:
         ids = [(await create_account(client))["id"] for _ in range(5)]
         pages = await self.walk(client, "/accounts?limit=2")
         assert pages == [ids[:2:-1], ids[2:0:-1], ids[:1]]
 
-    async def test_links_keep_filters_and_sort(self, client: httpx2.AsyncClient) -> None:
+    async def test_links_keep_filters_and_sort(self, client: httpx.AsyncClient) -> None:
         names = ["a&b=c#d", "a&b=c%20", "x", "a&b=c é+"]
         owner = (await create_account(client))["id"]
         ids = {name: (await create_item(client, owner, name=name))["id"] for name in names}
@@ -79,10 +79,8 @@ class TestPages:
         assert pages == [[ids[name]] for name in ("a&b=c é+", "a&b=c#d", "a&b=c%20")]
 
     async def test_links_hold_the_path_as_the_client_sees_it(self, app: FastAPI) -> None:
-        transport = httpx2.ASGITransport(app, root_path="/a shop")
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://satchel.test"
-        ) as client:
+        transport = httpx.ASGITransport(app, root_path="/a shop")
+        async with httpx.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
             for _ in range(2):
                 answer = await client.post("/a%20shop/accounts", json=account_body())
                 assert answer.status_code == 201, answer.text

@@ -1,4 +1,4 @@
-"""A transaction to make keys in, and loggers that tests can listen to."""
+"""Fixtures: a transaction for keys, and loggers whose lines tests can capture."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +18,7 @@ async def session(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
 
 @pytest.fixture(autouse=True)
 def fresh_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loggers keep the processors of their first line, which another test may have set."""
+    """Loggers keep the processors of their first use, which may be those of another test."""
     monkeypatch.setattr(last_used, "log", structlog.get_logger("satchel.keys"))
     for module in (jwks, jwts):
         monkeypatch.setattr(module, "log", structlog.get_logger("satchel.tokens"))

@@ -1,4 +1,4 @@
-"""An identity provider: keys, tokens signed with them, and a server on loopback that shows them."""
+"""An identity provider: keys, tokens signed with them, and a server with the JWK Set."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ def jwks(*keys: Key) -> bytes:
 
 
 def claims(now: float | None = None, **changed: Any) -> dict[str, Any]:
-    """The claims of a good token that may read, save those that are changed; None: left out."""
+    """The claims of a good token with the scope read, with changes; None leaves a claim out."""
     now = time.time() if now is None else now
     good = {
         "iss": ISSUER,
@@ -44,26 +44,26 @@ def signed(content: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", **
 
 
 def part(content: object) -> str:
-    """A part of a token that nobody signed."""
+    """A part of an unsigned token."""
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
 def hmac_signed(content: dict[str, Any]) -> str:
-    """Signed with the public key, which is no secret, as if it were one."""
+    """Signed with the public key as if it were a shared secret."""
     text = f"{part({'alg': 'HS256', 'kid': RSA.kid})}.{part(content)}"
     digest = hmac.digest(RSA.as_pem(private=False), text.encode(), "sha256")
     return f"{text}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 class Provider:
-    """A server of a JWK Set; what it answers may be changed."""
+    """A server with a JWK Set. Its responses can be changed."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = jwks(RSA, EC)
-        self.let_go = asyncio.Event()  # until then no answer comes
+        self.let_go = asyncio.Event()  # until then it does not respond
         self.let_go.set()
         self.answered = 0
         self.url = ""
@@ -71,7 +71,7 @@ class Provider:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:  # whoever came gave up before asking
+        except asyncio.IncompleteReadError:  # the client closed the connection
             writer.close()
             return
         self.asked.append(request.decode().splitlines()[0])

@@ -1,4 +1,4 @@
-"""Credentials: who may do what, on every route, before anything else is told or touched."""
+"""The guard: what each kind of credentials may do on every route, before anything else runs."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -50,7 +50,7 @@ from tests.waiting import PATIENCE
 ROOT = Path(__file__).parents[2]
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 PASS = 0
-# What a request with these credentials is answered: one that reads, and one that writes.
+# The status of a request that reads, and of one that writes.
 TABLE = {
     "none": (401, 401),
     "another scheme": (401, 401),
@@ -78,7 +78,7 @@ TABLE = {
     "jwt: another's signature": (401, 401),
 }
 READING = {"GET", "HEAD", "OPTIONS"}
-# Those that need no credentials, by their templates.
+# The templates of public routes.
 OPEN = {
     *("/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"),
     *("/docs/assets/{fingerprint}/{name}", "/problems/{slug}"),
@@ -115,7 +115,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture
 async def headers(session: AsyncSession) -> dict[str, list[tuple[str, str]]]:
-    """The headers of each line of the table."""
+    """The headers for each line of the table."""
     keys = {scope: await make(session, scope, scope) for scope in ("read", "write", "admin")}
     gone = await make(session, "gone")
     await service.revoke_keys(session, "gone")
@@ -154,7 +154,7 @@ def scope_of(path: str, root_path: str = "", **headers: str) -> dict[str, Any]:
 
 
 def operations(app: FastAPI) -> list[tuple[str, str]]:
-    """Every route with every method, and two that it does not have."""
+    """Every route with its methods, and with four that any route may lack."""
     found = set()
     for route in iter_route_contexts(app.routes):
         for method in {*(route.methods or ()), "HEAD", "OPTIONS", "TRACE", "BREW"}:
@@ -168,7 +168,7 @@ class TestMatrix:
         self,
         name: str,
         app: FastAPI,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         headers: dict[str, list[tuple[str, str]]],
     ) -> None:
         walked = operations(app)
@@ -200,8 +200,8 @@ class TestMatrix:
                     expected != 403 or body["detail"] == f"The credentials lack the scope {scope}."
                 )
 
-    async def test_where_there_is_no_route_it_is_the_same(
-        self, client: httpx2.AsyncClient, headers: dict[str, list[tuple[str, str]]]
+    async def test_paths_without_a_route_too(
+        self, client: httpx.AsyncClient, headers: dict[str, list[tuple[str, str]]]
     ) -> None:
         for path in ("/nothing", "/docs/nothing", "/favicon.ico"):
             assert (await client.get(path)).status_code == 401
@@ -209,7 +209,7 @@ class TestMatrix:
             assert (await client.post(path, headers=headers["key: read"])).status_code == 403
 
     async def test_the_scheme_is_written_in_any_case(
-        self, client: httpx2.AsyncClient, session: AsyncSession
+        self, client: httpx.AsyncClient, session: AsyncSession
     ) -> None:
         key = await make(session, "ci")
         for scheme in ("bearer", "BEARER", "Bearer "):
@@ -223,7 +223,7 @@ class TestWithoutJWT:
         return make_settings(auth_mode="on")
 
     async def test_tokens_are_garbage(
-        self, client: httpx2.AsyncClient, session: AsyncSession
+        self, client: httpx.AsyncClient, session: AsyncSession
     ) -> None:
         assert (await client.get("/items", headers=bearer(signed(claims())))).status_code == 401
         key = await make(session, "ci")
@@ -232,9 +232,9 @@ class TestWithoutJWT:
 
 class TestOrder:
     @pytest.mark.parametrize(("token", "status"), [(None, 401), ("read", 403)])
-    async def test_comes_before_all_else(
+    async def test_comes_before_everything_else(
         self,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         headers: dict[str, list[tuple[str, str]]],
         token: str | None,
         status: int,
@@ -258,7 +258,9 @@ class TestSwitchedOff:
     def settings(self) -> Settings:
         return make_settings()
 
-    async def test_nobody_is_asked(self, client: httpx2.AsyncClient, statements: list[str]) -> None:
+    async def test_no_credentials_are_needed(
+        self, client: httpx.AsyncClient, statements: list[str]
+    ) -> None:
         for sent in ({}, bearer(make_key("testing")), bearer("garbage")):
             assert (await client.get("/items", headers=sent)).status_code == 200
             assert (await client.post("/items", headers=sent)).status_code == 400
@@ -268,7 +270,7 @@ class TestSwitchedOff:
 class TestStatements:
     async def test_refusals_need_none_but_one_for_a_well_formed_unknown_key(
         self,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         headers: dict[str, list[tuple[str, str]]],
         statements: list[str],
     ) -> None:
@@ -286,7 +288,7 @@ class TestStatements:
         assert len(statements) == before
 
     async def test_many_requests_of_a_new_key_share_one(
-        self, client: httpx2.AsyncClient, session: AsyncSession, statements: list[str]
+        self, client: httpx.AsyncClient, session: AsyncSession, statements: list[str]
     ) -> None:
         key = await make(session, "ci")
         statements.clear()
@@ -303,7 +305,7 @@ class ShuttingDown(Exception):
 
 class TestDatabaseAway:
     @pytest.mark.parametrize(
-        ("fault", "status", "code"),
+        ("error", "status", "code"),
         [
             (ConnectionRefusedError(), 503, "database_unavailable"),
             (TimeoutError(), 503, "database_unavailable"),
@@ -314,14 +316,14 @@ class TestDatabaseAway:
     async def test_is_no_401(
         self,
         app: FastAPI,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         monkeypatch: pytest.MonkeyPatch,
-        fault: Exception,
+        error: Exception,
         status: int,
         code: str,
     ) -> None:
         async def execute(*_: Any, **__: Any) -> Any:
-            raise fault
+            raise error
 
         monkeypatch.setattr(app.state.statements, "execute", execute)
         answer = await client.get("/items", headers=bearer(make_key("testing")))
@@ -330,7 +332,7 @@ class TestDatabaseAway:
 
 
 class TestIdentityProviderAway:
-    async def test_makes_tokens_that_need_it_wait_and_no_others(
+    async def test_affects_only_tokens_that_need_it(
         self, connection: AsyncConnection, session: AsyncSession
     ) -> None:
         async with serving() as provider:
@@ -358,10 +360,10 @@ class TestIdentityProviderAway:
 
 
 class TestPrincipal:
-    async def test_is_told_to_what_comes_after(
+    async def test_is_in_the_state_of_the_request(
         self, app: FastAPI, settings: Settings, session: AsyncSession
     ) -> None:
-        guard = Credentials(app.state, settings.mode, make_verifier(settings))
+        guard = Credentials(app.state.key_lookup, settings.mode, make_verifier(settings))
         key = await make(session, "ada")
         expected = [(key, "key:ada"), (signed(claims(sub="ada")), "jwt:ada")]
         expected.append((signed(claims(sub="key:ada")), "jwt:key:ada"))
@@ -374,13 +376,13 @@ class TestPrincipal:
         assert scope["state"] == {}
 
     async def test_has_idempotency_keys_of_its_own(
-        self, client: httpx2.AsyncClient, session: AsyncSession
+        self, client: httpx.AsyncClient, session: AsyncSession
     ) -> None:
         first, second = await make(session, "first"), await make(session, "second")
         new, _ = await service.rotate_key(session, "testing", "first", timedelta(days=1), None)
         body = account_body()
 
-        async def create(token: str, **changed: str) -> httpx2.Response:
+        async def create(token: str, **changed: str) -> httpx.Response:
             sent = {**bearer(token), "Idempotency-Key": "k"}
             return await client.post("/accounts", headers=sent, json={**body, **changed})
 
@@ -417,17 +419,17 @@ ROUTED = create_app(make_settings(auth_mode="on"))
 
 
 class TestPaths:
-    """A path is public if the router makes of it a public route, or nothing."""
+    """A path is public only if the router finds a public route for it, or none."""
 
     async def is_open(self, scope: dict[str, Any]) -> bool:
         try:
-            await Credentials(ROUTED.state, "testing", None)(scope)
+            await Credentials(ROUTED.state.key_lookup, "testing", None)(scope)
         except Unauthenticated:
             return False
         return True
 
     def templates(self, scope: dict[str, Any]) -> set[str]:
-        """The routes that the router would find."""
+        """The templates of the routes that the router finds."""
         return {
             str(route.path_format)
             for route in iter_route_contexts(ROUTED.routes)
@@ -464,7 +466,7 @@ class TestPaths:
             assert not await self.is_open(scope_of(f"/shop{path}"))
 
     async def test_an_encoded_path_is_what_it_says(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         for path in ("/%61ccounts", "/docs%2f..%2faccounts", "/problems/%2e%2e/accounts%0a"):
             answer = await client.get(path)
@@ -481,7 +483,7 @@ class TestSecrets:
     async def test_are_in_no_log_repr_or_error(
         self,
         app: FastAPI,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         session: AsyncSession,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -491,11 +493,11 @@ class TestSecrets:
         key, unknown = await make(session, "ci"), make_key("testing")
         token, expired = signed(claims(sub="ada")), signed(claims(exp=1))
         broken = make_key("testing")
-        said: list[str] = []
+        sent: list[str] = []
         for secret in (key, unknown, f"{key}x", token, expired, "hunter2"):
             for path in ("/items", f"/items/{ID}", "/accounts"):
                 answer = await client.post(path, headers=bearer(secret))
-                said.append(f"{answer.headers} {answer.text}")
+                sent.append(f"{answer.headers} {answer.text}")
         await session.execute(text("ALTER TABLE api_keys RENAME COLUMN scope TO other"))
         answer = await client.get("/items", headers=bearer(broken))
         assert answer.status_code == 500
@@ -503,22 +505,22 @@ class TestSecrets:
         assert "request failed" in logged
         assert "token refused" in logged
         lookup = app.state.key_lookup
-        said += [answer.text, logged, repr(lookup), str(vars(lookup)), repr(vars(lookup._good))]
+        sent += [answer.text, logged, repr(lookup), str(vars(lookup)), repr(vars(lookup._good))]
         for secret in (key, unknown, broken):
-            assert secret.split("_")[2] not in " ".join(said)
+            assert secret.split("_")[2] not in " ".join(sent)
         for secret in (token, expired, "hunter2", digest_of(broken.encode()).hex()):
-            assert secret not in " ".join(said)
+            assert secret not in " ".join(sent)
 
 
-async def test_the_libraries_of_jwt_are_loaded_where_it_is_set_up_alone() -> None:
+async def test_jwt_libraries_are_imported_only_if_an_issuer_is_set() -> None:
     code = (
         "import sys; from app.config import Settings; from app.main import create_app;"
         "create_app(Settings(_env_file=None, config_mode='testing', auth_mode='on'));"
-        "print([name for name in ('joserfc', 'cryptography', 'httpx2') if name in sys.modules])"
+        "print([name for name in ('joserfc', 'cryptography', 'httpx') if name in sys.modules])"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     async with asyncio.timeout(PATIENCE):
-        said, _ = await process.communicate()
-    assert said.decode().strip() == "[]"
+        output, _ = await process.communicate()
+    assert output.decode().strip() == "[]"

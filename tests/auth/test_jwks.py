@@ -1,4 +1,4 @@
-"""Keys of an identity provider: one fetch for many, at most once a minute, and never unbounded."""
+"""Keys of an identity provider: fetched for many requests at once, rarely, and with limits."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,13 +45,13 @@ async def kids(keys: FetchedKeys | FixedKeys, kid: str | None) -> list[str | Non
 
 
 class TestFixedKeys:
-    async def test_are_found_by_name(self) -> None:
+    async def test_are_found_by_key_id(self) -> None:
         keys = FixedKeys([RSA, EC])
         assert await kids(keys, "ec") == ["ec"]
         assert await kids(keys, "unknown") == []
         assert await kids(keys, None) == ["rsa", "ec"]
 
-    async def test_without_a_name_are_tried_for_every_token(self) -> None:
+    async def test_without_a_key_id_are_tried_for_every_token(self) -> None:
         assert await FixedKeys([NAMELESS]).find("any") == [NAMELESS]
 
 
@@ -72,7 +72,7 @@ class TestFetchedKeys:
         assert await asyncio.gather(*finding) == [["rsa"]] * 20
         assert len(provider.asked) == 1
 
-    async def test_a_request_that_goes_away_takes_no_other_along(
+    async def test_cancelling_a_request_does_not_cancel_others(
         self, keys: FetchedKeys, provider: Provider
     ) -> None:
         provider.let_go.clear()
@@ -82,7 +82,7 @@ class TestFetchedKeys:
         provider.let_go.set()
         assert await second == ["rsa"]
 
-    async def test_an_unknown_name_fetches_once_a_minute_at_most(
+    async def test_an_unknown_key_id_fetches_once_a_minute_at_most(
         self, keys: FetchedKeys, provider: Provider, clock: Clock
     ) -> None:
         await keys.find("rsa")
@@ -98,7 +98,7 @@ class TestFetchedKeys:
             assert await kids(keys, name) == []
         assert len(provider.asked) == 2
 
-    async def test_are_fetched_anew_beside_the_requests(
+    async def test_are_refreshed_in_the_background(
         self, keys: FetchedKeys, provider: Provider, clock: Clock
     ) -> None:
         await keys.find("rsa")
@@ -112,7 +112,7 @@ class TestFetchedKeys:
         assert await kids(keys, "ec") == ["ec"]
         assert len(provider.asked) == 2
 
-    async def test_stay_when_the_provider_is_away(
+    async def test_are_kept_when_the_provider_fails(
         self, keys: FetchedKeys, provider: Provider, clock: Clock
     ) -> None:
         await keys.find("rsa")
@@ -128,9 +128,9 @@ class TestFetchedKeys:
         assert await kids(keys, "new") == []
 
 
-class TestFaultyProvider:
+class TestFailingProvider:
     @pytest.mark.parametrize(
-        ("status", "headers", "body", "said"),
+        ("status", "headers", "body", "reason"),
         [
             (500, {}, b"", "status 500"),
             (302, {"Location": "http://127.0.0.1:1/"}, b"", "status 302"),
@@ -140,7 +140,7 @@ class TestFaultyProvider:
             (200, {}, b"[" * (256 * 1024 + 1), "too large"),
         ],
     )
-    async def test_makes_tokens_wait(
+    async def test_is_asked_again_after_a_pause(
         self,
         keys: FetchedKeys,
         provider: Provider,
@@ -148,7 +148,7 @@ class TestFaultyProvider:
         status: int,
         headers: dict[str, str],
         body: bytes,
-        said: str,
+        reason: str,
     ) -> None:
         provider.status, provider.headers, good = status, headers, provider.body
         provider.body = body
@@ -157,27 +157,27 @@ class TestFaultyProvider:
                 with pytest.raises(IdentityProviderUnavailable) as caught:
                     await keys.find("rsa")
                 assert caught.value.headers["Retry-After"] == "5"
-        assert [(line["log_level"], line["error"]) for line in logs] == [("warning", said)]
+        assert [(line["log_level"], line["error"]) for line in logs] == [("warning", reason)]
         assert len(provider.asked) == 1
         provider.status, provider.headers, provider.body = 200, {}, good
         clock.now += 5
         assert await kids(keys, "rsa") == ["rsa"]
 
-    async def test_that_is_away_is_told(self, clock: Clock) -> None:
+    async def test_that_is_unreachable_is_logged(self, clock: Clock) -> None:
         keys = FetchedKeys("http://127.0.0.1:1/jwks", ["RS256"], clock)
         with capture_logs() as logs, pytest.raises(IdentityProviderUnavailable):
             await keys.find("rsa")
         assert logs[0]["error"] == "ConnectError"
 
-    async def test_that_hangs_is_left(
+    async def test_that_hangs_is_abandoned(
         self, keys: FetchedKeys, provider: Provider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert module.PATIENCE == 5
-        monkeypatch.setattr(module, "PATIENCE", 0.05)
+        assert module.FETCH_TIMEOUT_SECONDS == 5
+        monkeypatch.setattr(module, "FETCH_TIMEOUT_SECONDS", 0.05)
         provider.let_go.clear()
         with capture_logs() as logs, pytest.raises(IdentityProviderUnavailable):
             await keys.find("rsa")
-        # On a busy machine its time may be over before it has asked.
+        # On a busy machine the timeout may come before the connection.
         assert logs[0]["error"] in ("TimeoutError", "ConnectTimeout", "ReadTimeout")
         provider.let_go.set()
         await until(lambda: provider.answered == len(provider.asked))

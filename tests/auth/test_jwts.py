@@ -1,4 +1,4 @@
-"""Tokens: good ones name their subject, and whatever is wrong with others, they are refused."""
+"""JWTs: good ones have their subject as principal, all others are refused."""
 
 import base64
 import re
@@ -66,10 +66,12 @@ GOOD = claims(NOW)
 
 class TestGood:
     @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS256"), (EC, "ES256")])
-    async def test_names_its_subject(self, verifier: Verifier, key: Any, algorithm: str) -> None:
+    async def test_has_the_subject_as_principal(
+        self, verifier: Verifier, key: Any, algorithm: str
+    ) -> None:
         assert await verifier.verify(signed(GOOD, key, algorithm).encode()) == ADA
 
-    async def test_without_the_name_of_a_key_is_tried_with_each(self) -> None:
+    async def test_without_a_key_id_is_tried_with_each_key(self) -> None:
         token = signed(GOOD, kid=None).encode()
         assert await make(ECKey.generate_key(), EC, OTHER, RSA).verify(token) == ADA
 
@@ -96,7 +98,7 @@ class TestGood:
         assert principal is not None
         assert principal.scopes == expected
 
-    async def test_is_remembered_for_30_seconds(self, verifier: Verifier, clock: Clock) -> None:
+    async def test_is_cached_for_30_seconds(self, verifier: Verifier, clock: Clock) -> None:
         token = signed(GOOD).encode()
         asked: list[str | None] = []
         keys = verifier.keys
@@ -114,7 +116,7 @@ class TestGood:
         await verifier.verify(token)
         assert asked == ["rsa", "rsa"]
 
-    async def test_is_good_until_it_ends_and_30_seconds_more(
+    async def test_is_good_until_30_seconds_after_it_expires(
         self, verifier: Verifier, clock: Clock
     ) -> None:
         token = signed(claims(NOW, exp=int(NOW) + 10)).encode()
@@ -174,7 +176,9 @@ class TestBad:
             pytest.param("[" * 9000 + "." + part(GOOD) + ".AA", id="no base64 either"),
             pytest.param(deep + "." + part(GOOD) + ".AA", id="deep"),
             pytest.param(f"{part([])}.{part(GOOD)}.AA", id="no header"),
-            pytest.param(f"{part({'alg': 'RS256', 'kid': 7})}.{part(GOOD)}.AA", id="no name"),
+            pytest.param(
+                f"{part({'alg': 'RS256', 'kid': 7})}.{part(GOOD)}.AA", id="kid is no string"
+            ),
             pytest.param(f"{part({'alg': ['RS256']})}.{part(GOOD)}.AA", id="no algorithm"),
             pytest.param(signed(GOOD) + "A" * 16_384, id="too long"),
         ],
@@ -186,7 +190,7 @@ class TestBad:
         token = jws.serialize_compact({"alg": "RS256", "kid": "rsa"}, b"[]", RSA).encode()
         assert await verifier.verify(token) is None
 
-    async def test_is_told_in_logs_without_what_was_sent(self, verifier: Verifier) -> None:
+    async def test_is_logged_without_what_was_sent(self, verifier: Verifier) -> None:
         token = signed(claims(NOW, aud="hunter2"), kid=None)
         with capture_logs() as logs:
             await verifier.verify(token.encode())
@@ -210,7 +214,7 @@ class TestBad:
         principal = await make(EC).verify(signed({**GOOD, name: value}, EC, "ES256").encode())
         assert principal is None or principal.name.startswith(("jwt:", "jwt#"))
 
-    async def test_a_subject_that_may_be_an_address_is_told_by_a_hash(self) -> None:
+    async def test_a_subject_that_may_be_an_email_address_is_hashed(self) -> None:
         names = set()
         for subject in ("ada@example.com", "bob@example.com", "ada@example.com"):
             token = signed({**GOOD, "sub": subject}, EC, "ES256").encode()
@@ -222,7 +226,7 @@ class TestBad:
 
 
 class TestMake:
-    def test_takes_keys_of_a_file(self, tmp_path: Path) -> None:
+    def test_takes_keys_from_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "keys").write_bytes(jwks(RSA))
         assert isinstance(make_verifier(settings(jwt_key_file=tmp_path / "keys")).keys, FixedKeys)
 
@@ -230,7 +234,7 @@ class TestMake:
         with pytest.raises(ConfigurationError, match="JWT_KEY_FILE cannot be read: name a file"):
             make_verifier(settings(jwt_key_file=tmp_path / "absent"))
 
-    def test_takes_keys_of_a_url(self) -> None:
+    def test_takes_keys_from_a_url(self) -> None:
         url = "https://id.example.com/jwks"
         assert isinstance(make_verifier(settings(jwt_jwks_url=url)).keys, FetchedKeys)
 

@@ -1,4 +1,4 @@
-"""The form of keys: strong, recognisable, and refused when anything about it is wrong."""
+"""The format of API keys: 256 random bits, a mode and a checksum."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from app.auth.key_format import digest_of, is_well_formed, make_key, prefix_of
 KEY = make_key("testing").encode()
 
 
-def test_has_256_bits_of_chance() -> None:
+def test_has_256_random_bits() -> None:
     keys = {make_key("testing") for _ in range(100)}
     parts = [key.split("_") for key in keys]
     assert {(part[0], part[1], len(part[2])) for part in parts} == {("satchel", "testing", 43)}
@@ -16,13 +16,13 @@ def test_has_256_bits_of_chance() -> None:
     assert len({letter for part in parts for letter in part[2]}) == 62
 
 
-def test_is_well_formed_in_its_mode_alone() -> None:
+def test_is_well_formed_only_in_its_mode() -> None:
     assert is_well_formed(KEY, "testing")
     assert not is_well_formed(KEY, "production")
     assert not is_well_formed(KEY, "test")
 
 
-# By name: a key in the name of a test would be another one in each process that runs the tests.
+# With ids: a key in the name of a test would differ between the processes that run the tests.
 GARBAGE = {
     "empty": b"",
     "beginning": b"satchel_testing_",
@@ -39,12 +39,12 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
-def test_garbage_is_not(garbage: bytes) -> None:
+def test_anything_else_is_not_well_formed(garbage: bytes) -> None:
     assert not is_well_formed(garbage, "testing")
     assert not is_well_formed(garbage, "production")
 
 
-def test_is_recognised_by_its_beginning_and_stored_as_a_digest() -> None:
+def test_has_a_prefix_and_a_digest() -> None:
     key = KEY.decode()
     assert key.startswith(prefix_of(key))
     assert len(prefix_of(key)) == len("satchel_testing_") + 8

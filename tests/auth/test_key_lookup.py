@@ -1,4 +1,4 @@
-"""Lookups of keys: remembered for 30 s and no longer, shared, bounded, and never half done."""
+"""Lookups of API keys: cached for 30 seconds, shared between requests, and bounded."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from app.auth import keys as service
 from app.auth.key_format import digest_of
 from app.auth.key_lookup import KeyLookup
 from app.auth.principals import SCOPES, Principal
+from app.postgres import coalescing
 from tests.conftest import OneConnection
 from tests.waiting import until
 
@@ -28,14 +29,14 @@ class Clock:
 
 
 class Counted(OneConnection):
-    """Counts statements, and may hold them up or fail."""
+    """Counts statements. They can be held up or made to fail."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection)
         self.batches: list[int] = []
         self.let_go = asyncio.Event()
         self.let_go.set()
-        self.fault: Exception | None = None
+        self.error: Exception | None = None
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
@@ -43,8 +44,8 @@ class Counted(OneConnection):
         assert parameters is not None
         self.batches.append(len(parameters["digests"]))
         await self.let_go.wait()
-        if self.fault is not None:
-            raise self.fault
+        if self.error is not None:
+            raise self.error
         return await super().execute(statement, parameters)
 
 
@@ -54,8 +55,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def lookup(clock: Clock) -> KeyLookup:
-    return KeyLookup(clock)
+def lookup(clock: Clock, counted: Counted) -> KeyLookup:
+    return KeyLookup(lambda: counted, clock)
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def counted(connection: AsyncConnection) -> Counted:
 
 @pytest.fixture
 async def digest(session: AsyncSession) -> bytes:
-    """Of a key named ci that may write."""
+    """The digest of a key named ci with the scope write."""
     key = await service.create_key(session, "testing", "ci", "write", None)
     return digest_of(key.secret.encode())
 
@@ -74,11 +75,11 @@ Find = Callable[[bytes], Any]
 
 
 @pytest.fixture
-def find(lookup: KeyLookup, counted: Counted) -> Find:
-    """As the guard asks: what is remembered first."""
+def find(lookup: KeyLookup) -> Find:
+    """Looks up as the guard does: in the cache first."""
 
     async def find(digest: bytes) -> Principal | None:
-        return lookup.recall(digest) or await lookup.find(digest, counted)
+        return lookup.recall(digest) or await lookup.find(digest)
 
     return find
 
@@ -86,8 +87,8 @@ def find(lookup: KeyLookup, counted: Counted) -> Find:
 CI = Principal("key:ci", SCOPES["write"])
 
 
-class TestRemembers:
-    async def test_a_key_for_30_seconds(
+class TestCache:
+    async def test_keeps_a_key_for_30_seconds(
         self, find: Find, digest: bytes, clock: Clock, counted: Counted
     ) -> None:
         assert await find(digest) == CI
@@ -98,7 +99,7 @@ class TestRemembers:
         assert await find(digest) == CI
         assert len(counted.batches) == 2
 
-    async def test_an_unknown_key_too(self, find: Find, clock: Clock, counted: Counted) -> None:
+    async def test_keeps_unknown_keys_too(self, find: Find, clock: Clock, counted: Counted) -> None:
         for _ in range(3):
             assert await find(bytes(32)) is None
         assert len(counted.batches) == 1
@@ -106,7 +107,7 @@ class TestRemembers:
         await find(bytes(32))
         assert len(counted.batches) == 2
 
-    async def test_a_revoked_key_for_no_longer(
+    async def test_keeps_a_revoked_key_for_no_longer(
         self, find: Find, digest: bytes, clock: Clock, session: AsyncSession
     ) -> None:
         assert await find(digest) == CI
@@ -114,7 +115,7 @@ class TestRemembers:
         clock.now += 30
         assert await find(digest) is None
 
-    async def test_counts_from_before_the_statement(
+    async def test_counts_time_from_before_the_statement(
         self, find: Find, digest: bytes, clock: Clock, counted: Counted
     ) -> None:
         counted.let_go.clear()
@@ -127,7 +128,7 @@ class TestRemembers:
         await find(digest)
         assert len(counted.batches) == 2
 
-    async def test_not_beyond_the_end_of_a_key(
+    async def test_keeps_no_expired_key(
         self, find: Find, clock: Clock, session: AsyncSession, lookup: KeyLookup
     ) -> None:
         expires = datetime.now(UTC) + timedelta(seconds=10)
@@ -139,26 +140,26 @@ class TestRemembers:
         clock.now += 1
         assert lookup.recall(digest) is None
 
-    async def test_no_more_than_fit(
+    async def test_is_bounded(
         self, monkeypatch: pytest.MonkeyPatch, connection: AsyncConnection, digest: bytes
     ) -> None:
-        monkeypatch.setattr(module, "SIZE", 50)
-        lookup, counted = KeyLookup(), Counted(connection)
-        assert await lookup.find(digest, counted) == CI
+        monkeypatch.setattr(module, "CACHE_SIZE", 50)
+        lookup = KeyLookup(lambda: Counted(connection))
+        assert await lookup.find(digest) == CI
         for number in range(200):
-            await lookup.find(number.to_bytes(32), counted)
+            await lookup.find(number.to_bytes(32))
         assert len(lookup._unknown) == 50
-        assert lookup.recall(digest) == CI  # unknown keys push out no good one
+        assert lookup.recall(digest) == CI  # unknown keys do not push it out
 
 
-class TestShares:
-    async def test_one_statement_among_all_that_ask_for_a_key(
+class TestSharing:
+    async def test_requests_with_one_key_share_a_statement(
         self, find: Find, digest: bytes, counted: Counted
     ) -> None:
         assert await asyncio.gather(*(find(digest) for _ in range(50))) == [CI] * 50
         assert counted.batches == [1]
 
-    async def test_a_statement_among_keys_that_gather(
+    async def test_many_keys_share_statements(
         self, find: Find, digest: bytes, counted: Counted
     ) -> None:
         keys = [number.to_bytes(32) for number in range(250)]
@@ -167,9 +168,22 @@ class TestShares:
         await until(lambda: counted.batches)
         counted.let_go.set()
         assert await asyncio.gather(*finding) == [None] * 250 + [CI]
-        assert counted.batches == [100, 100, 51]
+        assert counted.batches == [1, 100, 100, 50]
 
-    async def test_a_request_that_goes_away_takes_no_other_along(
+    async def test_unknown_keys_take_one_connection_however_slow(
+        self, find: Find, counted: Counted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coalescing, "SLOW_SECONDS", 0.001)
+        counted.let_go.clear()
+        finding = [asyncio.create_task(find(number.to_bytes(32))) for number in range(50)]
+        await until(lambda: counted.batches)
+        await asyncio.sleep(0.02)
+        assert counted.batches == [1]
+        counted.let_go.set()
+        assert await asyncio.gather(*finding) == [None] * 50
+        assert counted.batches == [1, 49]
+
+    async def test_cancelling_a_request_does_not_cancel_others(
         self, find: Find, digest: bytes, counted: Counted
     ) -> None:
         counted.let_go.clear()
@@ -179,18 +193,18 @@ class TestShares:
         counted.let_go.set()
         assert await second == CI
 
-    async def test_a_failure_and_remembers_none(
+    async def test_a_failure_reaches_all_and_is_not_cached(
         self, find: Find, digest: bytes, counted: Counted
     ) -> None:
-        counted.fault = OperationalError("x", {}, OSError())
+        counted.error = OperationalError("x", {}, OSError())
         results = await asyncio.gather(*(find(digest) for _ in range(3)), return_exceptions=True)
-        assert results == [counted.fault] * 3
-        counted.fault = None
+        assert results == [counted.error] * 3
+        counted.error = None
         assert await find(digest) == CI
-        assert counted.batches == [1, 1]
+        assert counted.batches == [1, 1, 1]
 
 
-async def test_collects_which_keys_were_used(
+async def test_collects_the_used_keys(
     find: Find, digest: bytes, lookup: KeyLookup, session: AsyncSession
 ) -> None:
     await find(bytes(32))

@@ -1,4 +1,4 @@
-"""The rules of keys: one name at a time, rotation with an overlap, and nothing that is a secret."""
+"""API keys: unique names, rotation with an overlap, and no secret that is stored."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import keys as service
 from app.auth.key_format import digest_of, is_well_formed
-from app.auth.keys import KeyFault, NewKey
+from app.auth.keys import ApiKeyError, NewKey
 from app.cli.key_table import table_of_keys
 
 DAY = timedelta(days=1)
@@ -26,7 +26,7 @@ async def live(session: AsyncSession) -> dict[bytes, Any]:
 
 
 class TestCreate:
-    async def test_makes_a_key_and_stores_its_digest_alone(self, session: AsyncSession) -> None:
+    async def test_stores_only_the_digest(self, session: AsyncSession) -> None:
         key = await create(session, scope="write", expires=datetime.now(UTC) + DAY)
         assert is_well_formed(key.secret.encode(), "testing")
         found = (await live(session))[digest_of(key.secret.encode())]
@@ -36,29 +36,27 @@ class TestCreate:
         assert key.secret not in stored
         assert key.secret.split("_")[2] not in stored
 
-    async def test_lives_for_ever_where_no_end_is_said(self, session: AsyncSession) -> None:
+    async def test_does_not_expire_by_default(self, session: AsyncSession) -> None:
         key = await create(session)
         assert (await live(session))[digest_of(key.secret.encode())].seconds_left is None
 
-    async def test_a_name_is_taken_once(self, session: AsyncSession) -> None:
+    async def test_a_name_is_unique_among_current_keys(self, session: AsyncSession) -> None:
         await create(session)
-        with pytest.raises(KeyFault, match=r"a key ci already.*keys rotate ci"):
+        with pytest.raises(ApiKeyError, match=r"A key ci already exists.*keys rotate ci"):
             async with session.begin_nested():
                 await create(session)
         await service.revoke_keys(session, "ci")
         await create(session)
 
-    async def test_an_end_that_is_past_is_refused(self, session: AsyncSession) -> None:
-        with pytest.raises(KeyFault, match="is past"):
+    async def test_an_expiry_in_the_past_is_refused(self, session: AsyncSession) -> None:
+        with pytest.raises(ApiKeyError, match="is in the past"):
             await create(session, expires=datetime.now(UTC))
 
-    async def test_other_refusals_of_the_database_are_not_hidden(
-        self, session: AsyncSession
-    ) -> None:
+    async def test_other_errors_of_the_database_are_raised(self, session: AsyncSession) -> None:
         with pytest.raises(IntegrityError, match="ck_api_keys_scope_known"):
             await create(session, scope="root")
 
-    async def test_its_secret_is_in_no_repr(self, session: AsyncSession) -> None:
+    async def test_the_secret_is_not_in_the_repr(self, session: AsyncSession) -> None:
         key = await create(session)
         assert key.secret not in f"{key} {key!r}"
 
@@ -86,15 +84,15 @@ class TestRotate:
         await create(session, expires=expires)
         new, ends = await service.rotate_key(session, "testing", "ci", DAY, None)
         assert ends == expires
-        assert new.expires is not None  # lives as long as the old one was to
+        assert new.expires is not None  # after the lifetime of the old one
         left = new.expires - datetime.now(UTC)
         assert timedelta(minutes=59) < left <= timedelta(minutes=61)
 
-    async def test_the_new_key_ends_when_it_is_said(self, session: AsyncSession) -> None:
+    async def test_the_new_key_may_have_another_expiry(self, session: AsyncSession) -> None:
         await create(session)
-        said = datetime.now(UTC) + 30 * DAY
-        new, _ = await service.rotate_key(session, "testing", "ci", DAY, said)
-        assert new.expires == said
+        expires = datetime.now(UTC) + 30 * DAY
+        new, _ = await service.rotate_key(session, "testing", "ci", DAY, expires)
+        assert new.expires == expires
 
     async def test_again_rotates_the_new_one(self, session: AsyncSession) -> None:
         await create(session)
@@ -106,7 +104,7 @@ class TestRotate:
         await create(session)
         await service.revoke_keys(session, "ci")
         for name in ("ci", "other"):
-            with pytest.raises(KeyFault, match=f"no key {name}, or it is revoked"):
+            with pytest.raises(ApiKeyError, match=f"no key {name}, or it is revoked"):
                 await service.rotate_key(session, "testing", name, DAY, None)
 
 
@@ -125,12 +123,12 @@ class TestRevoke:
         assert await service.revoke_keys(session, prefix) == [prefix]
         assert list(await live(session)) == [digest_of(new.secret.encode())]
 
-    async def test_tells_what_is_not_there_or_revoked_already(self, session: AsyncSession) -> None:
-        with pytest.raises(KeyFault, match=r"There is no key ci: .satchel keys list"):
+    async def test_refuses_unknown_and_revoked_keys(self, session: AsyncSession) -> None:
+        with pytest.raises(ApiKeyError, match=r"There is no key ci: see .satchel keys list"):
             await service.revoke_keys(session, "ci")
         await create(session)
         await service.revoke_keys(session, "ci")
-        with pytest.raises(KeyFault, match="ci is revoked already"):
+        with pytest.raises(ApiKeyError, match="ci is already revoked"):
             await service.revoke_keys(session, "ci")
 
 

@@ -1,4 +1,4 @@
-"""Last uses: written once a minute at most, beside the requests, failing none."""
+"""Last use of API keys: recorded once a minute at most, in the background."""
 
 import asyncio
 from datetime import datetime
@@ -10,19 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from structlog.testing import capture_logs
 
 from app.auth import keys as service
-from app.auth import last_used as uses
+from app.auth import last_used as last_used_module
 from app.auth.key_lookup import KeyLookup
 from app.auth.last_used import write_uses, writing_uses
 from app.errors import Overloaded
+from app.postgres.sessions import request_session
 from tests.conftest import OneConnection, running_app
 from tests.waiting import PATIENCE
 
 
 @pytest.fixture
-async def lookup(session: AsyncSession) -> KeyLookup:
-    """Of a process in which a key was just used."""
+async def lookup(session: AsyncSession, connection: AsyncConnection) -> KeyLookup:
+    """A lookup of a process in which a key was just used."""
     await service.create_key(session, "testing", "ci", "read", None)
-    lookup = KeyLookup()
+    lookup = KeyLookup(lambda: OneConnection(connection))
     lookup.used = {(await service.list_keys(session))[0].id}
     return lookup
 
@@ -42,7 +43,7 @@ async def test_are_written_once_a_minute_by_all_processes_together(
     assert first is not None
     assert lookup.used == set()
     lookup.used = set(ids)
-    await write_uses(lookup, database)  # another process, or the same too early
+    await write_uses(lookup, database)  # by another process, or too early
     assert await last_used(session) == first
     await session.execute(text("UPDATE api_keys SET last_used = last_used - interval '1 minute'"))
     lookup.used = set(ids)
@@ -56,39 +57,37 @@ async def test_are_written_once_a_minute_by_all_processes_together(
 
 
 class Broken(OneConnection):
-    def __init__(self, fault: Exception) -> None:
-        self.fault = fault
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     async def execute(self, *_: Any, **__: Any) -> Any:
-        raise self.fault
+        raise self.error
 
 
-@pytest.mark.parametrize("fault", [ConnectionRefusedError(), Overloaded()])
-async def test_stay_for_the_next_time_when_the_database_fails(
-    lookup: KeyLookup, fault: Exception
-) -> None:
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), Overloaded()])
+async def test_are_kept_when_the_database_fails(lookup: KeyLookup, error: Exception) -> None:
     ids = set(lookup.used)
     with capture_logs() as logs:
-        await write_uses(lookup, Broken(fault))
+        await write_uses(lookup, Broken(error))
     assert lookup.used == ids
     assert [(line["event"], line["error"]) for line in logs] == [
-        ("uses of keys not written", type(fault).__name__)
+        ("uses of keys not written", type(error).__name__)
     ]
 
 
-async def test_are_written_now_and_then_and_at_the_end(
+async def test_are_written_periodically_and_at_the_end(
     lookup: KeyLookup, session: AsyncSession, connection: AsyncConnection
 ) -> None:
     ids = set(lookup.used)
     written = asyncio.Event()
 
-    class Telling(OneConnection):
+    class Recording(OneConnection):
         async def execute(self, *arguments: Any, **options: Any) -> Any:
             result = await super().execute(*arguments, **options)
             written.set()
             return result
 
-    async with asyncio.timeout(PATIENCE), writing_uses(lookup, Telling(connection), 0.001):
+    async with asyncio.timeout(PATIENCE), writing_uses(lookup, Recording(connection), 0.001):
         await written.wait()
     assert await last_used(session) is not None
     await session.execute(text("UPDATE api_keys SET last_used = NULL"))
@@ -97,27 +96,29 @@ async def test_are_written_now_and_then_and_at_the_end(
     assert await last_used(session) is not None
 
 
-async def test_hold_up_no_shutdown(lookup: KeyLookup, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_do_not_hold_up_the_shutdown(
+    lookup: KeyLookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Hanging(OneConnection):
         def __init__(self) -> None: ...
 
         async def execute(self, *_: Any, **__: Any) -> Any:
             await asyncio.Event().wait()
 
-    assert uses.PATIENCE == 2
-    monkeypatch.setattr(uses, "PATIENCE", 0.01)
+    assert last_used_module.SHUTDOWN_TIMEOUT_SECONDS == 2
+    monkeypatch.setattr(last_used_module, "SHUTDOWN_TIMEOUT_SECONDS", 0.01)
     async with asyncio.timeout(PATIENCE), writing_uses(lookup, Hanging()):
         pass
 
 
 async def test_are_written_by_the_application(database: URL) -> None:
     async with running_app(database) as application:
-        async with application.state.statements.begin() as session:
+        async with request_session(application.state.statements) as session:
             await service.create_key(session, "testing", "ci", "read", None)
             [key] = await service.list_keys(session)
         application.state.key_lookup.used.add(key.id)
     async with (
         running_app(database) as application,
-        application.state.statements.begin() as session,
+        request_session(application.state.statements) as session,
     ):
         assert await last_used(session) is not None

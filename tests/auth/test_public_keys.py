@@ -1,4 +1,4 @@
-"""Public keys: which of a file or a JWK Set are taken, and which never."""
+"""Public keys: which keys of a file or a JWK Set are used."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_a_file_is_pem_or_a_set(file: Path, key: Any, algorithm: str, as_set: bo
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (RSA.as_pem(private=True), "holds a private key: put the public one there"),
         (json.dumps({"keys": [RSA.as_dict(private=True)]}).encode(), "holds a private key"),
@@ -40,20 +40,20 @@ def test_a_file_is_pem_or_a_set(file: Path, key: Any, algorithm: str, as_set: bo
         (b"\xff", "cannot be read"),
     ],
 )
-def test_another_file_is_refused(file: Path, content: bytes, said: str) -> None:
+def test_other_files_are_refused(file: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         read_key_file(file, ["RS256"])
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_secret_is_never_taken_for_a_key() -> None:
+def test_a_shared_secret_is_not_imported() -> None:
     secret = OctKey.generate_key()
     text = json.dumps({"keys": [secret.as_dict(private=True), RSA.as_dict(private=False)]})
     assert [key.key_type for key in import_jwks(text)] == ["RSA"]
 
 
-def test_keys_that_cannot_be_read_harm_no_others() -> None:
+def test_unreadable_keys_are_skipped() -> None:
     strange: list[Any] = [7, {}, {"kty": "PQC"}, {"kty": "RSA"}, {"kty": "EC", "crv": "P-1"}]
     strange += [{"kty": "RSA", "n": "!", "e": "AQAB"}, {"kty": "RSA", "n": 7, "e": 7}]
     text = json.dumps({"keys": [*strange, EC.as_dict(private=False)]})
@@ -63,7 +63,7 @@ def test_keys_that_cannot_be_read_harm_no_others() -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "7", "{}", '{"keys": 7}', '{"keys": []}', "[" * 10**5, b"\xff"]
 )
-def test_what_is_no_set_holds_no_keys(text: str | bytes) -> None:
+def test_anything_else_holds_no_keys(text: str | bytes) -> None:
     assert import_jwks(text) == []
 
 

@@ -1,4 +1,4 @@
-"""What `satchel check` finds: each fault, with its mend."""
+"""What `satchel check` finds wrong with a database, and how it says to fix it."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ MIGRATE = "run `satchel migrate`."
 
 @pytest.fixture
 async def make_database(database_server: URL) -> AsyncIterator[Callable[[str], Awaitable[URL]]]:
-    """Makes databases without a schema; dropped after the test."""
+    """Creates databases without a schema; they are dropped after the test."""
     made: list[str] = []
 
     async def make(options: str = "") -> URL:
@@ -32,7 +32,7 @@ async def make_database(database_server: URL) -> AsyncIterator[Callable[[str], A
 
 @pytest.fixture
 async def stranger(database_server: URL) -> AsyncIterator[URL]:
-    """A user who may connect and nothing more."""
+    """A user with no privilege but to connect."""
     name = f"satchel_test_{secrets.token_hex(6)}"
     await execute(database_server, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
     yield database_server.set(username=name, password=name)
@@ -44,15 +44,15 @@ class TestCheckDatabase:
         assert await check_database(database, SETTINGS) == []
 
     async def test_no_schema(self, make_database: Callable[..., Awaitable[URL]]) -> None:
-        faults = await check_database(await make_database(), SETTINGS)
-        assert faults == [f"The database has no schema: {MIGRATE}"]
+        errors = await check_database(await make_database(), SETTINGS)
+        assert errors == [f"The database has no schema: {MIGRATE}"]
 
     async def test_an_older_schema(self, database: URL, own_migrations: Path) -> None:
         older = add_revision(own_migrations)
-        faults = await check_database(database, SETTINGS)
-        assert faults == [f"The database is at revision {older}: {MIGRATE}"]
+        errors = await check_database(database, SETTINGS)
+        assert errors == [f"The database is at revision {older}: {MIGRATE}"]
 
-    async def test_a_newer_schema_is_no_fault(self, database: URL) -> None:
+    async def test_a_newer_schema_is_no_error(self, database: URL) -> None:
         await execute(database, "UPDATE alembic_version SET version_num = 'f00d'")
         assert await check_database(database, SETTINGS) == []
 
@@ -61,20 +61,20 @@ class TestCheckDatabase:
             database, f"ALTER DATABASE {database.database} SET default_transaction_read_only = on"
         )
         assert await check_database(database, SETTINGS) == [
-            "The database is read-only: name the primary, or add ?target_session_attrs=read-write."
+            "The database is read-only: use the primary, or add ?target_session_attrs=read-write."
         ]
 
     async def test_wrong_encoding(self, make_database: Callable[..., Awaitable[URL]]) -> None:
         url = await make_database(
             "ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
         )
-        faults = await check_database(url, SETTINGS)
-        assert faults[0] == "The database is encoded in LATIN1: make one in UTF8."
+        errors = await check_database(url, SETTINGS)
+        assert errors[0] == "The database has the encoding LATIN1: create one with UTF8."
 
     async def test_old_server(self, database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(checks, "OLDEST_SERVER", 990000)
-        faults = await check_database(database, SETTINGS)
-        assert faults == ["PostgreSQL is older than 15: use a newer server."]
+        errors = await check_database(database, SETTINGS)
+        assert errors == ["PostgreSQL is older than 15: use a newer server."]
 
     async def test_user_who_cannot_migrate_a_database_that_needs_it(
         self, make_database: Callable[..., Awaitable[URL]], stranger: URL
@@ -82,7 +82,7 @@ class TestCheckDatabase:
         empty = await make_database()
         assert await check_database(stranger.set(database=empty.database), SETTINGS) == [
             f"The database has no schema: {MIGRATE}",
-            "The user may not create tables: GRANT CREATE ON SCHEMA public TO it.",
+            "The user may not create tables: GRANT CREATE ON SCHEMA public TO this user.",
         ]
 
     async def test_user_who_may_only_serve(self, database: URL, stranger: URL) -> None:
@@ -90,28 +90,28 @@ class TestCheckDatabase:
         assert await check_database(stranger.set(database=database.database), SETTINGS) == []
 
     async def test_user_who_may_not_even_read(self, database: URL, stranger: URL) -> None:
-        (fault,) = await check_database(stranger.set(database=database.database), SETTINGS)
-        assert "(permission denied for table alembic_version): mend that, or correct" in fault
+        (error,) = await check_database(stranger.set(database=database.database), SETTINGS)
+        assert "(permission denied for table alembic_version): fix that, or correct" in error
 
     async def test_unreachable(self) -> None:
         url = URL.create("postgresql+asyncpg", "me", "hunter2", "127.0.0.1", free_port(), "d")
-        (fault,) = await check_database(url, SETTINGS)
-        assert "Connect call failed ('127.0.0.1'" in fault
-        assert fault.endswith("): start it, or correct TEST_DATABASE_URL.")
-        assert "hunter2" not in fault
+        (error,) = await check_database(url, SETTINGS)
+        assert "Connect call failed ('127.0.0.1'" in error
+        assert error.endswith("): start it, or correct TEST_DATABASE_URL.")
+        assert "hunter2" not in error
 
     async def test_no_such_database(self, database_server: URL) -> None:
         absent = database_server.set(database="satchel_absent", password="hunter2")
-        (fault,) = await check_database(absent, SETTINGS)
-        assert '(database "satchel_absent" does not exist): mend that, or correct' in fault
-        assert "hunter2" not in fault
+        (error,) = await check_database(absent, SETTINGS)
+        assert '(database "satchel_absent" does not exist): fix that, or correct' in error
+        assert "hunter2" not in error
 
     async def test_names_the_variable_of_the_mode(self) -> None:
         url = f"postgresql://127.0.0.1:{free_port()}/d"
         settings = make_settings(config_mode="production", production_database_url=url)
         assert settings.url is not None
-        (fault,) = await check_database(settings.url, settings)
-        assert fault.endswith("correct PRODUCTION_DATABASE_URL.")
+        (error,) = await check_database(settings.url, settings)
+        assert error.endswith("correct PRODUCTION_DATABASE_URL.")
 
 
 class TestExplain:

@@ -1,4 +1,4 @@
-"""The command `satchel`, in this process where no server is needed."""
+"""The command `satchel`, run in this process where no server is needed."""
 
 import asyncio
 import json
@@ -27,14 +27,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: no `.env`, and no embedded server of whoever runs the tests."""
+    """An empty working directory, without `.env` and embedded server."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def named_database(database: URL, monkeypatch: pytest.MonkeyPatch) -> URL:
-    """A migrated database that the environment names."""
+    """A migrated database that the environment configures."""
     for name, value in server_environment(database).items():
         monkeypatch.setenv(name, value)
     return database
@@ -111,7 +111,7 @@ class TestWrongSettings:
         assert done.stdout == ""
         assert done.stderr.splitlines() == [
             "The settings are wrong:",
-            "  DATABASE_URL is set, so CONFIG_MODE must be said too",
+            "  DATABASE_URL is set, so CONFIG_MODE must be set too",
         ]
 
 
@@ -124,7 +124,7 @@ class TestServe:
             signal.signal(number, handler)
 
     @pytest.mark.parametrize("command", ["serve", "check", "openapi"])
-    def test_traces_without_their_libraries_are_refused_with_the_mend(
+    def test_traces_without_their_libraries_are_refused(
         self, directory: Path, monkeypatch: pytest.MonkeyPatch, command: str
     ) -> None:
         monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
@@ -140,14 +140,14 @@ class TestServe:
     def test_an_address_beyond_loopback_needs_the_mode(self) -> None:
         result = run("serve", "--host", "0.0.0.0")
         assert result.exit_code == 1
-        assert "CONFIG_MODE must be said" in result.stderr
+        assert "CONFIG_MODE must be set" in result.stderr
 
     def test_reload_takes_one_worker(self) -> None:
         result = run("serve", "--reload", "--workers", "2")
         assert result.exit_code == 1
         assert "WORKERS: " in result.stderr
 
-    def test_a_taken_port_is_told_before_anything_is_started(self, directory: Path) -> None:
+    def test_a_port_in_use_is_reported_before_anything_starts(self, directory: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             result = run("serve", "--port", str(port))
@@ -160,7 +160,7 @@ class TestServe:
         assert list(directory.iterdir()) == []  # not even the embedded server's directory
 
     @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "a..b"])
-    def test_an_address_that_is_not_ours_is_told(
+    def test_an_address_of_another_host_is_reported(
         self, directory: Path, monkeypatch: pytest.MonkeyPatch, host: str
     ) -> None:
         monkeypatch.setenv("CONFIG_MODE", "development")
@@ -170,14 +170,14 @@ class TestServe:
         assert "  HOST, PORT: " in result.stderr
         assert list(directory.iterdir()) == []
 
-    def test_a_database_that_is_away_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_database_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/d"
         monkeypatch.setenv("CONFIG_MODE", "development")
         monkeypatch.setenv("DEVELOPMENT_DATABASE_URL", url)
         result = run("serve", "--port", "0")
         assert result.exit_code == 1
         title, detail = result.stderr.splitlines()
-        assert title == "The database cannot be used (`satchel check` may tell more):"
+        assert title == "The database cannot be used (run `satchel check` for details):"
         assert "Connect call failed" in detail
         assert "hunter2" not in result.output
 
@@ -193,9 +193,7 @@ class TestMigrate:
             assert result.stdout == "The schema is up to date.\n"
         assert run("check").exit_code == 0
 
-    def test_tells_each_step_in_the_logs(
-        self, named_database: URL, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_logs_each_step(self, named_database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(execute(named_database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public"))
         monkeypatch.setenv("LOG_LEVEL", "info")
         events = [json.loads(line)["event"] for line in run("migrate").stderr.splitlines()]
@@ -208,19 +206,19 @@ class TestMigrate:
         assert run("migrate").exit_code == 0
         assert run("check").exit_code == 0
 
-    def test_tells_what_the_database_refused(self, named_database: URL) -> None:
+    def test_reports_what_the_database_refused(self, named_database: URL) -> None:
         read_only = f"ALTER DATABASE {named_database.database} SET default_transaction_read_only=on"
         drop = "DROP TABLE alembic_version"
         asyncio.run(execute(named_database, drop, read_only))
         result = run("migrate")
         assert result.exit_code == 1
         assert result.stderr.splitlines() == [
-            "The database cannot be used (`satchel check` may tell more):",
+            "The database cannot be used (run `satchel check` for details):",
             "  cannot execute CREATE TABLE in a read-only transaction",
         ]
 
     @pytest.mark.usefixtures("named_database")
-    def test_without_its_files_says_so(self, directory: Path, own_migrations: Path) -> None:
+    def test_without_its_files_is_reported(self, directory: Path, own_migrations: Path) -> None:
         shutil.rmtree(own_migrations.parent)
         result = run("migrate")
         assert result.exit_code == 1
@@ -236,15 +234,15 @@ class TestCheck:
         assert result.stdout == "ok     settings (mode testing)\nok     database\n"
         assert result.stderr == ""
 
-    def test_tells_each_fault_in_a_line(self, named_database: URL) -> None:
+    def test_prints_each_error_in_a_line(self, named_database: URL) -> None:
         read_only = f"ALTER DATABASE {named_database.database} SET default_transaction_read_only=on"
         asyncio.run(execute(named_database, "DROP TABLE alembic_version", read_only))
         result = run("check")
         assert result.exit_code == 1
         assert result.stdout == "ok     settings (mode testing)\n"
         first, second = result.stderr.splitlines()
-        assert first.startswith("fault  The database is read-only: ")
-        assert second == "fault  The database has no schema: run `satchel migrate`."
+        assert first.startswith("error  The database is read-only: ")
+        assert second == "error  The database has no schema: run `satchel migrate`."
 
 
 class TestOpenAPI:
@@ -284,7 +282,7 @@ class TestRevision:
 
 
 class TestEmbedded:
-    def test_that_is_not_there_is_told(
+    def test_is_reported_when_missing(
         self, directory: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PG_BINDIR", str(directory))
@@ -297,18 +295,19 @@ class TestEmbedded:
 
 @pytest.mark.usefixtures("named_database")
 class TestKeys:
-    def test_are_made_shown_rotated_and_revoked(self) -> None:
+    def test_are_created_listed_rotated_and_revoked(self) -> None:
         made = run("keys", "create", "--name", "ci", "--scope", "write", "--expires", "90d")
         assert made.exit_code == 0
         key = made.stdout.removesuffix("\n")
         assert is_well_formed(key.encode(), "testing")  # alone, for scripts
         assert re.fullmatch(
-            "The key ci may write, until [0-9-]+ [0-9:]+Z. It is shown this once:\n", made.stderr
+            "The key ci has the scope write and expires [0-9-]+ [0-9:]+Z. It is shown only once:\n",
+            made.stderr,
         )
         rotated = run("keys", "rotate", "ci", "--overlap", "1h")
         assert rotated.exit_code == 0
         assert is_well_formed(rotated.stdout.strip().encode(), "testing")
-        assert rotated.stderr.startswith("The old key ends at ")
+        assert rotated.stderr.startswith("The old key expires ")
         listed = run("keys", "list")
         assert [line.split()[1:4] for line in listed.stdout.splitlines()[1:]] == [
             ["ci", "write", "good"],
@@ -322,29 +321,33 @@ class TestKeys:
         )
         assert run("keys", "revoke", "ci").exit_code == 0
 
-    def test_may_live_for_ever(self) -> None:
+    def test_may_not_expire(self) -> None:
         made = run("keys", "create", "--name", "ci", "--scope", "read")
-        assert made.stderr == "The key ci may read, for ever. It is shown this once:\n"
+        assert made.stderr == (
+            "The key ci has the scope read and does not expire. It is shown only once:\n"
+        )
 
-    def test_none_are_told_so(self) -> None:
-        assert run("keys", "list").stdout == "There are no keys yet.\n"
+    def test_none_to_list(self) -> None:
+        assert run("keys", "list").stdout == "There are no keys.\n"
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
-            ("create --name ci --scope read", "There is a key ci already: choose another name"),
-            ("create --name x --scope read --expires 2020-01-01", "is past: choose a time to come"),
+            ("create --name ci --scope read", "A key ci already exists: choose another name"),
+            ("create --name x --scope read --expires 2020-01-01", "is in the past: choose a later"),
             ("rotate x", "There is no key x, or it is revoked"),
-            ("revoke x", "There is no key x: `satchel keys list` shows those there are."),
+            ("revoke x", "There is no key x: see `satchel keys list`."),
         ],
     )
-    def test_what_cannot_be_is_told_with_its_mend(self, arguments: str, said: str) -> None:
+    def test_an_error_changes_nothing_and_says_what_to_do(
+        self, arguments: str, message: str
+    ) -> None:
         run("keys", "create", "--name", "ci", "--scope", "read")
         before = run("keys", "list").stdout
         result = run("keys", *arguments.split())
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("Nothing was changed:\n  ")
-        assert said in result.stderr
+        assert message in result.stderr
         assert run("keys", "list").stdout == before
 
     @pytest.mark.parametrize(
@@ -364,7 +367,7 @@ class TestKeys:
         assert (result.exit_code, result.stdout) == (2, "")
         assert option in result.stderr
 
-    def test_without_a_schema_tells_so(
+    def test_without_a_schema_is_reported(
         self, named_database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MIGRATE_ON_START", "false")

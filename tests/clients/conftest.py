@@ -1,4 +1,4 @@
-"""Tools of others, installed once, and the document that they are given."""
+"""External tools, installed once, and the OpenAPI document that they read."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
 def run_tool(*command: object, cwd: Path = HERE, seconds: float = 900, **environment: str) -> str:
-    """What the program wrote; its failure is the test's, with all that it said."""
+    """Run a program and return its output. If it fails, the test fails with that output."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -43,12 +43,12 @@ def run_tool(*command: object, cwd: Path = HERE, seconds: float = 900, **environ
 
 @pytest.fixture(scope="session")
 def npm_tools(pytestconfig: pytest.Config) -> Path:
-    """The programs of package-lock.json, installed where that is newer than they are."""
+    """The programs of package-lock.json, installed again if it has changed."""
     npm = find_program("npm", "npm")
     lock, modules = HERE / "package-lock.json", HERE / "node_modules"
     installed = modules / ".package-lock.json"  # npm writes it last
     assert pytestconfig.cache is not None
-    with FileLock(pytestconfig.cache.mkdir("npm") / "lock"):  # of several processes, one installs
+    with FileLock(pytestconfig.cache.mkdir("npm") / "lock"):  # one of the test processes installs
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
             run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=1800)
     return modules / ".bin"
@@ -56,7 +56,7 @@ def npm_tools(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def sdk_python(pytestconfig: pytest.Config) -> Path:
-    """The Python of an environment with requirements-sdk.lock, which does not fit into ours."""
+    """The Python of an environment with requirements-sdk.lock, which conflicts with ours."""
     assert pytestconfig.cache is not None
     lock = HERE / "requirements-sdk.lock"
     name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
@@ -73,7 +73,7 @@ def sdk_python(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def document() -> dict[str, Any]:
-    """The OpenAPI document of the application as it is now."""
+    """The OpenAPI document of the application."""
     return create_app(make_settings()).openapi()
 
 
@@ -85,7 +85,7 @@ def document_path(document: dict[str, Any], tmp_path_factory: pytest.TempPathFac
 
 
 def operations(document: dict[str, Any]) -> set[str]:
-    """All operations, as `GET /accounts/{account_id}`."""
+    """All operations, such as `GET /accounts/{account_id}`."""
     return {
         f"{method.upper()} {template}"
         for template, methods in document["paths"].items()
@@ -94,7 +94,7 @@ def operations(document: dict[str, Any]) -> set[str]:
 
 
 def called_operations(document: dict[str, Any], requests: Sequence[str]) -> set[str]:
-    """The operations that requests, as `GET /accounts/7`, belong to."""
+    """The operations of requests such as `GET /accounts/7`."""
     patterns = {
         operation: re.compile(re.sub(r"\{\w+\}", "[^/]+", operation))
         for operation in operations(document)
@@ -108,7 +108,7 @@ def called_operations(document: dict[str, Any], requests: Sequence[str]) -> set[
 
 @pytest.fixture
 async def guarded_server(database: URL, start_server: Callable[..., Server]) -> tuple[str, str]:
-    """The address of a server that asks for credentials, and a key that may write."""
+    """The URL of a server that requires credentials, and a key with the scope `write`."""
     environment = {**server_environment(database), "AUTH_MODE": "on"}
     key = await make_key(database, "write")
     server: Server = await asyncio.to_thread(start_server, environment)

@@ -1,7 +1,6 @@
-"""What schemathesis cannot know of the API: how to ask for what is there, and which answers to
-well-formed requests no schema can foretell.
+"""What schemathesis cannot know: which resources exist, and which errors depend on them.
 
-Runs in its process, in a folder with the ids that the test made.
+It runs in the process of schemathesis, in a directory with the ids that the test created.
 """
 
 import itertools
@@ -10,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
+import httpx
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case, HookContext, Response
@@ -18,24 +17,24 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
-from app.api.routes import FORM, MULTIPART
+from app.api.requests import FORM, MULTIPART
 from app.resources.fields import EXAMPLE_ID
 
-# Problems that the present state decides, and why a well-formed request may meet them.
+# Problems that depend on stored data, and why a well-formed request may get them.
 BY_STATE: Final = {
     "stale_version": "If-Match, or the version in the body, is not the current one",
-    "idempotency_key_reused": "the key came with another body before",
-    "account_not_found": "the body refers to an account that is not there",
-    "item_not_found": "the body refers to an item that is not there",
+    "idempotency_key_reused": "the key was used with another body",
+    "account_not_found": "the body refers to an account that does not exist",
+    "item_not_found": "the body refers to an item that does not exist",
 }
-# Faults that need knowledge which a schema does not have.
+# Faults that a schema cannot express.
 BY_KNOWLEDGE: Final = {
     ("/email", "invalid_format"): "which domains are reserved, which scripts mix",
     ("/dob", "too_small"): "a format has no minimum",
     ("/dob", "too_large"): "a schema does not know what day it is",
-    ("/country", "invalid_format"): "which countries there are",
-    ("country", "invalid_format"): "which countries there are",
-    ("/phone_number", "invalid_format"): "each country's numbers, and which country is meant",
+    ("/country", "invalid_format"): "which countries exist",
+    ("country", "invalid_format"): "which countries exist",
+    ("/phone_number", "invalid_format"): "the numbers of each country, and which country is meant",
 }
 
 
@@ -55,7 +54,7 @@ EMAIL: Final = re.compile(r"\w+@example\.com")
 EXAMPLE_TAG: Final = '"3"'
 _numbers: Final = itertools.count()
 
-# It would send, as well-formed, headers of letters and digits only: these values are better.
+# By itself it would send only letters and digits as valid headers.
 _TAG = st.builds('{}"{}"'.format, st.sampled_from(["", "W/"]), st.text("!#123~\xff", max_size=9))
 schemathesis.openapi.format(
     "entity-tags",
@@ -71,16 +70,18 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Let a request be one of a client that knows what is there. Else a well-formed one would get
-    no further than an id, a version or a cursor made by chance, and one with a flaw would be
-    refused for these instead. Only values that are well-formed themselves are replaced.
+    """Replace valid ids, versions, keys and cursors by ones that exist.
+
+    With random ones most requests would fail on them, before what they are meant to test.
     """
     if case.meta is None:
         return
-    by_one_value = case.meta.phase.name is TestPhase.COVERAGE  # it varies one, others must be good
+    by_one_value = (
+        case.meta.phase.name is TestPhase.COVERAGE
+    )  # it varies one value, the others must exist
     for name, value in case.path_parameters.items():
         if UUID.fullmatch(str(value)):
-            if case.method == "DELETE" and case.path in DOOMED:  # and leave what others need
+            if case.method == "DELETE" and case.path in DOOMED:  # spare what other requests need
                 case.path_parameters[name] = next(DOOMED[case.path], value)
             elif by_one_value:
                 case.path_parameters[name] = SEEDED[name]
@@ -96,7 +97,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 
 def _fill_in(body: dict[str, Any], path: dict[str, Any]) -> None:
-    """What examples cannot name, and the id that must be the path's."""
+    """Put in ids that exist, an email that is free, and the id of the path."""
     for field in SEEDED.keys() & body.keys():
         if body[field] == EXAMPLE_ID:
             body[field] = SEEDED[field]
@@ -107,17 +108,17 @@ def _fill_in(body: dict[str, Any], path: dict[str, Any]) -> None:
 
 
 def _know_the_version(case: Case[Any]) -> None:
-    """The example stands for the current version, and a body is one that was read just now."""
-    version = httpx2.get(_url(case)).json().get("version", 1)
+    """Replace the example ETag, and the version in the body, by the current version."""
+    version = httpx.get(_url(case)).json().get("version", 1)
     case.headers["If-Match"] = case.headers["If-Match"].replace(EXAMPLE_TAG, f'"{version}"')
     if isinstance(case.body, dict) and isinstance(case.body.get("version"), int):
         case.body["version"] = version
 
 
 def _go_on(case: Case[Any]) -> None:
-    """Take the cursor that follows the first row of this very list, if another row does."""
+    """Replace the cursor by one of this list, if it has more than one row."""
     del case.query["cursor"]
-    page = httpx2.get(_url(case), params={**case.query, "limit": 1}).json()
+    page = httpx.get(_url(case), params={**case.query, "limit": 1}).json()
     if page.get("next_cursor"):
         case.query["cursor"] = page["next_cursor"]
 
@@ -130,11 +131,11 @@ def _url(case: Case[Any]) -> str:
 def filter_failure(
     context: HookContext, failure: Failure, case: Case[Any], response: Response
 ) -> bool:
-    """Whether the failure stands."""
+    """Return whether the failure is one."""
     if isinstance(failure, RejectedPositiveData):
-        return not _is_unforeseeable(response.json())
+        return not _depends_on_more_than_the_schema(response.json())
     if isinstance(failure, AcceptedNegativeData) and case.media_type in (FORM, MULTIPART):
-        # In a form an empty value is null, for which a form's schema has no word.
+        # In a form an empty value is null, which its schema cannot express.
         return not isinstance(case.body, dict) or "" not in case.body.values()
     if isinstance(failure, EnsureResourceAvailability):
         # A new account has no links yet; the account itself would be `account_not_found`.
@@ -142,7 +143,7 @@ def filter_failure(
     return True
 
 
-def _is_unforeseeable(problem: dict[str, Any]) -> bool:
+def _depends_on_more_than_the_schema(problem: dict[str, Any]) -> bool:
     if problem["code"] == "invalid_request":
         return all(
             (fault.get("pointer") or fault.get("parameter"), fault["code"]) in BY_KNOWLEDGE

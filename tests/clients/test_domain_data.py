@@ -1,6 +1,6 @@
-"""Whatever is valid in the world is taken: emails, dates of birth, countries, phone numbers, ids.
+"""The API accepts all real emails, dates of birth, countries, phone numbers and ids.
 
-A schema says little of these, so no generator that reads one can tell what must not be refused.
+A schema cannot describe these, so the tests that generate data from it do not cover them.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from typing import Any
 
-import httpx2
+import httpx
 import phonenumbers
 import pycountry
 import pytest
@@ -19,7 +19,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from tests.factories import account_body, create_account, create_item, item_body
 
-pytestmark = pytest.mark.slow  # some thousand requests
+pytestmark = pytest.mark.slow  # thousands of requests
 
 bounded = settings(
     max_examples=100,
@@ -39,7 +39,7 @@ WRITINGS = (
 
 
 def country_forms() -> Iterator[tuple[str, str]]:
-    """Each code and name of each country, and the country's alpha-2 code."""
+    """Each code and name of each country, with its alpha-2 code."""
     for country in pycountry.countries:
         for field in COUNTRY_FIELDS:
             if form := getattr(country, field, None):
@@ -47,7 +47,7 @@ def country_forms() -> Iterator[tuple[str, str]]:
 
 
 def phone_numbers() -> Iterator[tuple[str, str, str]]:
-    """For each country that has one: its code, an example number as written there, its E.164."""
+    """The code of each country, an example number in each notation, and the number in E.164."""
     known = {country.alpha_2 for country in pycountry.countries}
     for region, kind in product(sorted(phonenumbers.SUPPORTED_REGIONS & known), KINDS_OF_NUMBER):
         if number := phonenumbers.example_number_for_type(region, kind):
@@ -64,7 +64,7 @@ def is_email(text: str) -> bool:
     return True
 
 
-# Letters of many scripts; a label and a part of a name keep to one script each, as people do.
+# Letters of many scripts. Each label and each part of a name uses one script only.
 SCRIPTS = ("abcxyz0189", "äéñøßž", "абвя", "αβγω", "אבגת", "ابجي", "अआकल", "日本語字", "한국어")
 words = st.sampled_from(SCRIPTS).flatmap(lambda letters: st.text(letters, min_size=1, max_size=12))
 local_parts = st.lists(
@@ -80,7 +80,7 @@ dates = st.dates(date(1900, 1, 1), datetime.now(UTC).date() - timedelta(days=1))
 cases = st.sampled_from([str, str.upper, str.lower, str.swapcase, str.title])
 
 
-async def accepted(answer: httpx2.Response, status: int = 200) -> dict[str, Any]:
+async def accepted(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
     assert answer.status_code == status, (answer.text, answer.request.content)
     body: dict[str, Any] = answer.json()
     return body
@@ -93,7 +93,7 @@ class TestAccount:
     @given(emails, dates, st.sampled_from(list(country_forms())), cases)
     async def test_takes_valid_data_as_json_and_as_forms(
         self,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         email: str,
         dob: date,
         country: tuple[str, str],
@@ -121,7 +121,7 @@ class TestAccount:
         assert found["data"] == [made]
         assert (await client.delete(path)).status_code == 204
 
-    async def test_takes_every_country_in_all_its_forms(self, client: httpx2.AsyncClient) -> None:
+    async def test_takes_every_country_in_all_its_forms(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         forms = list(country_forms())
         assert len(forms) > 1000
@@ -132,7 +132,7 @@ class TestAccount:
             query = {"country": [form for form, _ in forms[start : start + 50]]}
             await accepted(await client.get("/accounts", params=query))
 
-    async def test_takes_phone_numbers_of_every_country(self, client: httpx2.AsyncClient) -> None:
+    async def test_takes_phone_numbers_of_every_country(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         numbers = list(phone_numbers())
         assert len({region for region, _, _ in numbers}) > 230
@@ -143,7 +143,7 @@ class TestAccount:
 
 
 class TestReferences:
-    async def test_take_every_id_that_was_given(self, client: httpx2.AsyncClient) -> None:
+    async def test_take_every_id_that_was_given(self, client: httpx.AsyncClient) -> None:
         owners = [(await create_account(client))["id"] for _ in range(5)]
         items = [await create_item(client, owner) for owner in owners]
         for owner, item in product(owners, items):
@@ -161,7 +161,7 @@ class TestReferences:
             path = f"/accounts/{owner}/reservation"
             await accepted(await client.put(path, json={"item_id": item["id"]}), 201)
 
-    async def test_take_what_a_get_gave(self, client: httpx2.AsyncClient) -> None:
+    async def test_take_what_a_get_gave(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client, description="For the hall")
         account = await create_account(client, **account_body(dob="1990-05-17", country="JO"))
         for path, read in ((f"/items/{item['id']}", item), (f"/accounts/{account['id']}", account)):

@@ -1,4 +1,4 @@
-"""openapi-python-client makes a client of the document: typed, and able to do all that it says."""
+"""openapi-python-client generates a typed client with every operation of the document."""
 
 import sys
 from pathlib import Path
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.slow
 def generated(
     sdk_python: Path, document_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The folder of the generated client and of the program that uses it."""
+    """The directory of the generated client and of the program that uses it."""
     home = tmp_path_factory.mktemp("python") / "client"
     tools = sdk_python.parent
     run_tool(
         *[tools / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "setup"],
         *["--path", document_path, "--output-path", home],
         cwd=home.parent,
-        PATH=f"{tools}:/usr/bin:/bin",  # it formats by the ruff beside it
+        PATH=f"{tools}:/usr/bin:/bin",  # it formats with the ruff in the same directory
     )
     copy(HERE / "python" / "round_trip.py", home)
     return home

@@ -1,4 +1,4 @@
-"""openapi-typescript and openapi-fetch make a client of the document, for programs of Node."""
+"""openapi-typescript and openapi-fetch generate a typed client for Node."""
 
 from pathlib import Path
 from shutil import copytree
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def compiled(
     npm_tools: Path, document_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The program, found sound by `tsc --strict` and compiled."""
+    """The program, checked and compiled by `tsc --strict`."""
     home = tmp_path_factory.mktemp("typescript") / "client"
     copytree(HERE / "typescript", home)
     (home / "node_modules").symlink_to(npm_tools.parent)

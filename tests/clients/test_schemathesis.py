@@ -1,6 +1,6 @@
-"""Schemathesis: a running server keeps what its document promises, tried in thousands of ways.
+"""Schemathesis sends thousands of requests to a server and finds nothing against its document.
 
-SCHEMATHESIS_SEED and SCHEMATHESIS_EXAMPLES make a longer run, or another one.
+SCHEMATHESIS_SEED and SCHEMATHESIS_EXAMPLES set the seed and the length of the run.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 
 from tests.clients.conftest import operations, run_tool
@@ -27,12 +27,12 @@ async def test_nothing_breaks_a_promise_of_the_document(
     server_url: str, document: dict[str, Any], tmp_path: Path
 ) -> None:
     number = len(operations(document))
-    async with httpx2.AsyncClient(base_url=server_url, timeout=PATIENCE) as client:
+    async with httpx.AsyncClient(base_url=server_url, timeout=PATIENCE) as client:
         for name, ids in (await seed(client)).items():
             lines = "".join(f'"{one}"\n' for one in ids)
             (tmp_path / f"{name}.txt").write_text(lines)
     config = shutil.copy(HERE / "schemathesis.toml", tmp_path)
-    said = await asyncio.to_thread(
+    output = await asyncio.to_thread(
         run_tool,
         Path(sys.executable).with_name("schemathesis"),
         *("--config-file", config, "run", f"{server_url}/openapi.json", "--checks", "all"),
@@ -43,13 +43,13 @@ async def test_nothing_breaks_a_promise_of_the_document(
         PYTHONPATH=str(HERE.parent.parent),
     )
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
-        assert f"✅  {phase} (in" in said, said
-    assert f"Selected: {number}/{number}\n  Tested: {number}\n" in said, said
-    assert "No issues found" in said, said
+        assert f"✅  {phase} (in" in output, output
+    assert f"Selected: {number}/{number}\n  Tested: {number}\n" in output, output
+    assert "No issues found" in output, output
 
 
-async def seed(client: httpx2.AsyncClient) -> dict[str, list[str]]:
-    """Ids of accounts and items with links between them, and of others that may be deleted."""
+async def seed(client: httpx.AsyncClient) -> dict[str, list[str]]:
+    """Create accounts and items with links between them, and others to delete; return their ids."""
     accounts = [(await create_account(client))["id"] for _ in range(10)]
     items = [
         (await create_item(client, account, description="For the hall"))["id"]
@@ -69,6 +69,6 @@ async def seed(client: httpx2.AsyncClient) -> dict[str, list[str]]:
     }
 
 
-async def put(client: httpx2.AsyncClient, path: str, **body: Any) -> None:
+async def put(client: httpx.AsyncClient, path: str, **body: Any) -> None:
     answer = await client.put(path, json=body)
     assert answer.is_success, answer.text

@@ -1,4 +1,4 @@
-"""A secret may come from a file that a variable names, and no message shows it."""
+"""Secrets may come from files that variables name, and no message shows them."""
 
 from pathlib import Path
 
@@ -75,22 +75,22 @@ class TestRefusals:
     def test_both_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL", URL_TEXT)
         monkeypatch.setenv("DATABASE_URL_FILE", "/nowhere")
-        assert refusal() == "DATABASE_URL and DATABASE_URL_FILE are both set: keep one"
+        assert refusal() == "DATABASE_URL and DATABASE_URL_FILE are both set: unset one"
 
     def test_a_file_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL_FILE", URL_TEXT)  # as by mistake
         reason = "No such file or directory"
         assert refusal() == f"DATABASE_URL_FILE: the file cannot be read: {reason}"
 
-    def test_each_is_told(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_is_reported(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (directory / "bytes").write_bytes(b"\xff")
         (directory / "empty").write_bytes(b"\n")
         monkeypatch.setenv("TEST_DATABASE_URL_FILE", "bytes")
         monkeypatch.setenv("STAGING_DATABASE_URL_FILE", "empty")
         monkeypatch.setenv("DATABASE_URL_FILE", str(directory))
         assert refusal().splitlines() == [
-            "TEST_DATABASE_URL_FILE: the file cannot be read: it holds no text",
-            "STAGING_DATABASE_URL_FILE: the file cannot be read: it holds no text",
+            "TEST_DATABASE_URL_FILE: the file cannot be read: it is empty or not UTF-8",
+            "STAGING_DATABASE_URL_FILE: the file cannot be read: it is empty or not UTF-8",
             "DATABASE_URL_FILE: the file cannot be read: Is a directory",
         ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 
 from tests.conftest import find_program
@@ -42,7 +42,7 @@ def rules() -> list[dict[str, str]]:
     return found
 
 
-async def exposed(client: httpx2.AsyncClient) -> dict[str, set[str]]:
+async def exposed(client: httpx.AsyncClient) -> dict[str, set[str]]:
     """The names of all series, each with its labels and those that Prometheus adds."""
     await create_account(client)
     series: dict[str, set[str]] = {"up": set()}
@@ -52,7 +52,7 @@ async def exposed(client: httpx2.AsyncClient) -> dict[str, set[str]]:
 
 
 class TestExpressions:
-    async def test_ask_for_nothing_that_is_not_there(self, client: httpx2.AsyncClient) -> None:
+    async def test_ask_for_nothing_that_is_not_there(self, client: httpx.AsyncClient) -> None:
         series = await exposed(client)
         expressions = [*dashboard_expressions(), *(rule["expr"] for rule in rules())]
         assert len(expressions) > 25
@@ -70,14 +70,14 @@ class TestExpressions:
             rest = SELECTOR.sub("", expression)
             assert not re.search("(satchel|process)_", rest), expression
 
-    async def test_show_every_metric_of_ours(self, client: httpx2.AsyncClient) -> None:
+    async def test_show_every_metric_of_ours(self, client: httpx.AsyncClient) -> None:
         shown = {name for one in dashboard_expressions() for name, _ in SELECTOR.findall(one)}
         families = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
         for name in await exposed(client):
             if name.startswith("satchel_"):
                 assert re.sub("_(bucket|sum|count)$", "", name) in families
 
-    async def test_match_codes_that_there_are(self, client: httpx2.AsyncClient) -> None:
+    async def test_match_codes_that_there_are(self, client: httpx.AsyncClient) -> None:
         page = (await client.get("/metrics")).text
         for rule in rules():
             for label, value in re.findall(r'(code|check)="(\w+)"', rule["expr"]):
@@ -137,7 +137,7 @@ class TestAlerts:
             assert done.returncode == 0, done.stdout + done.stderr
 
     @pytest.mark.slow
-    async def test_metrics_pass_prometheus_own_lint(self, client: httpx2.AsyncClient) -> None:
+    async def test_metrics_pass_prometheus_own_lint(self, client: httpx.AsyncClient) -> None:
         promtool = find_program("promtool", "prometheus")
         await create_account(client)
         page = (await client.get("/metrics")).text

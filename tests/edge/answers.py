@@ -1,4 +1,4 @@
-"""What holds of every answer, and connections on which requests are sent byte by byte."""
+"""Assertions that hold for every response, and raw connections to a server."""
 
 import re
 import socket
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
+import httpx
 
 from tests.waiting import PATIENCE
 
 PROBLEM_FIELDS = ["type", "title", "status", "code", "detail", "instance", "request_id", "errors"]
 
 
-def places(answer: httpx2.Response) -> dict[str, str]:
-    """The faults of a problem: their codes by `/pointer`, `?parameter` or `header:`."""
+def places(answer: httpx.Response) -> dict[str, str]:
+    """The codes of a problem's faults by `/pointer`, `?parameter` or `header:`."""
     found: dict[str, str] = {}
     for fault in answer.json()["errors"]:
         place, code, detail = fault
@@ -27,17 +27,17 @@ def places(answer: httpx2.Response) -> dict[str, str]:
     return found
 
 
-def assert_headers(answer: httpx2.Response) -> None:
-    """The headers that every answer has."""
+def assert_headers(answer: httpx.Response) -> None:
+    """The response has the headers of every response."""
     (request_id,) = answer.headers.get_list("x-request-id")
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", request_id)
     assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
 
 
 def assert_problem(
-    answer: httpx2.Response, status: int, code: str, faults: dict[str, str] | None = None
+    answer: httpx.Response, status: int, code: str, faults: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The answer is this problem, well-formed; with exactly these faults where they are given."""
+    """The response is this problem, with exactly these faults if they are given."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "private, no-cache"
@@ -55,14 +55,14 @@ def assert_problem(
 
 
 def head(method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
-    """The head of a request; text goes out as Latin-1, so that any byte can be sent."""
+    """The head of a request, encoded in Latin-1, so that any byte can be sent."""
     lines = [f"{method} {target} HTTP/1.1", "Host: satchel.test"]
     lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class Connection:
-    """A connection to a server of this machine, without a client that puts requests in order."""
+    """A raw connection to a local server, without an HTTP client that corrects requests."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -86,8 +86,8 @@ class Connection:
         self._socket.sendall(data)
 
     def send_apart(self, *pieces: bytes) -> None:
-        """Send pieces so that the server, one process, reads each by itself: after each it has
-        answered a request that was sent later.
+        """Send pieces so that the server reads each of them separately: after each piece it
+        responds to a later request on another connection. The server must be one process.
         """
         with Connection(self._port) as other:
             for piece in pieces:
@@ -96,19 +96,19 @@ class Connection:
                 assert other.receive().status_code == 200
 
     def receive_interim(self) -> int:
-        """The status of the next answer, which is an interim one."""
+        """The status of the next response, which must be an interim one."""
         status, _ = self._receive_head()
         assert status < 200
         return status
 
-    def receive(self, method: str = "GET") -> httpx2.Response:
-        """The next answer, which is a final one."""
+    def receive(self, method: str = "GET") -> httpx.Response:
+        """The next response, which must be a final one."""
         status, headers = self._receive_head()
         assert status >= 200
-        answer = httpx2.Response(status, headers=headers)
+        answer = httpx.Response(status, headers=headers)
         bodiless = method == "HEAD" or status in (204, 304)
         length = 0 if bodiless else int(answer.headers["content-length"])
-        return httpx2.Response(status, headers=headers, content=self._answers.read(length))
+        return httpx.Response(status, headers=headers, content=self._answers.read(length))
 
     def _receive_head(self) -> tuple[int, list[tuple[str, str]]]:
         status = int(self._answers.readline().split()[1])
@@ -119,12 +119,12 @@ class Connection:
         return status, headers
 
     def ended(self) -> bool:
-        """Whether the server closes the connection, and says nothing more before."""
+        """Whether the server closes the connection and sends nothing before."""
         return self._answers.read(1) == b""
 
 
-def exchange(port: int, request: bytes, method: str = "GET") -> httpx2.Response:
-    """The answer to one request on a connection of its own."""
+def exchange(port: int, request: bytes, method: str = "GET") -> httpx.Response:
+    """The response to one request on a connection of its own."""
     with Connection(port) as connection:
         connection.send(request)
         return connection.receive(method)

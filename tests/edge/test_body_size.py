@@ -1,4 +1,4 @@
-"""The size of bodies, on the wire: one too large is refused at once, and the answer arrives."""
+"""Bodies that are too large are refused at once, and the client gets the response."""
 
 import pytest
 
@@ -27,17 +27,17 @@ def test_declared_too_large_is_refused_before_it_is_sent(running: Running, to: s
         assert_problem(connection.receive(), 413, "body_too_large", {})
 
 
-def test_who_asks_before_sending_is_not_told_to_go_on(running: Running) -> None:
+def test_a_client_that_expects_100_continue_gets_413(running: Running) -> None:
     headers = [("Content-Length", str(LIMIT + 1)), ("Expect", "100-continue")]
     with Connection(running.port) as connection:
         connection.send(request_head(running, "POST /accounts", *headers))
-        # The next that comes, and so nothing comes before it.
+        # No interim response comes before it.
         assert_problem(connection.receive(), 413, "body_too_large", {})
 
 
 @with_body
-def test_sent_too_large_is_refused_and_the_connection_stays(running: Running, to: str) -> None:
-    """Closed on a client that is still sending, it would take the answer with it."""
+def test_sent_too_large_is_refused_and_the_connection_stays_open(running: Running, to: str) -> None:
+    """If it closed while the client sends, the client would not read the response."""
     size = 3 * LIMIT
     with Connection(running.port) as connection:
         connection.send(request_head(running, to, ("Content-Length", str(size))) + b"[" * size)
@@ -47,7 +47,7 @@ def test_sent_too_large_is_refused_and_the_connection_stays(running: Running, to
 
 
 @with_body
-def test_chunks_that_sum_up_to_too_much_are_refused(running: Running, to: str) -> None:
+def test_chunks_that_are_too_large_together_are_refused(running: Running, to: str) -> None:
     chunk = b"10000\r\n" + b"[" * 65_536 + b"\r\n"
     with Connection(running.port) as connection:
         connection.send(request_head(running, to, ("Transfer-Encoding", "chunked")))
@@ -58,7 +58,7 @@ def test_chunks_that_sum_up_to_too_much_are_refused(running: Running, to: str) -
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_the_limit_itself_is_taken(running: Running, chunked: bool) -> None:
+def test_a_body_of_the_limit_is_accepted(running: Running, chunked: bool) -> None:
     body = account(x="x" * 1_000_000)
     body += b" " * (LIMIT - len(body))
     length = ("Content-Length", str(LIMIT))
@@ -69,7 +69,7 @@ def test_the_limit_itself_is_taken(running: Running, chunked: bool) -> None:
         assert_problem(connection.receive(), 422, "invalid_request", {"/x": "unknown"})
 
 
-def test_a_body_whose_client_goes_away_is_dropped(running: Running) -> None:
+def test_the_body_of_a_client_that_disconnects_is_dropped(running: Running) -> None:
     body = account()
     request = request_head(running, "POST /accounts", ("Content-Length", str(len(body))))
     with Connection(running.port) as connection:

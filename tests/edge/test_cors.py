@@ -1,8 +1,8 @@
-"""Pages of the origins that are named may call, and their scripts may read what is for them."""
+"""CORS: pages of the configured origins may call and read the responses."""
 
 from collections.abc import AsyncIterator
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -23,13 +23,13 @@ def settings() -> Settings:
     return make_settings(cors_origins=origins, rate_limit="100/minute")
 
 
-def granted(answer: httpx2.Response) -> str | None:
+def granted(answer: httpx.Response) -> str | None:
     origin: str | None = answer.headers.get("access-control-allow-origin")
     return origin
 
 
-class TestAnswers:
-    async def test_to_an_origin_of_the_list_may_be_read(self, client: httpx2.AsyncClient) -> None:
+class TestResponses:
+    async def test_to_a_listed_origin_may_be_read(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         answer = await client.get(f"/accounts/{account['id']}", headers={"Origin": ORIGIN})
         assert answer.status_code == 200
@@ -41,8 +41,8 @@ class TestAnswers:
         assert "access-control-allow-credentials" not in answer.headers
         assert_headers(answer)
 
-    async def test_that_are_errors_may_be_read_too(
-        self, app: FastAPI, client: httpx2.AsyncClient
+    async def test_with_errors_may_be_read_too(
+        self, app: FastAPI, client: httpx.AsyncClient
     ) -> None:
         async def fail() -> None:
             raise RuntimeError
@@ -56,14 +56,12 @@ class TestAnswers:
         answer = await client.post("/accounts", content="x", headers={"Origin": ORIGIN})
         assert (answer.status_code, granted(answer)) == (415, ORIGIN)
 
-    async def test_that_guards_gave_may_be_read_too(
-        self, app: FastAPI, client: httpx2.AsyncClient
-    ) -> None:
-        app.state.meter.in_flight = 1000
+    async def test_of_guards_may_be_read_too(self, app: FastAPI, client: httpx.AsyncClient) -> None:
+        app.state.counters.in_flight = 1000
         answer = await client.get("/accounts", headers={"Origin": ORIGIN})
         assert_problem(answer, 503, "overloaded")
         assert granted(answer) == ORIGIN
-        app.state.meter.in_flight = 0
+        app.state.counters.in_flight = 0
         for _ in range(100):
             answer = await client.get("/", headers={"Origin": ORIGIN})
         answer = await client.get("/", headers={"Origin": ORIGIN})
@@ -75,8 +73,8 @@ class TestAnswers:
         [OTHER, "null", f"{ORIGIN}.evil.com", f"{ORIGIN}:8443", "http://app.example.com",
          ORIGIN.upper()],
     )  # fmt: skip
-    async def test_to_any_other_origin_may_not(
-        self, client: httpx2.AsyncClient, origin: str
+    async def test_to_other_origins_may_not_be_read(
+        self, client: httpx.AsyncClient, origin: str
     ) -> None:
         answer = await client.get("/", headers={"Origin": origin})
         assert answer.status_code == 200
@@ -85,13 +83,13 @@ class TestAnswers:
         assert answer.status_code == 204
         assert granted(answer) is None
 
-    async def test_to_no_page_are_kept_apart_in_caches(self, client: httpx2.AsyncClient) -> None:
+    async def test_without_an_origin_vary_too(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/")
         assert granted(answer) is None
         assert answer.headers["vary"] == "Origin"
 
     async def test_of_the_documentation_keep_their_own_vary(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         page = (await client.get("/docs")).text
         path = page.partition('src="')[2].partition('"')[0]
@@ -100,7 +98,7 @@ class TestAnswers:
 
 
 class TestPreflights:
-    async def test_tell_what_may_be_sent(self, client: httpx2.AsyncClient) -> None:
+    async def test_list_what_may_be_sent(self, client: httpx.AsyncClient) -> None:
         wanted = "authorization,content-type,if-match,idempotency-key,x-request-id,traceparent"
         asking = {**ASKING, "Access-Control-Request-Headers": wanted}
         answer = await client.options(
@@ -117,35 +115,33 @@ class TestPreflights:
         assert answer.headers["x-request-id"] == "mine"
         assert_headers(answer)
 
-    async def test_are_not_limited(self, app: FastAPI, client: httpx2.AsyncClient) -> None:
-        app.state.meter.in_flight = 1000
+    async def test_are_not_limited(self, app: FastAPI, client: httpx.AsyncClient) -> None:
+        app.state.counters.in_flight = 1000
         for _ in range(101):
             answer = await client.options("/", headers={"Origin": ORIGIN, **ASKING})
             assert (answer.status_code, granted(answer)) == (204, ORIGIN)
 
-    async def test_of_other_methods_or_headers_do_not_name_them(
-        self, client: httpx2.AsyncClient
-    ) -> None:
+    async def test_do_not_grant_other_methods_or_headers(self, client: httpx.AsyncClient) -> None:
         asking = {"Access-Control-Request-Method": "TRACE", "Access-Control-Request-Headers": "x"}
         answer = await client.options("/", headers={"Origin": ORIGIN, **asking})
         assert answer.status_code == 204
         assert "TRACE" not in answer.headers["access-control-allow-methods"]
         assert "x" not in answer.headers["access-control-allow-headers"].split(", ")
 
-    async def test_are_no_options_without_the_question(self, client: httpx2.AsyncClient) -> None:
+    async def test_need_a_requested_method(self, client: httpx.AsyncClient) -> None:
         answer = await client.options("/accounts", headers={"Origin": ORIGIN})
         assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 class TestAnyOrigin:
     @pytest.fixture
-    async def client(self) -> AsyncIterator[httpx2.AsyncClient]:
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         app = create_app(make_settings(cors_origins=("*",)))
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             yield client
 
-    async def test_may_read_but_never_with_credentials(self, client: httpx2.AsyncClient) -> None:
+    async def test_may_read_but_never_with_credentials(self, client: httpx.AsyncClient) -> None:
         for answer in (
             await client.get("/", headers={"Origin": OTHER, "Cookie": "a=b"}),
             await client.options("/", headers={"Origin": OTHER, **ASKING}),
@@ -155,12 +151,12 @@ class TestAnyOrigin:
 
 
 class TestOff:
-    async def test_there_is_no_such_middleware(self) -> None:
+    async def test_adds_no_middleware(self) -> None:
         assert "CrossOrigin" in str(create_app(make_settings(cors_origins=("*",))).user_middleware)
         app = create_app(make_settings())
         assert "CrossOrigin" not in str(app.user_middleware)
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             answer = await client.get("/", headers={"Origin": ORIGIN})
         assert granted(answer) is None
         assert "vary" not in answer.headers

@@ -1,9 +1,9 @@
-"""What is over the limit of a process is refused at once, and the process can still be seen."""
+"""Requests above the limit are refused at once, except for probes and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -20,7 +20,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 async def gate(app: FastAPI) -> AsyncIterator[asyncio.Event]:
-    """Opens the path /wait, whose requests last as long as this is not set."""
+    """Adds the path /wait, whose requests last until this event is set."""
     gate = asyncio.Event()
 
     async def wait() -> str:
@@ -32,13 +32,13 @@ async def gate(app: FastAPI) -> AsyncIterator[asyncio.Event]:
     gate.set()
 
 
-class TestShedding:
-    async def test_at_the_limit_more_are_refused_at_once(
+class TestLoadShedding:
+    async def test_requests_above_the_limit_are_refused_at_once(
         self, app: FastAPI, gate: asyncio.Event, statements: list[str]
     ) -> None:
         async with client_of(app) as client:
             waiting = [asyncio.create_task(client.get("/wait")) for _ in range(2)]
-            await until(lambda: app.state.meter.in_flight == 2)
+            await until(lambda: app.state.counters.in_flight == 2)
             for path in ("/accounts", "/wait", "/nowhere"):
                 answer = await asyncio.wait_for(client.get(path), PATIENCE)
                 assert_problem(answer, 503, "overloaded", {})
@@ -50,9 +50,9 @@ class TestShedding:
             assert "satchel_requests_shed_total 3.0" in scraped
             gate.set()
             assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
-            assert app.state.meter.in_flight == 0
+            assert app.state.counters.in_flight == 0
             assert (await client.get("/accounts")).status_code == 200
 
-    async def test_one_after_the_other_is_never_too_many(self, client: httpx2.AsyncClient) -> None:
+    async def test_sequential_requests_are_not_refused(self, client: httpx.AsyncClient) -> None:
         answers = [await client.get("/") for _ in range(10)]
         assert {answer.status_code for answer in answers} == {200}

@@ -1,4 +1,4 @@
-"""What every answer has, whoever gives it: an id, its headers, and a line in the log."""
+"""Every response has an id, the common headers, and a line in the log."""
 
 import asyncio
 import json
@@ -7,17 +7,18 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.middleware import RequestMiddleware
 from app.errors import NotFound
 from app.main import create_app
 from app.telemetry.logs import Lines
+from app.telemetry.request_counters import RequestCounters
 from tests.api.cases import JSON, UNKNOWN
 from tests.conftest import client_of, make_settings
 from tests.edge.answers import assert_headers, assert_problem
@@ -28,7 +29,7 @@ LIMIT = 1_048_576
 
 class TestRequestId:
     @pytest.mark.parametrize("own", ["a", "A-z_0.9", "x" * 128, "01890000-0000-7000-8000-0"])
-    async def test_is_the_clients_own(self, client: httpx2.AsyncClient, own: str) -> None:
+    async def test_is_the_clients_own(self, client: httpx.AsyncClient, own: str) -> None:
         for target in ("/", "/accounts", "/nowhere", "/accounts?limit=0", "/docs"):
             answer = await client.get(target, headers={"X-Request-ID": own})
             assert answer.headers.get_list("x-request-id") == [own]
@@ -36,21 +37,21 @@ class TestRequestId:
     @pytest.mark.parametrize(
         "own", ["", "x" * 129, "a b", "a/b", "a\tb", '"a"', "\xe9", "a;b", "a,b"]
     )
-    async def test_is_another_where_that_is_not_usable(
-        self, client: httpx2.AsyncClient, own: str
+    async def test_is_a_new_one_if_the_clients_is_not_usable(
+        self, client: httpx.AsyncClient, own: str
     ) -> None:
         headers = [(b"X-Request-ID", own.encode("latin-1"))]
         answer = await client.get("/nowhere", headers=headers)
         assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
         assert_problem(answer, 404, "not_found")
 
-    async def test_is_another_for_each_request(self, client: httpx2.AsyncClient) -> None:
+    async def test_differs_between_requests(self, client: httpx.AsyncClient) -> None:
         ids = [(await client.get("/")).headers["x-request-id"] for _ in range(50)]
         assert len(set(ids)) == 50
 
 
 class TestHeaders:
-    async def test_every_answer_has_them(self, client: httpx2.AsyncClient) -> None:
+    async def test_are_in_every_response(self, client: httpx.AsyncClient) -> None:
         created = await client.post("/accounts", json=account_body())
         path = created.headers["location"]
         answers = [
@@ -76,10 +77,10 @@ class TestHeaders:
 
 
 class TestHead:
-    """HEAD answers as GET would, without the body."""
+    """HEAD responds like GET, without the body."""
 
-    async def targets(self, app: FastAPI, client: httpx2.AsyncClient) -> list[str]:
-        """Every path that takes GET, where there is something and where there is nothing."""
+    async def targets(self, app: FastAPI, client: httpx.AsyncClient) -> list[str]:
+        """Every path that accepts GET, with a resource and without."""
         item = await create_item(client)
         account = f"/accounts/{item['account_id']}"
         link = {"item_id": item["id"]}
@@ -95,7 +96,7 @@ class TestHead:
             context.path_format or ""
             for context in iter_route_contexts(app.routes)
             if "GET" in (context.methods or ())
-            and context.path_format != "/metrics"  # each request changes what it answers
+            and context.path_format != "/metrics"  # its response changes with each request
         ]
         assert len(templates) > 12
         targets = {template.format(**ids) for template in templates for ids in (found, missing)}
@@ -104,12 +105,12 @@ class TestHead:
 
     @pytest.mark.parametrize("root_path", ["", "/shop"])
     async def test_mirrors_get(
-        self, app: FastAPI, client: httpx2.AsyncClient, root_path: str
+        self, app: FastAPI, client: httpx.AsyncClient, root_path: str
     ) -> None:
         targets = await self.targets(app, client)
-        transport = httpx2.ASGITransport(app, root_path=root_path)
+        transport = httpx.ASGITransport(app, root_path=root_path)
         statuses = set()
-        async with httpx2.AsyncClient(
+        async with httpx.AsyncClient(
             transport=transport,
             base_url=f"http://satchel.test{root_path}",
             headers={"X-Request-ID": "same", "Accept-Encoding": "identity"},
@@ -123,7 +124,7 @@ class TestHead:
                 statuses.add(get.status_code)
         assert statuses == {200, 404, 422}
 
-    async def test_the_server_is_given_no_body(self, app: FastAPI) -> None:
+    async def test_sends_no_body_to_the_server(self, app: FastAPI) -> None:
         for path in ("/livez", "/nowhere"):
             sent: list[Message] = []
             await app(scope(method="HEAD", path=path), refuse_to_read, collect(sent))
@@ -131,7 +132,7 @@ class TestHead:
             assert int(dict(start["headers"])[b"content-length"]) > 0
             assert b"".join(message["body"] for message in rest) == b""
 
-    async def test_conditions_hold_for_it_too(self, client: httpx2.AsyncClient) -> None:
+    async def test_supports_conditions(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         headers = {"If-None-Match": '"1"'}
         answer = await client.head(f"/accounts/{account['id']}", headers=headers)
@@ -139,37 +140,43 @@ class TestHead:
 
 
 class TestSize:
-    """A body is taken up to the limit, whether its length is declared or not."""
+    """Bodies are accepted up to the limit, with Content-Length and without."""
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         for _ in range(0, size, 65_536):
             yield b" " * 65_536
 
-    async def test_declared(self, client: httpx2.AsyncClient) -> None:
+    async def test_declared(self, client: httpx.AsyncClient) -> None:
         headers = {"Content-Type": JSON}
         answer = await client.post("/accounts", content=b" " * LIMIT, headers=headers)
         assert_problem(answer, 400, "malformed_body", {})
         answer = await client.post("/accounts", content=b" " * (LIMIT + 1), headers=headers)
         assert_problem(answer, 413, "body_too_large", {})
 
-    async def test_not_declared(self, client: httpx2.AsyncClient) -> None:
+    async def test_not_declared(self, client: httpx.AsyncClient) -> None:
         headers = {"Content-Type": JSON}
         answer = await client.post("/accounts", content=self.chunks(LIMIT), headers=headers)
         assert_problem(answer, 400, "malformed_body", {})
         answer = await client.post("/accounts", content=self.chunks(LIMIT + 1), headers=headers)
         assert_problem(answer, 413, "body_too_large", {})
 
-    async def test_nothing_is_read_of_what_is_declared_too_large(self, app: FastAPI) -> None:
+    async def test_a_body_that_is_declared_too_large_is_not_read(self, app: FastAPI) -> None:
         sent: list[Message] = []
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1048577")]
         await app(scope(headers=headers), refuse_to_read, collect(sent))
         assert sent[0]["status"] == 413
 
-    async def test_a_limit_of_ones_own(self) -> None:
-        application = RequestMiddleware(echo, max_body_size=5)
-        transport = httpx2.ASGITransport(application)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+    async def test_another_limit(self) -> None:
+        application = middleware(echo, max_body_size=5)
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             assert (await client.post("/", content=b"12345")).content == b"12345"
+
+
+def middleware(app: ASGIApp, **options: Any) -> RequestMiddleware:
+    return RequestMiddleware(
+        app, **{"max_body_size": LIMIT, "counters": RequestCounters(), **options}
+    )
 
 
 def scope(**more: Any) -> Scope:
@@ -200,7 +207,7 @@ async def echo(_: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 def lines(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """What is logged of requests."""
+    """The log lines of requests."""
     seen: list[dict[str, Any]] = []
 
     def keep(_: Lines, line: str) -> None:
@@ -215,29 +222,29 @@ def lines(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[s
 
 
 class TestLog:
-    async def test_a_request_has_one_line_that_holds_no_data(
-        self, client: httpx2.AsyncClient, lines: list[dict[str, Any]]
+    async def test_a_request_has_one_line_without_its_data(
+        self, client: httpx.AsyncClient, lines: list[dict[str, Any]]
     ) -> None:
         answer = await client.get(f"/accounts/{UNKNOWN}?x=secret", headers={"X-Request-ID": "r"})
         assert answer.status_code == 422
         (line,) = lines
         assert line["event"] == "request"
         assert line["ms"] > 0
-        told = {name: line[name] for name in ("method", "route", "status", "request_id")}
-        assert told == {"method": "GET", "route": "/accounts/{account_id}", "status": 422,
+        fields = {name: line[name] for name in ("method", "route", "status", "request_id")}
+        assert fields == {"method": "GET", "route": "/accounts/{account_id}", "status": 422,
                         "request_id": "r"}  # fmt: skip
         assert UNKNOWN not in str(line)
         assert "secret" not in str(line)
 
-    async def test_a_path_that_is_not_there_has_no_route(
-        self, client: httpx2.AsyncClient, lines: list[dict[str, Any]]
+    async def test_an_unknown_path_has_no_route(
+        self, client: httpx.AsyncClient, lines: list[dict[str, Any]]
     ) -> None:
         await client.head("/nowhere/secret")
         (line,) = lines
         assert (line["method"], line["route"], line["status"]) == ("HEAD", None, 404)
         assert "secret" not in str(line)
 
-    async def test_a_client_that_goes_away_is_no_error(
+    async def test_a_client_that_disconnects_is_not_an_error(
         self, app: FastAPI, lines: list[dict[str, Any]]
     ) -> None:
         sent: list[Message] = []
@@ -246,7 +253,7 @@ class TestLog:
         assert [line["event"] for line in lines] == ["client went away", "request"]
         assert "error" not in {line.get("level") for line in lines}
 
-    async def test_where_the_route_is_known_it_is_told_of_one_that_went_away_too(
+    async def test_the_lines_of_a_disconnected_client_have_its_route(
         self, app: FastAPI, lines: list[dict[str, Any]]
     ) -> None:
         headers = [(b"content-type", b"application/json"), (b"x-request-id", b"r")]
@@ -257,7 +264,7 @@ class TestLog:
         assert (request["route"], request["status"]) == ("/accounts/{account_id}", 0)
         assert UNKNOWN not in str(lines)
 
-    async def test_principal_problem_and_trace_are_told_where_there_are_any(
+    async def test_principal_problem_and_trace_are_logged_if_known(
         self, lines: list[dict[str, Any]]
     ) -> None:
         async def guard(scope: Scope) -> None:
@@ -265,11 +272,11 @@ class TestLog:
             if scope["path"] == "/shut":
                 raise NotFound
 
-        application = RequestMiddleware(echo, max_body_size=LIMIT, guards=[guard])
-        transport = httpx2.ASGITransport(application)
+        application = middleware(echo, guards=[guard])
+        transport = httpx.ASGITransport(application)
         trace = "4bf92f3577b34da6a3ce929d0e0e4736"
         headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             await client.get("/shut", headers=headers)
             await client.get("/open", headers={"traceparent": "secret"})
         shut, opened = lines
@@ -280,16 +287,14 @@ class TestLog:
 
 
 class TestGuards:
-    async def test_one_lets_pass_or_refuses_before_anything_is_read(
-        self, lines: list[dict[str, Any]]
-    ) -> None:
+    async def test_decide_before_the_body_is_read(self, lines: list[dict[str, Any]]) -> None:
         async def guard(scope: Scope) -> None:
             if scope["path"] != "/open":
                 raise NotFound
 
-        application = RequestMiddleware(echo, max_body_size=LIMIT, guards=[guard])
-        transport = httpx2.ASGITransport(application)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        application = middleware(echo, guards=[guard])
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             assert (await client.post("/open", content=b"body")).content == b"body"
             answer = await client.post("/shut", content=b"body", headers={"X-Request-ID": "r"})
         assert_problem(answer, 404, "not_found")
@@ -298,14 +303,14 @@ class TestGuards:
 
 
 class TestFailures:
-    async def test_before_the_answer_has_begun_they_are_a_problem(
+    async def test_before_the_response_begins_are_a_problem(
         self, lines: list[dict[str, Any]]
     ) -> None:
         async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
             raise RuntimeError("secret")
 
-        transport = httpx2.ASGITransport(RequestMiddleware(fail, max_body_size=LIMIT))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        transport = httpx.ASGITransport(middleware(fail))
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             answer = await client.get("/", headers={"X-Request-ID": "r"})
         assert_problem(answer, 500, "internal", {})
         assert "secret" not in answer.text
@@ -315,7 +320,7 @@ class TestFailures:
         assert failed["request_id"] == "r"
         assert (request["status"], request["request_id"]) == (500, "r")
 
-    async def test_once_it_has_begun_the_server_breaks_the_connection(
+    async def test_after_the_response_has_begun_break_the_connection(
         self, lines: list[dict[str, Any]]
     ) -> None:
         async def fail(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -323,33 +328,33 @@ class TestFailures:
             raise RuntimeError("too late")
 
         sent: list[Message] = []
-        failing = RequestMiddleware(fail, max_body_size=LIMIT)
+        failing = middleware(fail)
         with pytest.raises(RuntimeError, match="too late"):
             await failing(scope(), refuse_to_read, collect(sent))
         assert [message["type"] for message in sent] == ["http.response.start"]
         assert [line["event"] for line in lines] == ["request failed", "request"]
 
-    async def test_a_client_that_is_gone_gets_no_answer(self) -> None:
+    async def test_of_disconnected_clients_get_no_response(self) -> None:
         async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
             raise ClientDisconnect
 
         sent: list[Message] = []
-        failing = RequestMiddleware(fail, max_body_size=LIMIT)
+        failing = middleware(fail)
         await failing(scope(), refuse_to_read, collect(sent))
         assert sent == []
 
 
-async def test_what_is_no_request_passes_through() -> None:
+async def test_other_scopes_pass_through() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    await RequestMiddleware(app, max_body_size=1)({"type": "lifespan"}, refuse_to_read, collect([]))
+    await middleware(app, max_body_size=1)({"type": "lifespan"}, refuse_to_read, collect([]))
     assert seen == ["lifespan"]
 
 
-async def test_the_limit_is_the_operators() -> None:
+async def test_the_limit_is_a_setting() -> None:
     small = create_app(make_settings(max_body_size=1024))
     async with client_of(small) as client:
         headers = {"Content-Type": JSON}
@@ -360,17 +365,15 @@ async def test_the_limit_is_the_operators() -> None:
 
 
 class TestCancelled:
-    """By a server that leaves."""
+    """By the server, when it shuts down."""
 
-    @pytest.mark.parametrize("under_way", [True, False])
-    async def test_a_request_is_told_unless_its_answer_is_under_way(
-        self, *, under_way: bool
-    ) -> None:
+    @pytest.mark.parametrize("begun", [True, False])
+    async def test_a_request_gets_503_unless_its_response_has_begun(self, *, begun: bool) -> None:
         sent: list[Message] = []
         waits = asyncio.Event()
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            if under_way:
+            if begun:
                 await send({"type": "http.response.start", "status": 200, "headers": []})
             waits.set()
             await asyncio.Event().wait()
@@ -382,11 +385,10 @@ class TestCancelled:
             sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": "/accounts", "headers": []}
-        middleware = RequestMiddleware(application, max_body_size=1024)
-        task = asyncio.create_task(middleware(scope, receive, send))
+        task = asyncio.create_task(middleware(application)(scope, receive, send))
         await waits.wait()
         task.cancel()
-        if under_way:
+        if begun:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert len(sent) == 1

@@ -1,4 +1,4 @@
-"""An offered upgrade is ignored and the body read, in whatever pieces the request arrives."""
+"""The protocol ignores offered upgrades and reads the body, however the request is split."""
 
 import asyncio
 import json
@@ -11,17 +11,17 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, Limits, ServerConfig
+from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, ServerConfig
 from tests.api.conftest import Running
-from tests.conftest import find_program
+from tests.conftest import find_program, make_settings
 from tests.edge.answers import Connection, assert_problem, head
-from tests.edge.timers import TimersOfTheTest
+from tests.edge.timers import ManualTimers
 from tests.factories import account_body
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
-# As Java's HttpClient sends it.
+# What Java's HttpClient sends.
 OFFER = [
     ("Connection", "Upgrade, HTTP2-Settings"),
     ("Upgrade", "h2c"),
@@ -57,7 +57,7 @@ class Post:
 
 
 class Written(asyncio.Transport):
-    """Keeps what is written."""
+    """A transport that records what is written."""
 
     written = b""
     closed = aborted = False
@@ -92,10 +92,10 @@ async def answer_path(scope: Scope, _: Receive, send: Send) -> None:
 
 
 def serving(
-    app: ASGIApp, timers: TimersOfTheTest | None = None, **limits: Any
+    app: ASGIApp, timers: ManualTimers | None = None, **settings: Any
 ) -> tuple[EdgeProtocol, Written]:
-    """A connection of this process, whose pieces are those that the test gives it."""
-    config = ServerConfig(app, limits=Limits(**limits), log_config=None, lifespan="off")
+    """A connection in this process that receives the pieces of data that the test passes to it."""
+    config = ServerConfig(app, make_settings(**settings), log_config=None, lifespan="off")
     loop = cast(asyncio.AbstractEventLoop | None, timers)
     protocol, transport = EdgeProtocol(config, ServerState(), {}, loop), Written()
     protocol.connection_made(transport)
@@ -116,9 +116,9 @@ def assert_usable(connection: Connection) -> None:
 
 
 class TestPipelining:
-    """Requests that a client sends without waiting for the answers before them."""
+    """A client sends requests without waiting for responses."""
 
-    async def test_nothing_is_read_while_requests_wait_for_those_before_them(self) -> None:
+    async def test_reading_pauses_while_requests_wait_for_earlier_ones(self) -> None:
         served: list[bool] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,13 +130,13 @@ class TestPipelining:
         protocol.data_received(LIVEZ * 5)
         assert not transport.reading
         await until(lambda: len(served) == 5, "a request is not served")
-        # The last one has nobody behind it.
+        # No request waits behind the last one.
         assert served == [False] * 4 + [True]
         protocol.data_received(LIVEZ)
-        await until(lambda: transport.written.count(b"/livez") == 6, "it does not read on")
+        await until(lambda: transport.written.count(b"/livez") == 6, "reading does not resume")
         assert transport.reading
 
-    async def test_a_body_behind_another_request_is_read_on(self) -> None:
+    async def test_reading_resumes_for_the_body_of_a_waiting_request(self) -> None:
         bodies: list[bytes] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,10 +151,10 @@ class TestPipelining:
         post = head("POST", "/body", [("Content-Length", "4")])
         protocol.data_received(LIVEZ + post + b"ab")
         assert not transport.reading
-        await until(lambda: bodies == [b"", b"ab"], "the first half does not come")
+        await until(lambda: bodies == [b"", b"ab"], "the first half does not arrive")
         assert transport.reading
         protocol.data_received(b"cd")
-        await until(lambda: b"/body" in transport.written, "it is not answered")
+        await until(lambda: b"/body" in transport.written, "there is no response")
         assert b"".join(bodies) == b"abcd"
 
 
@@ -196,7 +196,7 @@ class TestOfferedUpgrade:
         assert connection.receive().json() == {"status": "pass"}
         assert_usable(connection)
 
-    def test_behind_another_request_with_the_body_in_a_later_piece(
+    def test_after_another_request_with_the_body_in_a_later_piece(
         self, connection: Connection
     ) -> None:
         post = Post()
@@ -211,7 +211,7 @@ class TestOfferedUpgrade:
             assert connection.receive().json() == {"status": "pass"}
         assert_usable(connection)
 
-    def test_client_waits_to_be_told_to_go_on(self, connection: Connection) -> None:
+    def test_client_waits_for_100_continue(self, connection: Connection) -> None:
         post = Post(("Expect", "100-continue"))
         connection.send(post.head)
         assert connection.receive_interim() == 100
@@ -220,13 +220,13 @@ class TestOfferedUpgrade:
         assert_usable(connection)
 
     @pytest.mark.parametrize("offered", ["websocket", "h2c, websocket", "TLS/1.3"])
-    def test_whatever_is_offered(self, connection: Connection, offered: str) -> None:
+    def test_any_protocol(self, connection: Connection, offered: str) -> None:
         post = Post(offer=[("upgrade", offered), ("connection", "keep-alive, upgrade")])
         connection.send(post.head + post.body)
         post.assert_answered(connection)
         assert_usable(connection)
 
-    def test_connection_to_be_closed_is_closed(self, connection: Connection) -> None:
+    def test_connection_close_is_honoured(self, connection: Connection) -> None:
         post = Post(offer=[("Connection", "close, Upgrade"), *OFFER[1:]])
         connection.send(post.head + post.body + LIVEZ)
         post.assert_answered(connection)
@@ -245,15 +245,15 @@ class TestOfferedUpgrade:
         assert_usable(connection)
 
 
-class TestSizeOfHeads:
-    def test_a_head_without_end_is_refused(self, running: Running) -> None:
+class TestHeadSize:
+    def test_endless_headers_are_refused(self, running: Running) -> None:
         with Connection(running.port) as connection:
             connection.send_apart(head("GET", "/livez")[:-2] + b"X: ")
             connection.send(b"x" * (MAX_HEAD_SIZE + 1))
             assert_problem(connection.receive(), 431, "head_too_large", {})
             assert connection.ended()
 
-    def test_an_address_without_end_is_refused(self, running: Running) -> None:
+    def test_an_endless_target_is_refused(self, running: Running) -> None:
         with Connection(running.port) as connection:
             connection.send_apart(b"GET /livez?")
             connection.send(b"x" * (MAX_HEAD_SIZE + 1))
@@ -267,7 +267,7 @@ class TestSizeOfHeads:
             ("/", "x" * MAX_HEAD_SIZE, 431, "head_too_large"),
         ],
     )
-    async def test_one_that_comes_whole_is_refused(
+    async def test_a_large_head_in_one_piece_is_refused(
         self, target: str, value: str, status: int, code: str
     ) -> None:
         protocol, transport = serving(answer_path)
@@ -276,15 +276,15 @@ class TestSizeOfHeads:
         assert f'"code":"{code}"'.encode() in transport.written
         assert transport.closed
 
-    def test_a_large_one_is_read(self, connection: Connection) -> None:
+    def test_a_head_below_the_limit_is_read(self, connection: Connection) -> None:
         value = "x" * (MAX_HEAD_SIZE * 3 // 4)
         request = head("GET", "/livez", [("X", value)])
         connection.send_apart(request[:9], request[9:])
         assert connection.receive().status_code == 200
         assert_usable(connection)
 
-    async def test_the_body_before_it_does_not_count(self) -> None:
-        """However much of one came in the same piece as the beginning of the head."""
+    async def test_the_body_before_a_head_does_not_count(self) -> None:
+        """Even if it arrives in the same piece as the beginning of the head."""
         body = b" " * (MAX_HEAD_SIZE * 2)
         first = head("POST", "/first", [("Content-Length", str(len(body)))]) + body
         second = head("GET", "/second")
@@ -297,9 +297,11 @@ class TestSizeOfHeads:
 
 @pytest.mark.parametrize("unread", [0, 1])
 @pytest.mark.parametrize("last", [True, False])
-async def test_what_a_closed_connection_does_not_take_is_given_up(unread: int, last: bool) -> None:
-    timers = TimersOfTheTest(asyncio.get_running_loop())
-    protocol, transport = serving(answer_path, timers, body=30)
+async def test_a_closing_connection_whose_client_does_not_read_is_aborted(
+    unread: int, last: bool
+) -> None:
+    timers = ManualTimers(asyncio.get_running_loop())
+    protocol, transport = serving(answer_path, timers, body_timeout=30)
     transport.unread = unread
     protocol.data_received(head("GET", "/", [("Connection", "close")] if last else []))
     await until(lambda: b"\r\n/" in transport.written)

@@ -1,4 +1,4 @@
-"""The client's address and scheme are taken from trusted proxies, and from nobody else."""
+"""Only trusted proxies set the client's address and scheme."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PROXIES = ("10.0.0.0/8", "2001:db8::1")
 
 
 async def seen_from(peer: str, **headers: str) -> tuple[str, str]:
-    """The client and the scheme of a request whose connection comes from `peer`."""
+    """Client and scheme of a request on a connection from `peer`."""
     seen: list[Scope] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -33,19 +33,19 @@ async def seen_from(peer: str, **headers: str) -> tuple[str, str]:
 
 class TestTrusted:
     @pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"])
-    async def test_a_proxy_names_client_and_scheme(self, peer: str) -> None:
+    async def test_a_proxy_sets_client_and_scheme(self, peer: str) -> None:
         assert await seen_from(peer, f="192.0.2.1", p="https") == ("192.0.2.1", "https")
 
     @pytest.mark.parametrize(
         "forwarded",
         ["192.0.2.1", "1.1.1.1, 192.0.2.1", "10.9.9.9, 192.0.2.1, 10.0.0.2", "x, 192.0.2.1:4711"],
     )
-    async def test_what_stands_before_the_last_untrusted_one_is_not_believed(
+    async def test_addresses_before_the_last_untrusted_one_are_ignored(
         self, forwarded: str
     ) -> None:
         assert await seen_from("10.1.2.3", f=forwarded) == ("192.0.2.1", "http")
 
-    async def test_other_headers_and_schemes_are_not_taken(self) -> None:
+    async def test_other_headers_and_schemes_are_ignored(self) -> None:
         assert await seen_from("10.1.2.3", r="192.0.2.1", p="gopher") == ("10.1.2.3", "http")
 
 
@@ -56,7 +56,7 @@ class TestUntrusted:
 
 
 async def request(app: Any, peer: str, *headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
-    """The status and the headers of the answer to a request from this peer."""
+    """Status and headers of the response to a request from this peer."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -72,7 +72,7 @@ async def request(app: Any, peer: str, *headers: tuple[bytes, bytes]) -> dict[by
 
 
 class TestApplication:
-    async def test_limits_go_by_the_client_behind_the_proxy(self) -> None:
+    async def test_rate_limits_apply_to_the_client_behind_the_proxy(self) -> None:
         app = create_app(make_settings(trusted_proxies=PROXIES, rate_limit="1/minute"))
         one, other = (b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-for", b"192.0.2.2")
         statuses = [
@@ -80,7 +80,7 @@ class TestApplication:
         ]
         assert statuses == [b"200", b"200", b"429"]
 
-    async def test_a_client_of_its_own_cannot_choose_its_address(self) -> None:
+    async def test_a_direct_client_cannot_choose_its_address(self) -> None:
         for proxies in ((), PROXIES):
             app = create_app(make_settings(trusted_proxies=proxies, rate_limit="1/minute"))
             statuses = [
@@ -91,7 +91,7 @@ class TestApplication:
             ]
             assert statuses == [b"200", b"429", b"429"]
 
-    async def test_browsers_are_told_to_come_by_https_where_they_did(self) -> None:
+    async def test_https_requests_get_strict_transport_security(self) -> None:
         app = create_app(make_settings(trusted_proxies=PROXIES, hsts_max_age=86400))
         https = (b"x-forwarded-proto", b"https")
         name = b"strict-transport-security"
@@ -101,7 +101,7 @@ class TestApplication:
         app = create_app(make_settings(trusted_proxies=PROXIES))
         assert name not in await request(app, "10.0.0.1", https)
 
-    async def test_refusals_of_guards_tell_it_too(self) -> None:
+    async def test_refusals_of_guards_have_it_too(self) -> None:
         settings = make_settings(trusted_proxies=PROXIES, hsts_max_age=1, rate_limit="1/hour")
         app = create_app(settings)
         https = (b"x-forwarded-proto", b"https")
@@ -110,6 +110,6 @@ class TestApplication:
         assert refused[b"status"] == b"429"
         assert refused[b"strict-transport-security"] == b"max-age=1"
 
-    def test_without_any_there_is_no_such_middleware(self) -> None:
+    def test_without_proxies_there_is_no_middleware(self) -> None:
         app = create_app(make_settings())
         assert "TrustedProxies" not in str(app.user_middleware)

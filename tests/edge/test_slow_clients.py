@@ -1,5 +1,5 @@
-"""A client has so many seconds for each part of a request; whoever needs longer is cut off, and
-nothing of it is left. The seconds are those of a clock that each test moves.
+"""Slow clients time out in each part of a request, and nothing of them is left. The tests advance
+the clock themselves.
 """
 
 import asyncio
@@ -16,24 +16,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import Settings
 from app.edge.middleware import RequestMiddleware
-from app.edge.protocol import EdgeProtocol, Limits, ServerConfig
+from app.edge.protocol import EdgeProtocol, ServerConfig
 from app.serving import server as serving
+from app.telemetry.request_counters import RequestCounters
 from tests.conftest import Server, make_settings, server_environment
 from tests.edge.answers import PROBLEM_FIELDS, Connection, head
-from tests.edge.timers import TimersOfTheTest
+from tests.edge.timers import ManualTimers
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
+TIMEOUTS = ("head_timeout", "body_timeout", "keep_alive_timeout")
 LARGE = 8 * 1024 * 1024
 POST = head("POST", "/body", [("Content-Length", "4")])
 
 
 class Application:
-    """Answers with the body of the request, or with much, late, or before the body has come."""
+    """Echoes the body, or responds with a large body, late, or before the body has arrived."""
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()  # opens for what is late
+        self.gate = asyncio.Event()  # releases late responses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more, path = b"", True, scope["path"]
@@ -52,7 +54,7 @@ class Application:
 
 
 class Observed(EdgeProtocol):
-    """Counts what has come and what was answered."""
+    """A protocol that counts received bytes and responses."""
 
     received = answered = paused = 0
 
@@ -70,18 +72,18 @@ class Observed(EdgeProtocol):
 
 
 class Served:
-    """A server in this process, connections to it, and their time."""
+    """A server in this process, its connections and their timers."""
 
     def __init__(self, listener: socket.socket, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
         self.application = Application()
         self.wrapped = wrap(self.application)
         self.port: int = listener.getsockname()[1]
-        self.protocols: dict[int, Observed] = {}  # by the client's port
-        self.timers: TimersOfTheTest | None = None
+        self.protocols: dict[int, Observed] = {}  # by port of the client
+        self.timers: ManualTimers | None = None
 
     def make_protocol(self, **options: Any) -> asyncio.Protocol:
         if self.timers is None:
-            self.timers = TimersOfTheTest(asyncio.get_running_loop())
+            self.timers = ManualTimers(asyncio.get_running_loop())
         here = self
 
         class Known(Observed):
@@ -92,15 +94,14 @@ class Served:
         loop = cast(asyncio.AbstractEventLoop, self.timers)
         return Known(**{**options, "_loop": loop})
 
-    def start(self, limits: dict[str, Any], keep_alive: int) -> uvicorn.Server:
+    def start(self, limits: dict[str, Any]) -> uvicorn.Server:
         config = ServerConfig(
             self.wrapped,
-            limits=Limits(**{"head": 60, "body": 60, **limits}),
+            make_settings(**{**dict.fromkeys(TIMEOUTS, 60), **limits}),
             lifespan="off",
             log_config=None,
             access_log=False,
             ws="none",
-            timeout_keep_alive=keep_alive,
             timeout_graceful_shutdown=1,
         )
         config.http = cast(type[asyncio.Protocol], self.make_protocol)
@@ -121,7 +122,7 @@ class Served:
         assert timers is not None
         await self._on_its_loop(lambda: timers.forward(seconds))
 
-    async def let_the_late_go(self) -> None:
+    async def release_late_responses(self) -> None:
         await self._on_its_loop(self.application.gate.set)
 
     async def connect(self, *, limit: int = 65_536) -> "Client":
@@ -130,8 +131,8 @@ class Served:
         await until(lambda: port in self.protocols)
         return Client(self, reader, writer, self.protocols[port])
 
-    async def left_alone(self) -> None:
-        """Return once nothing of any request is left."""
+    async def nothing_left(self) -> None:
+        """Return once no connection and no task is left."""
         await until(lambda: not self.state.connections and not self.state.tasks)
 
 
@@ -151,7 +152,7 @@ class Client:
         return self.there.transport.is_closing()
 
     async def send(self, data: bytes, *, every: float = 0) -> None:
-        """Send at once, or byte by byte, until the server has received it or has enough of it."""
+        """Send at once, or byte by byte, until the server has received all or closes."""
         for piece in [bytes([byte]) for byte in data] if every else [data]:
             if self.is_cut_off:
                 return
@@ -161,7 +162,7 @@ class Client:
             await self.here.forward(every)
 
     async def rest(self) -> bytes:
-        """All that comes until the server ends the connection."""
+        """All data until the server closes the connection."""
         try:
             return await asyncio.wait_for(self.reader.read(), PATIENCE)
         except ConnectionError:
@@ -170,7 +171,7 @@ class Client:
             self.writer.close()
 
     async def answer(self) -> bytes:
-        """The next answer's body."""
+        """The body of the next response."""
         async with asyncio.timeout(PATIENCE):
             first = await self.reader.readuntil(b"\r\n\r\n")
             _, _, length = first.partition(b"content-length: ")
@@ -179,12 +180,12 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def served(
-    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app, *, keep_alive: int = 60, **limits: Any
+    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app, **limits: Any
 ) -> AsyncIterator[Served]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         here = Served(listener, wrap)
-        server = here.start(limits, keep_alive)
-        # On the loop that servers have, which is not that of the tests.
+        server = here.start(limits)
+        # In a thread of its own, as the server makes its own event loop.
         task = asyncio.create_task(asyncio.to_thread(server.run, sockets=[listener]))
         try:
             await until(lambda: server.started)
@@ -192,6 +193,10 @@ async def served(
         finally:
             server.should_exit = True
             await asyncio.wait_for(task, PATIENCE)
+
+
+def with_middleware(app: ASGIApp) -> ASGIApp:
+    return RequestMiddleware(app, 1000, RequestCounters())
 
 
 def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
@@ -208,8 +213,8 @@ def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
 
 
 class TestHead:
-    async def test_that_comes_byte_by_byte_is_cut_off_while_others_are_served(self) -> None:
-        async with served(head=10) as here:
+    async def test_sent_byte_by_byte_times_out_while_others_are_served(self) -> None:
+        async with served(head_timeout=10) as here:
             slow, other = await here.connect(), await here.connect()
             await slow.send(head("GET", "/")[:9], every=1)
             await other.send(POST + b"body")
@@ -221,10 +226,10 @@ class TestHead:
             await other.send(POST + b"more")
             assert await other.answer() == b"more"
             other.writer.close()
-            await here.left_alone()
+            await here.nothing_left()
 
-    async def test_of_which_nothing_comes_ends_without_a_word(self) -> None:
-        async with served(head=10) as here:
+    async def test_that_never_begins_closes_without_a_response(self) -> None:
+        async with served(head_timeout=10) as here:
             silent, blank = await here.connect(), await here.connect()
             await blank.send(b"\r\n" * 4, every=1)
             await here.forward(1)
@@ -232,10 +237,10 @@ class TestHead:
             await blank.send(b"\r\n", every=0.5)
             assert await silent.rest() == b""
             assert await blank.rest() in (b"", b"reset")
-            await here.left_alone()
+            await here.nothing_left()
 
-    async def test_of_a_later_request_has_the_same_time(self) -> None:
-        async with served(head=10, keep_alive=60) as here:
+    async def test_of_a_later_request_has_the_same_timeout(self) -> None:
+        async with served(head_timeout=10, keep_alive_timeout=60) as here:
             client = await here.connect()
             await here.forward(9)
             await client.send(POST + b"body" + POST[:9])
@@ -245,21 +250,21 @@ class TestHead:
             await here.forward(1)
             problem_in(await client.rest(), 408, "request_timeout")
 
-    async def test_behind_a_request_under_way_lets_that_be_answered(self) -> None:
-        async with served(head=10) as here:
+    async def test_after_a_request_in_flight_lets_that_finish(self) -> None:
+        async with served(head_timeout=10) as here:
             client = await here.connect()
             await client.send(head("GET", "/late") + POST[:9])
             await here.forward(10)
-            await here.let_the_late_go()
+            await here.release_late_responses()
             answer = await client.rest()
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert answer.count(b"HTTP/1.1") == 1
-            await here.left_alone()
+            await here.nothing_left()
 
 
 class TestBody:
-    async def test_that_comes_slowly_is_told_so(self) -> None:
-        async with served(lambda app: RequestMiddleware(app, 1000), body=30) as here:
+    async def test_that_arrives_slowly_gets_408(self) -> None:
+        async with served(with_middleware, body_timeout=30) as here:
             client = await here.connect()
             long = head("POST", "/x?y", [("Content-Length", "99"), ("X-Request-ID", "mine")])
             await client.send(long)
@@ -269,19 +274,19 @@ class TestBody:
             assert client.sent == len(long) + 30
             problem = problem_in(await client.rest(), 408, "request_timeout")
             assert (problem["instance"], problem["request_id"]) == ("/x", "mine")
-            await here.left_alone()
+            await here.nothing_left()
 
-    async def test_that_comes_in_time_is_read(self) -> None:
-        async with served(body=5) as here:
+    async def test_that_arrives_in_time_is_read(self) -> None:
+        async with served(body_timeout=5) as here:
             client = await here.connect()
-            for _ in range(2):  # the time is each one's own
+            for _ in range(2):  # each request has its own timeout
                 await client.send(POST)
                 await client.send(b"body", every=1)
                 assert await client.answer() == b"body"
             client.writer.close()
 
-    async def test_of_a_request_that_was_answered_early_has_an_end_too(self) -> None:
-        async with served(body=5, keep_alive=60) as here:
+    async def test_after_an_early_response_times_out_too(self) -> None:
+        async with served(body_timeout=5, keep_alive_timeout=60) as here:
             client = await here.connect()
             await client.send(head("POST", "/early", [("Content-Length", "99")]))
             assert await client.answer() == b""
@@ -289,14 +294,14 @@ class TestBody:
             assert not client.is_cut_off
             await client.send(b"x" * 95, every=1)
             assert await client.rest() in (b"", b"reset")
-            await here.left_alone()
+            await here.nothing_left()
 
-    async def test_of_a_request_that_was_answered_early_leaves_the_connection_usable(self) -> None:
-        async with served(body=60, keep_alive=5) as here:
+    async def test_after_an_early_response_leaves_the_connection_usable(self) -> None:
+        async with served(body_timeout=60, keep_alive_timeout=5) as here:
             client = await here.connect()
             await client.send(head("POST", "/early", [("Content-Length", "10")]))
             assert await client.answer() == b""
-            await client.send(b"x" * 9, every=1)  # longer than an idle connection lasts
+            await client.send(b"x" * 9, every=1)  # longer than the keep-alive timeout
             await client.send(b"x" + POST + b"body")
             assert await client.answer() == b"body"
             await client.send(head("POST", "/early", [("Content-Length", "10")]))
@@ -306,46 +311,46 @@ class TestBody:
             await here.forward(4)
             assert not client.is_cut_off
             await here.forward(1)
-            assert await client.rest() == b""  # idle, it ends
-            await here.left_alone()
+            assert await client.rest() == b""  # idle, it closes
+            await here.nothing_left()
 
-    async def test_that_waits_for_an_earlier_request_is_not_late(self) -> None:
-        async with served(body=5) as here:
+    async def test_behind_an_earlier_request_does_not_time_out(self) -> None:
+        async with served(body_timeout=5) as here:
             client = await here.connect()
             await client.send(head("GET", "/late") + POST)
             await here.forward(8)
-            client.writer.write(b"body")  # which the server does not read yet
-            await here.let_the_late_go()
+            client.writer.write(b"body")  # the server does not read it yet
+            await here.release_late_responses()
             assert await client.answer() == b""
             assert await client.answer() == b"body"
             client.writer.close()
 
 
-class TestAnswer:
-    async def test_that_is_not_taken_is_given_up(self) -> None:
-        async with served(body=30) as here:
+class TestResponse:
+    async def test_that_is_not_read_is_aborted(self) -> None:
+        async with served(body_timeout=30) as here:
             client = await here.connect(limit=1)
-            await client.send(head("GET", "/much") * 2)  # the second waits for room
+            await client.send(head("GET", "/much") * 2)  # the second waits for the first
             await until(lambda: client.there.paused)
             await here.forward(29)
             assert here.state.connections
             await here.forward(1)
-            await here.left_alone()
+            await here.nothing_left()
             client.writer.transport.abort()
 
-    async def test_that_is_smaller_than_the_buffers_is_given_up_too(self) -> None:
-        async with served(body=30, keep_alive=5) as here:
+    async def test_that_fits_into_the_buffers_is_aborted_too(self) -> None:
+        async with served(body_timeout=30, keep_alive_timeout=5) as here:
             client = await here.connect(limit=1)
             await client.send(head("GET", "/much"))
             await until(lambda: client.there.answered)
             await here.forward(5)
             assert client.is_cut_off
             await here.forward(30)
-            await here.left_alone()
+            await here.nothing_left()
             client.writer.transport.abort()
 
-    async def test_that_is_taken_in_time_comes_whole(self) -> None:
-        async with served(body=30) as here:
+    async def test_that_is_read_in_time_is_complete(self) -> None:
+        async with served(body_timeout=30) as here:
             client = await here.connect()
             await client.send(head("GET", "/much") * 2)
             for _ in range(2):
@@ -355,20 +360,20 @@ class TestAnswer:
 
 
 class TestConnections:
-    async def test_that_are_idle_end(self) -> None:
-        async with served(keep_alive=5) as here:
+    async def test_that_are_idle_close(self) -> None:
+        async with served(keep_alive_timeout=5) as here:
             client = await here.connect()
             await here.forward(9)
             await client.send(POST + b"body")
             assert await client.answer() == b"body"
-            await client.send(b"\r\n" * 2, every=1)  # which is nothing to wait for
+            await client.send(b"\r\n" * 2, every=1)  # blank lines do not begin a request
             assert not client.is_cut_off
             await client.send(b"\r\n", every=0.5)
             assert await client.rest() in (b"", b"reset")
-            await here.left_alone()
+            await here.nothing_left()
 
-    async def test_too_many_are_refused_until_one_ends(self) -> None:
-        async with served(connections=2) as here:
+    async def test_above_the_limit_are_refused_until_one_closes(self) -> None:
+        async with served(max_connections=2) as here:
             clients = [await here.connect() for _ in range(2)]
             for client in clients:
                 await client.send(POST)
@@ -384,8 +389,8 @@ class TestConnections:
             again.writer.close()
             clients[1].writer.close()
 
-    async def test_an_idle_one_makes_room(self) -> None:
-        async with served(connections=1) as here:
+    async def test_a_new_one_replaces_an_idle_one(self) -> None:
+        async with served(max_connections=1) as here:
             idle = await here.connect()
             await idle.send(POST + b"body")
             assert await idle.answer() == b"body"
@@ -396,7 +401,7 @@ class TestConnections:
             other.writer.close()
 
 
-class TestWhatIsNoRequest:
+class TestMalformedRequest:
     @pytest.mark.parametrize(
         ("sent", "status", "code"),
         [
@@ -415,31 +420,31 @@ class TestWhatIsNoRequest:
             client = await here.connect()
             await client.send(sent)
             problem_in(await client.rest(), status, code)
-            await here.left_alone()
+            await here.nothing_left()
 
-    async def test_behind_a_request_lets_that_be_answered(self) -> None:
+    async def test_after_another_request_lets_that_finish(self) -> None:
         async with served() as here:
             client = await here.connect()
             await client.send(head("GET", "/late") + b"BREW /pot HTTP/1.1\r\n\r\n")
-            await here.let_the_late_go()
+            await here.release_late_responses()
             answer = await client.rest()
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert answer.count(b"HTTP/1.1") == 1
 
-    async def test_in_the_body_of_a_request_that_waits_ends_all(self) -> None:
+    async def test_in_the_body_of_a_waiting_request_closes_the_connection(self) -> None:
         async with served() as here:
             client = await here.connect()
             chunked = head("POST", "/body", [("Transfer-Encoding", "chunked")])
             await client.send(head("GET", "/late") + chunked + b"zz\r\n")
             assert await client.rest() in (b"", b"reset")
-            await here.let_the_late_go()
-            await here.left_alone()
+            await here.release_late_responses()
+            await here.nothing_left()
 
 
 class TestLimits:
-    """They are the operator's."""
+    """They are settings."""
 
-    def test_are_handed_to_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_are_passed_to_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
         configs: list[ServerConfig] = []
 
         class Recorded:
@@ -447,7 +452,7 @@ class TestLimits:
                 configs.append(config)
 
             def run(self, **_: object) -> None:
-                """Serve nobody."""
+                """Do not serve."""
 
         monkeypatch.setattr(serving, "DrainingServer", Recorded)
         settings: Settings = make_settings(
@@ -456,12 +461,10 @@ class TestLimits:
         with socket.socket() as listener:
             serving._run(settings, listener, reload=False)
         [config] = configs
-        assert config.limits == Limits(head=1.5, body=2.5, connections=4)
+        assert config.settings is settings
         assert config.timeout_keep_alive == 3
 
-    def test_end_what_takes_longer(
-        self, database: URL, start_server: Callable[..., Server]
-    ) -> None:
+    def test_end_slow_requests(self, database: URL, start_server: Callable[..., Server]) -> None:
         times = dict.fromkeys(("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT"), "1")
         server = start_server({**server_environment(database), **times})
         request = head("POST", "/accounts", [("Content-Length", "9")])

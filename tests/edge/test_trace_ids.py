@@ -1,4 +1,4 @@
-"""Trace ids: what a client's traceparent says, where it is valid."""
+"""Trace ids come from a valid traceparent."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def found(value: str) -> str | None:
     [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f"01-{TRACE}-{SPAN}-01-later",
      f"cc-{TRACE}-{SPAN}-ff"],
 )  # fmt: skip
-def test_valid_ones_are_taken_over(value: str) -> None:
+def test_valid_ones_are_used(value: str) -> None:
     assert found(value) == TRACE
 
 
@@ -39,9 +39,9 @@ def test_valid_ones_are_taken_over(value: str) -> None:
         f"00-{TRACE}-{SPAN}-0\xe9",
     ],
 )
-def test_others_are_ignored(value: str) -> None:
+def test_invalid_ones_are_ignored(value: str) -> None:
     assert found(value) is None
 
 
-def test_none_is_none() -> None:
+def test_without_a_header_there_is_none() -> None:
     assert sent_trace_id({}) is None

@@ -1,4 +1,4 @@
-"""The time of connections, which passes when the test says so."""
+"""Timers of connections that only advance when the test says so."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Timer:
-    """What `call_later` returns."""
+    """The result of `call_later`."""
 
     when: float
     callback: Callable[..., object]
@@ -19,8 +19,8 @@ class Timer:
         self.cancelled = True
 
 
-class TimersOfTheTest:
-    """A protocol's loop, except that its clock stands still until the test moves it."""
+class ManualTimers:
+    """A wrapper of a protocol's event loop whose clock only the test advances."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -36,7 +36,7 @@ class TimersOfTheTest:
         return timer
 
     def forward(self, seconds: float) -> None:
-        """Let time pass; what is due on the way is called in its order. On the loop's thread."""
+        """Advance the clock and call the due timers in order. Must run in the loop's thread."""
         end = self._now + seconds
         while due := [one for one in self._timers if one.when <= end and not one.cancelled]:
             timer = min(due, key=lambda one: one.when)

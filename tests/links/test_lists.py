@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +21,7 @@ LISTS = {
 class Linked:
     """A parent with links, and the address of their list."""
 
-    def __init__(self, client: httpx2.AsyncClient, name: str, parent_id: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, name: str, parent_id: str) -> None:
         self.client, self.name, self.parent_id = client, name, parent_id
         path, self.end, self.parent_kind = LISTS[name]
         self.path = path.format(parent=parent_id)
@@ -60,7 +60,7 @@ class Linked:
 
 
 @pytest.fixture(params=LISTS)
-async def linked(request: pytest.FixtureRequest, client: httpx2.AsyncClient) -> Linked:
+async def linked(request: pytest.FixtureRequest, client: httpx.AsyncClient) -> Linked:
     owner = await create_account(client)
     parent = owner if request.param == "wishes" else await create_item(client, owner["id"])
     return Linked(client, request.param, parent["id"])
@@ -219,7 +219,7 @@ class TestEveryList:
 
 
 class TestNotes:
-    async def test_are_shown_at_both_ends(self, client: httpx2.AsyncClient) -> None:
+    async def test_are_shown_at_both_ends(self, client: httpx.AsyncClient) -> None:
         account, item = await create_account(client), await create_item(client)
         wish = await put(client, f"/accounts/{account['id']}/wishes/{item['id']}", note='"é\n')
         wishes = await own_answer(client, f"/accounts/{account['id']}/wishes")
@@ -229,7 +229,7 @@ class TestNotes:
             {"account": account, "note": '"é\n', "created": wish["created"]}
         ]
 
-    async def test_a_new_note_leaves_the_order(self, client: httpx2.AsyncClient) -> None:
+    async def test_a_new_note_leaves_the_order(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         items = [await create_item(client) for _ in range(2)]
         paths = [f"/accounts/{account['id']}/wishes/{item['id']}" for item in items]

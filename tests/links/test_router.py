@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,30 +14,30 @@ from tests.factories import create_account, create_item
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
-def problem(answer: httpx2.Response) -> tuple[int, str]:
+def problem(answer: httpx.Response) -> tuple[int, str]:
     assert answer.headers["content-type"] == "application/problem+json"
     return answer.status_code, answer.json()["code"]
 
 
-async def pair(client: httpx2.AsyncClient) -> tuple[dict[str, Any], dict[str, Any]]:
+async def pair(client: httpx.AsyncClient) -> tuple[dict[str, Any], dict[str, Any]]:
     """An account, and an item that another account owns."""
     return await create_account(client), await create_item(client)
 
 
-async def put(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+async def put(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
     answer = await client.put(path, json=body)
     assert answer.status_code in {200, 201}, answer.text
     link: dict[str, Any] = answer.json()
     return link
 
 
-async def own_answer(client: httpx2.AsyncClient, path: str) -> Any:
+async def own_answer(client: httpx.AsyncClient, path: str) -> Any:
     return (await client.get(path)).json()
 
 
 class TestRetrieveFavorite:
     async def test_answers_the_item_as_its_own_address_does(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         account, item = await pair(client)
         made = await put(client, f"/accounts/{account['id']}/favorite", item_id=item["id"])
@@ -52,19 +52,17 @@ class TestRetrieveFavorite:
         }
         assert answer.json()["item"]["version"] == 2
 
-    async def test_absent_is_not_found(self, client: httpx2.AsyncClient) -> None:
+    async def test_absent_is_not_found(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         answer = await client.get(f"/accounts/{account['id']}/favorite")
         assert problem(answer) == (404, "not_found")
         assert answer.json()["detail"] == "This account has no favorite."
 
-    async def test_of_an_unknown_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_account(self, client: httpx.AsyncClient) -> None:
         answer = await client.get(f"/accounts/{UNKNOWN}/favorite")
         assert problem(answer) == (404, "account_not_found")
 
-    async def test_is_one_statement(
-        self, client: httpx2.AsyncClient, statements: list[str]
-    ) -> None:
+    async def test_is_one_statement(self, client: httpx.AsyncClient, statements: list[str]) -> None:
         account, item = await pair(client)
         await put(client, f"/accounts/{account['id']}/favorite", item_id=item["id"])
         statements.clear()
@@ -73,7 +71,7 @@ class TestRetrieveFavorite:
 
 
 class TestPutFavorite:
-    async def test_the_first_is_201(self, client: httpx2.AsyncClient) -> None:
+    async def test_the_first_is_201(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/favorite"
         answer = await client.put(path, json={"item_id": item["id"]})
@@ -82,9 +80,7 @@ class TestPutFavorite:
         assert answer.json() == await own_answer(client, path)
         assert answer.json()["item"] == item
 
-    async def test_the_same_again_is_200_and_keeps_created(
-        self, client: httpx2.AsyncClient
-    ) -> None:
+    async def test_the_same_again_is_200_and_keeps_created(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path, body = f"/accounts/{account['id']}/favorite", {"item_id": item["id"]}
         made = (await client.put(path, json=body)).json()
@@ -93,7 +89,7 @@ class TestPutFavorite:
         assert answer.json() == made
 
     async def test_another_item_is_200_and_replaces_it_and_keeps_created(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         account, item = await pair(client)
         other = await create_item(client)
@@ -106,7 +102,7 @@ class TestPutFavorite:
         favored = await own_answer(client, f"/items/{item['id']}/favorited-by")
         assert favored["data"] == []
 
-    async def test_an_item_may_be_the_favorite_of_many(self, client: httpx2.AsyncClient) -> None:
+    async def test_an_item_may_be_the_favorite_of_many(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client)
         for _ in range(2):
             account = await create_account(client)
@@ -115,13 +111,13 @@ class TestPutFavorite:
             )
             assert answer.status_code == 201
 
-    async def test_ones_own_item_is_as_good(self, client: httpx2.AsyncClient) -> None:
+    async def test_ones_own_item_is_as_good(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         item = await create_item(client, account["id"])
         made = await put(client, f"/accounts/{account['id']}/favorite", item_id=item["id"])
         assert made["item"] == item
 
-    async def test_an_unknown_item_is_422_and_pointed_at(self, client: httpx2.AsyncClient) -> None:
+    async def test_an_unknown_item_is_422_and_pointed_at(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         path = f"/accounts/{account['id']}/favorite"
         answer = await client.put(path, json={"item_id": UNKNOWN})
@@ -131,20 +127,18 @@ class TestPutFavorite:
         ]
         assert problem(await client.get(path)) == (404, "not_found")
 
-    async def test_of_an_unknown_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_account(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client)
         answer = await client.put(f"/accounts/{UNKNOWN}/favorite", json={"item_id": item["id"]})
         assert problem(answer) == (404, "account_not_found")
 
     async def test_with_both_ends_unknown_the_body_speaks_first(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         answer = await client.put(f"/accounts/{UNKNOWN}/favorite", json={"item_id": UNKNOWN})
         assert problem(answer) == (422, "item_not_found")
 
-    async def test_is_one_statement(
-        self, client: httpx2.AsyncClient, statements: list[str]
-    ) -> None:
+    async def test_is_one_statement(self, client: httpx.AsyncClient, statements: list[str]) -> None:
         account, item = await pair(client)
         for _ in range(2):
             statements.clear()
@@ -154,7 +148,7 @@ class TestPutFavorite:
 
 class TestDeleteFavorite:
     async def test_answers_204_then_404(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/favorite"
@@ -165,11 +159,11 @@ class TestDeleteFavorite:
         assert len(statements) == 1
         assert problem(await client.delete(path)) == (404, "not_found")
 
-    async def test_of_an_unknown_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_account(self, client: httpx.AsyncClient) -> None:
         answer = await client.delete(f"/accounts/{UNKNOWN}/favorite")
         assert problem(answer) == (404, "account_not_found")
 
-    async def test_then_the_next_one_is_new(self, client: httpx2.AsyncClient) -> None:
+    async def test_then_the_next_one_is_new(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/favorite"
         made = await put(client, path, item_id=item["id"])
@@ -181,7 +175,7 @@ class TestDeleteFavorite:
 
 class TestRetrieveReservation:
     async def test_answers_the_item_as_its_own_address_does(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         account, item = await pair(client)
         made = await put(client, f"/accounts/{account['id']}/reservation", item_id=item["id"])
@@ -193,19 +187,17 @@ class TestRetrieveReservation:
             "created": made["created"],
         }
 
-    async def test_absent_is_not_found(self, client: httpx2.AsyncClient) -> None:
+    async def test_absent_is_not_found(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)
         answer = await client.get(f"/accounts/{account['id']}/reservation")
         assert problem(answer) == (404, "not_found")
         assert answer.json()["detail"] == "This account holds no reservation."
 
-    async def test_of_an_unknown_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_account(self, client: httpx.AsyncClient) -> None:
         answer = await client.get(f"/accounts/{UNKNOWN}/reservation")
         assert problem(answer) == (404, "account_not_found")
 
-    async def test_is_one_statement(
-        self, client: httpx2.AsyncClient, statements: list[str]
-    ) -> None:
+    async def test_is_one_statement(self, client: httpx.AsyncClient, statements: list[str]) -> None:
         account, item = await pair(client)
         await put(client, f"/accounts/{account['id']}/reservation", item_id=item["id"])
         statements.clear()
@@ -215,7 +207,7 @@ class TestRetrieveReservation:
 
 class TestRetrieveItemReservation:
     async def test_answers_the_account_as_its_own_address_does(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         account, item = await pair(client)
         made = await put(client, f"/accounts/{account['id']}/reservation", item_id=item["id"])
@@ -230,19 +222,19 @@ class TestRetrieveItemReservation:
             "created": made["created"],
         }
 
-    async def test_absent_is_not_found(self, client: httpx2.AsyncClient) -> None:
+    async def test_absent_is_not_found(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client)
         answer = await client.get(f"/items/{item['id']}/reservation")
         assert problem(answer) == (404, "not_found")
         assert answer.json()["detail"] == "This item is not reserved."
 
-    async def test_of_an_unknown_item(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_item(self, client: httpx.AsyncClient) -> None:
         answer = await client.get(f"/items/{UNKNOWN}/reservation")
         assert problem(answer) == (404, "item_not_found")
 
 
 class TestPutReservation:
-    async def test_a_new_one_is_201(self, client: httpx2.AsyncClient) -> None:
+    async def test_a_new_one_is_201(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/reservation"
         answer = await client.put(path, json={"item_id": item["id"]})
@@ -251,9 +243,7 @@ class TestPutReservation:
         assert answer.json() == await own_answer(client, path)
         assert answer.json()["item"] == item
 
-    async def test_the_same_again_is_200_and_keeps_created(
-        self, client: httpx2.AsyncClient
-    ) -> None:
+    async def test_the_same_again_is_200_and_keeps_created(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path, body = f"/accounts/{account['id']}/reservation", {"item_id": item["id"]}
         made = (await client.put(path, json=body)).json()
@@ -261,7 +251,7 @@ class TestPutReservation:
         assert answer.status_code == 200
         assert answer.json() == made
 
-    async def test_another_item_while_one_is_held(self, client: httpx2.AsyncClient) -> None:
+    async def test_another_item_while_one_is_held(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         other = await create_item(client)
         path = f"/accounts/{account['id']}/reservation"
@@ -272,7 +262,7 @@ class TestPutReservation:
         free = await client.get(f"/items/{other['id']}/reservation")
         assert problem(free) == (404, "not_found")
 
-    async def test_an_item_that_another_account_holds(self, client: httpx2.AsyncClient) -> None:
+    async def test_an_item_that_another_account_holds(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         other = await create_account(client)
         await put(client, f"/accounts/{account['id']}/reservation", item_id=item["id"])
@@ -283,7 +273,7 @@ class TestPutReservation:
         held = await own_answer(client, f"/items/{item['id']}/reservation")
         assert held["account"]["id"] == account["id"]
 
-    async def test_both_at_once_tells_of_the_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_both_at_once_tells_of_the_account(self, client: httpx.AsyncClient) -> None:
         first, second = await pair(client), await pair(client)
         for account, item in (first, second):
             await put(client, f"/accounts/{account['id']}/reservation", item_id=item["id"])
@@ -292,7 +282,7 @@ class TestPutReservation:
         )
         assert problem(answer) == (409, "account_has_reservation")
 
-    async def test_an_unknown_item_is_422_and_pointed_at(self, client: httpx2.AsyncClient) -> None:
+    async def test_an_unknown_item_is_422_and_pointed_at(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/reservation"
         answer = await client.put(path, json={"item_id": UNKNOWN})
@@ -303,21 +293,19 @@ class TestPutReservation:
         answer = await client.put(path, json={"item_id": UNKNOWN})
         assert problem(answer) == (422, "item_not_found")
 
-    async def test_of_an_unknown_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_account(self, client: httpx.AsyncClient) -> None:
         item = await create_item(client)
         path = f"/accounts/{UNKNOWN}/reservation"
         answer = await client.put(path, json={"item_id": item["id"]})
         assert problem(answer) == (404, "account_not_found")
 
     async def test_with_both_ends_unknown_the_body_speaks_first(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         answer = await client.put(f"/accounts/{UNKNOWN}/reservation", json={"item_id": UNKNOWN})
         assert problem(answer) == (422, "item_not_found")
 
-    async def test_is_one_statement(
-        self, client: httpx2.AsyncClient, statements: list[str]
-    ) -> None:
+    async def test_is_one_statement(self, client: httpx.AsyncClient, statements: list[str]) -> None:
         account, item = await pair(client)
         for _ in range(2):
             statements.clear()
@@ -327,7 +315,7 @@ class TestPutReservation:
 
 class TestDeleteReservation:
     async def test_answers_204_then_404(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/reservation"
@@ -338,11 +326,11 @@ class TestDeleteReservation:
         assert len(statements) == 1
         assert problem(await client.delete(path)) == (404, "not_found")
 
-    async def test_of_an_unknown_account(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_an_unknown_account(self, client: httpx.AsyncClient) -> None:
         answer = await client.delete(f"/accounts/{UNKNOWN}/reservation")
         assert problem(answer) == (404, "account_not_found")
 
-    async def test_frees_the_account_and_the_item(self, client: httpx2.AsyncClient) -> None:
+    async def test_frees_the_account_and_the_item(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         other, other_item = await pair(client)
         await put(client, f"/accounts/{account['id']}/reservation", item_id=item["id"])
@@ -356,7 +344,7 @@ class TestDeleteReservation:
 
 class TestRetrieveWish:
     async def test_answers_the_item_as_its_own_address_does(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
@@ -372,17 +360,17 @@ class TestRetrieveWish:
             "created": made["created"],
         }
 
-    async def test_absent_is_not_found(self, client: httpx2.AsyncClient) -> None:
+    async def test_absent_is_not_found(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         answer = await client.get(f"/accounts/{account['id']}/wishes/{item['id']}")
         assert problem(answer) == (404, "not_found")
         assert answer.json()["detail"] == "This account does not wish for this item."
 
-    async def test_of_unknown_ends(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_unknown_ends(self, client: httpx.AsyncClient) -> None:
         await check_unknown_ends_of_a_wish(client, "GET")
 
 
-async def check_unknown_ends_of_a_wish(client: httpx2.AsyncClient, method: str) -> None:
+async def check_unknown_ends_of_a_wish(client: httpx.AsyncClient, method: str) -> None:
     account, item = await pair(client)
     body: dict[str, str] | None = {} if method == "PUT" else None
     for owner, wished, code in (
@@ -396,7 +384,7 @@ async def check_unknown_ends_of_a_wish(client: httpx2.AsyncClient, method: str) 
 
 
 class TestPutWish:
-    async def test_a_new_one_is_201(self, client: httpx2.AsyncClient) -> None:
+    async def test_a_new_one_is_201(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
         answer = await client.put(path, json={"note": "For the hall"})
@@ -411,7 +399,7 @@ class TestPutWish:
         ids=["replaced", "null", "absent"],
     )
     async def test_again_is_200_and_replaces_the_note_and_keeps_created(
-        self, client: httpx2.AsyncClient, body: dict[str, Any], note: str | None
+        self, client: httpx.AsyncClient, body: dict[str, Any], note: str | None
     ) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
@@ -421,12 +409,12 @@ class TestPutWish:
         assert answer.json() == {**made, "note": note}
         assert await own_answer(client, path) == answer.json()
 
-    async def test_an_absent_note_is_null(self, client: httpx2.AsyncClient) -> None:
+    async def test_an_absent_note_is_null(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         made = await put(client, f"/accounts/{account['id']}/wishes/{item['id']}")
         assert made["note"] is None
 
-    async def test_the_length_of_a_note(self, client: httpx2.AsyncClient) -> None:
+    async def test_the_length_of_a_note(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
         for note in ("x" * 1000, "", "𝄞" * 1000):
@@ -436,7 +424,7 @@ class TestPutWish:
         faults = [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]]
         assert faults == [("/note", "too_long")]
 
-    async def test_a_note_is_text(self, client: httpx2.AsyncClient) -> None:
+    async def test_a_note_is_text(self, client: httpx.AsyncClient) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id']}/wishes/{item['id']}"
         for note in (1, True, ["x"], {"x": "y"}):
@@ -445,25 +433,23 @@ class TestPutWish:
                 {"pointer": "/note", "code": "wrong_type", "detail": "Must be text."}
             ]
 
-    async def test_many_to_many(self, client: httpx2.AsyncClient) -> None:
+    async def test_many_to_many(self, client: httpx.AsyncClient) -> None:
         first, second = await pair(client), await pair(client)
         for account, _ in (first, second):
             for _, item in (first, second):
                 answer = await client.put(f"/accounts/{account['id']}/wishes/{item['id']}", json={})
                 assert answer.status_code == 201
 
-    async def test_of_unknown_ends(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_unknown_ends(self, client: httpx.AsyncClient) -> None:
         await check_unknown_ends_of_a_wish(client, "PUT")
 
     async def test_a_fault_of_the_body_comes_before_unknown_ends(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         answer = await client.put(f"/accounts/{UNKNOWN}/wishes/{UNKNOWN}", json={"item_id": "x"})
         assert problem(answer) == (422, "invalid_request")
 
-    async def test_is_one_statement(
-        self, client: httpx2.AsyncClient, statements: list[str]
-    ) -> None:
+    async def test_is_one_statement(self, client: httpx.AsyncClient, statements: list[str]) -> None:
         account, item = await pair(client)
         for _ in range(2):
             statements.clear()
@@ -473,7 +459,7 @@ class TestPutWish:
 
 class TestDeleteWish:
     async def test_answers_204_then_404(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         account, item = await pair(client)
         other = await create_item(client)
@@ -488,7 +474,7 @@ class TestDeleteWish:
         left = await own_answer(client, f"/accounts/{account['id']}/wishes")
         assert [wish["item"]["id"] for wish in left["data"]] == [other["id"]]
 
-    async def test_of_unknown_ends(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_unknown_ends(self, client: httpx.AsyncClient) -> None:
         await check_unknown_ends_of_a_wish(client, "DELETE")
 
 
@@ -510,7 +496,7 @@ def link_of(
 
 @pytest.mark.parametrize("relation", PUTS)
 class TestEveryLink:
-    async def test_takes_json_only(self, client: httpx2.AsyncClient, relation: str) -> None:
+    async def test_takes_json_only(self, client: httpx.AsyncClient, relation: str) -> None:
         path, body = link_of(relation, *await pair(client))
         content = json.dumps(body)
         for content_type in (
@@ -528,7 +514,7 @@ class TestEveryLink:
         assert (await client.put(path, content=content, headers=headers)).status_code == 201
 
     async def test_takes_no_body_without_a_type(
-        self, client: httpx2.AsyncClient, relation: str
+        self, client: httpx.AsyncClient, relation: str
     ) -> None:
         path, _ = link_of(relation, *await pair(client))
         answer = await client.put(path, content=b"{}", headers={})
@@ -536,7 +522,7 @@ class TestEveryLink:
         assert problem(await client.put(path)) == (400, "malformed_body")
 
     async def test_refuses_what_it_does_not_know(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, relation: str
+        self, client: httpx.AsyncClient, connection: AsyncConnection, relation: str
     ) -> None:
         path, body = link_of(relation, *await pair(client))
         answer = await client.put(path + "?x=1", json={**body, "price": 1, "created": "now"})
@@ -547,7 +533,7 @@ class TestEveryLink:
         ) == [("/created", "read_only"), ("/price", "unknown"), ("x", "unknown")]
         assert await links_left(connection) == 0
 
-    async def test_malformed_json(self, client: httpx2.AsyncClient, relation: str) -> None:
+    async def test_malformed_json(self, client: httpx.AsyncClient, relation: str) -> None:
         path, _ = link_of(relation, *await pair(client))
         headers = {"Content-Type": "application/json"}
         for content in (b"", b"{", b'{"item_id": NaN}', b"\xff"):
@@ -558,7 +544,7 @@ class TestEveryLink:
             assert problem(answer) == (422, "invalid_request")
 
     async def test_a_malformed_id_in_the_path(
-        self, client: httpx2.AsyncClient, relation: str
+        self, client: httpx.AsyncClient, relation: str
     ) -> None:
         path, body = link_of(relation, {"id": "1"}, await create_item(client))
         for method in ("GET", "PUT", "DELETE"):
@@ -567,7 +553,7 @@ class TestEveryLink:
             assert [fault["parameter"] for fault in answer.json()["errors"]] == ["account_id"]
 
     async def test_has_no_etag_and_ignores_conditions(
-        self, client: httpx2.AsyncClient, relation: str
+        self, client: httpx.AsyncClient, relation: str
     ) -> None:
         path, body = link_of(relation, *await pair(client))
         for status in (201, 200):
@@ -581,7 +567,7 @@ class TestEveryLink:
         answer = await client.delete(path, headers={"If-Match": "not even well-formed"})
         assert answer.status_code == 204
 
-    async def test_never_changes_its_ends(self, client: httpx2.AsyncClient, relation: str) -> None:
+    async def test_never_changes_its_ends(self, client: httpx.AsyncClient, relation: str) -> None:
         account, item = await pair(client)
         path, body = link_of(relation, account, item)
         for method, content in (("PUT", body), ("PUT", body), ("GET", None), ("DELETE", None)):
@@ -590,7 +576,7 @@ class TestEveryLink:
             assert await own_answer(client, f"/accounts/{account['id']}") == account
             assert await own_answer(client, f"/items/{item['id']}") == item
 
-    async def test_head_mirrors_get(self, client: httpx2.AsyncClient, relation: str) -> None:
+    async def test_head_mirrors_get(self, client: httpx.AsyncClient, relation: str) -> None:
         path, body = link_of(relation, *await pair(client))
         await client.put(path, json=body)
         answer, head = await client.get(path), await client.head(path)
@@ -599,7 +585,7 @@ class TestEveryLink:
         assert head.headers["content-length"] == str(len(answer.content))
 
     async def test_survives_a_change_of_its_ends(
-        self, client: httpx2.AsyncClient, relation: str
+        self, client: httpx.AsyncClient, relation: str
     ) -> None:
         account, item = await pair(client)
         path, body = link_of(relation, account, item)
@@ -608,7 +594,7 @@ class TestEveryLink:
         await client.patch(f"/items/{item['id']}", json={"account_id": account["id"]})
         assert (await client.get(path)).json()["item"]["account_id"] == account["id"]
 
-    async def test_goes_with_its_item(self, client: httpx2.AsyncClient, relation: str) -> None:
+    async def test_goes_with_its_item(self, client: httpx.AsyncClient, relation: str) -> None:
         account, item = await pair(client)
         path, body = link_of(relation, account, item)
         await client.put(path, json=body)
@@ -618,7 +604,7 @@ class TestEveryLink:
         assert (await client.get(f"/accounts/{account['id']}")).status_code == 200
 
     async def test_goes_with_its_account(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, relation: str
+        self, client: httpx.AsyncClient, connection: AsyncConnection, relation: str
     ) -> None:
         account, item = await pair(client)
         path, body = link_of(relation, account, item)
@@ -629,7 +615,7 @@ class TestEveryLink:
         assert await links_left(connection) == 0
 
     async def test_goes_with_the_items_of_a_deleted_account(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, relation: str
+        self, client: httpx.AsyncClient, connection: AsyncConnection, relation: str
     ) -> None:
         account, item = await pair(client)
         path, body = link_of(relation, account, item)
@@ -642,7 +628,7 @@ class TestEveryLink:
         assert await links_left(connection) == 0
 
     async def test_goes_with_an_account_linked_to_an_item_of_its_own(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, relation: str
+        self, client: httpx.AsyncClient, connection: AsyncConnection, relation: str
     ) -> None:
         account = await create_account(client)
         item = await create_item(client, account["id"])
@@ -662,7 +648,7 @@ async def links_left(connection: AsyncConnection) -> int:
 @pytest.mark.parametrize("relation", ["favorite", "reservation"])
 class TestEveryItemId:
     async def test_a_body_that_names_no_item(
-        self, client: httpx2.AsyncClient, relation: str
+        self, client: httpx.AsyncClient, relation: str
     ) -> None:
         account = await create_account(client)
         for body, code in (
@@ -679,7 +665,7 @@ class TestEveryItemId:
             faults = [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]]
             assert faults == [("/item_id", code)]
 
-    async def test_in_any_case(self, client: httpx2.AsyncClient, relation: str) -> None:
+    async def test_in_any_case(self, client: httpx.AsyncClient, relation: str) -> None:
         account, item = await pair(client)
         path = f"/accounts/{account['id'].upper()}/{relation}"
         answer = await client.put(path, json={"item_id": item["id"].upper()})
@@ -693,7 +679,7 @@ class TestAtOnce:
 
     @pytest.mark.parametrize("relation", PUTS)
     async def test_one_makes_the_link_and_the_others_find_it(
-        self, committed_client: httpx2.AsyncClient, relation: str
+        self, committed_client: httpx.AsyncClient, relation: str
     ) -> None:
         for _ in range(10):
             path, body = link_of(relation, *await pair(committed_client))

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from app.accounts.service import require_account
 from app.errors import ItemNotFound
 from app.links import service
+from app.resources import reads
+from app.resources.resource import Resource
 from tests.factories import create_account, create_item
 from tests.links.test_router import PUTS, link_of, pair, problem
 from tests.locks import held_up
@@ -32,7 +34,7 @@ class TestEndsThatGoMeanwhile:
     async def test_the_item(
         self,
         database: URL,
-        committed_client: httpx2.AsyncClient,
+        committed_client: httpx.AsyncClient,
         engine: AsyncEngine,
         relation: str,
     ) -> None:
@@ -47,7 +49,7 @@ class TestEndsThatGoMeanwhile:
     async def test_the_account(
         self,
         database: URL,
-        committed_client: httpx2.AsyncClient,
+        committed_client: httpx.AsyncClient,
         engine: AsyncEngine,
         relation: str,
     ) -> None:
@@ -62,7 +64,7 @@ class TestEndsThatGoMeanwhile:
 
 class TestPutReservation:
     async def test_requests_of_one_account_go_one_by_one(
-        self, database: URL, committed_client: httpx2.AsyncClient, engine: AsyncEngine
+        self, database: URL, committed_client: httpx.AsyncClient, engine: AsyncEngine
     ) -> None:
         path, body = link_of("reservation", *await pair(committed_client))
         locked = text("SELECT FROM accounts WHERE id = :id FOR NO KEY UPDATE")
@@ -74,7 +76,7 @@ class TestPutReservation:
 
     @pytest.mark.parametrize("end", ["commit", "rollback"])
     async def test_waits_for_another_account_that_may_get_the_item(
-        self, database: URL, committed_client: httpx2.AsyncClient, engine: AsyncEngine, end: str
+        self, database: URL, committed_client: httpx.AsyncClient, engine: AsyncEngine, end: str
     ) -> None:
         account, item = await pair(committed_client)
         other = await create_account(committed_client)
@@ -93,7 +95,7 @@ class TestPutReservation:
 class TestPutWish:
     async def test_an_item_that_comes_after_the_statement(
         self,
-        client: httpx2.AsyncClient,
+        client: httpx.AsyncClient,
         connection: AsyncConnection,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -102,11 +104,17 @@ class TestPutWish:
         await connection.execute(text("CREATE TEMPORARY TABLE kept AS SELECT * FROM items"))
         await connection.execute(text("DELETE FROM items"))
 
-        async def restore_and_require(session: AsyncSession, account_id: UUID) -> None:
-            await session.execute(text("INSERT INTO items SELECT * FROM kept"))
-            await require_account(session, account_id)
+        require = reads.require
 
-        monkeypatch.setattr(service, "require_account", restore_and_require)
+        async def restore_and_require(
+            session: AsyncSession, resource: Resource[Any], row_id: UUID
+        ) -> None:
+            await session.execute(
+                text("INSERT INTO items SELECT * FROM kept ON CONFLICT DO NOTHING")
+            )
+            await require(session, resource, row_id)
+
+        monkeypatch.setattr(reads, "require", restore_and_require)
         async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
             with pytest.raises(ItemNotFound):
                 await service.put_wish(session, account_id, item_id, "note")
@@ -119,7 +127,7 @@ class TestKinds:
     """What each relation is, stated by the database: no path around the API can break it."""
 
     @pytest.fixture
-    async def ends(self, client: httpx2.AsyncClient) -> dict[str, str]:
+    async def ends(self, client: httpx.AsyncClient) -> dict[str, str]:
         """Two accounts and two items of the first."""
         accounts = [(await create_account(client))["id"] for _ in range(2)]
         items = [(await create_item(client, accounts[0]))["id"] for _ in range(2)]

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import make_url
 
@@ -282,20 +282,20 @@ class TestService:
         command = container.command(container.image.config["Cmd"], environment, scratch=scratch)
         server = Program(command, os.environ, port, tmp_path)
         server.wait_until_ready()
-        assert httpx2.get(f"{server.url}/accounts").status_code == 401
-        answer = httpx2.get(f"{server.url}/accounts", headers={"Authorization": f"Bearer {key}"})
+        assert httpx.get(f"{server.url}/accounts").status_code == 401
+        answer = httpx.get(f"{server.url}/accounts", headers={"Authorization": f"Bearer {key}"})
         assert (answer.status_code, answer.json()["data"]) == (200, [])
         status, _, errors = container.ask_inside(*container.image.config["Healthcheck"]["Test"][1:])
         assert status == 0, errors
 
         server.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 100
-        while httpx2.get(f"{server.url}/readyz").status_code != 503:
+        while httpx.get(f"{server.url}/readyz").status_code != 503:
             assert time.monotonic() < deadline
         time.sleep(1.1)  # the second signal ends the delay, if it comes a second later
         assert server.stop(seconds=120) == 0, server.log.read_text()
-        with pytest.raises(httpx2.ConnectError):
-            httpx2.get(f"{server.url}/livez")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/livez")
 
     def test_several_workers_without_a_folder_to_write_in_say_so(
         self, container: Container

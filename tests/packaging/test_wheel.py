@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urljoin
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL
 
@@ -137,13 +137,13 @@ class TestInstalled:
         assert status == 0, errors
 
         server.wait_until_ready()
-        assert httpx2.get(f"{server.url}/accounts").status_code == 401
-        answer = httpx2.get(
+        assert httpx.get(f"{server.url}/accounts").status_code == 401
+        answer = httpx.get(
             f"{server.url}/accounts", headers={"Authorization": f"Bearer {key.strip()}"}
         )
         assert (answer.status_code, answer.json()["data"]) == (200, [])
-        page = httpx2.get(f"{server.url}/docs")
+        page = httpx.get(f"{server.url}/docs")
         script = re.search(r'src="([^"]+swagger-ui[^"]+\.js)"', page.text)
         assert script is not None
-        assert httpx2.get(urljoin(f"{server.url}/docs", script[1])).status_code == 200
+        assert httpx.get(urljoin(f"{server.url}/docs", script[1])).status_code == 200
         assert server.stop(seconds=120) == 0

@@ -1,4 +1,4 @@
-"""Whoever is cancelled on the way to the database or back takes nothing along."""
+"""Cancelled requests leave no connection, statement or transaction behind."""
 
 import asyncio
 import itertools
@@ -12,7 +12,11 @@ from fastapi import FastAPI
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.accounts.service import ACCOUNTS
+from app.errors import AccountNotFound
+from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
+from app.resources.reads import get
 from tests.conftest import client_of, execute, running_app
 from tests.factories import create_account
 from tests.waiting import PATIENCE
@@ -27,9 +31,9 @@ pytestmark = pytest.mark.slow
 
 
 async def cancelled_at_many_points(work: Callable[[], Awaitable[Any]], *, ends: bool = True) -> int:
-    """Run it again and again, each time cancelled a little later; how often it was done.
+    """Run it repeatedly, and cancel it a little later each time. Returns how often it completed.
 
-    At least once, if it `ends` by itself: on a slow machine the last times are long ones.
+    If it `ends` by itself, it completes at least once: the last cancellations come late enough.
     """
     done = 0
     for number in itertools.count():
@@ -47,31 +51,31 @@ async def cancelled_at_many_points(work: Callable[[], Awaitable[Any]], *, ends: 
 
 
 async def assert_nothing_left(app: FastAPI, database: URL) -> None:
-    """All places and connections are to be had, and no statement or transaction goes on."""
+    """All connections are available, and no statement or transaction is running."""
     statements: Statements = app.state.statements
     engine = create_async_engine(database, poolclass=NullPool)
     async with engine.connect() as observer, asyncio.timeout(PATIENCE):
         while await observer.scalar(LEFT):
             await observer.rollback()
             await asyncio.sleep(0.05)
-    everybody = asyncio.Barrier(POOL)
+    all_connections = asyncio.Barrier(POOL)
 
     async def hold() -> None:
-        async with statements.begin() as session:
+        async with request_session(statements) as session:
             await session.execute(text("SELECT 1"))
-            await everybody.wait()
+            await all_connections.wait()
 
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(hold() for _ in range(POOL)))
 
 
-async def test_a_transaction_is_done_or_not(database: URL) -> None:
+async def test_a_transaction_is_atomic(database: URL) -> None:
     await execute(database, "CREATE TABLE marks (mark int)")
     async with running_app(database, pool_size=POOL) as app:
         statements: Statements = app.state.statements
 
         async def write() -> None:
-            async with statements.begin() as session:
+            async with request_session(statements) as session:
                 await session.execute(text("INSERT INTO marks VALUES (1)"))
                 await session.execute(text("SELECT pg_sleep(0.001)"))
                 await session.execute(text("INSERT INTO marks VALUES (2)"))
@@ -80,7 +84,7 @@ async def test_a_transaction_is_done_or_not(database: URL) -> None:
         await assert_nothing_left(app, database)
         ones = await statements.scalar(text("SELECT count(*) FROM marks WHERE mark = 1"))
         twos = await statements.scalar(text("SELECT count(*) FROM marks WHERE mark = 2"))
-        assert ones == twos >= done > 0  # who is cancelled at the commit may find it done
+        assert ones == twos >= done > 0  # a cancelled commit may have succeeded
 
 
 async def test_a_statement(database: URL) -> None:
@@ -90,23 +94,31 @@ async def test_a_statement(database: URL) -> None:
         await assert_nothing_left(app, database)
 
 
-async def test_who_waits_for_a_place(database: URL) -> None:
+async def test_a_wait_for_a_connection(database: URL) -> None:
     async with running_app(database, pool_size=POOL) as app:
         statements: Statements = app.state.statements
-        async with statements.begin(), statements.begin():
+        async with request_session(statements) as one, request_session(statements) as other:
+            for session in (one, other):
+                await session.execute(text("SELECT 1"))
             work = partial(statements.scalar, text("SELECT 1"))
             assert await cancelled_at_many_points(work, ends=False) == 0
         await assert_nothing_left(app, database)
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_who_reads_by_id_in_a_batch(database: URL, *, known: bool) -> None:
+async def test_a_shared_read(database: URL, *, known: bool) -> None:
     async with running_app(database, pool_size=POOL) as app, client_of(app) as client:
         account_id = UUID((await create_account(client))["id"]) if known else UUID(int=0)
-        reader = app.state.account_reader
-        others = [asyncio.create_task(reader.get(account_id)) for _ in range(20)]
-        await cancelled_at_many_points(lambda: reader.get(account_id))
+
+        async def read() -> bool:
+            try:
+                async with request_session(app.state.statements) as session:
+                    return await get(session, ACCOUNTS, account_id) is not None
+            except AccountNotFound:
+                return False
+
+        others = [asyncio.create_task(read()) for _ in range(20)]
+        await cancelled_at_many_points(read)
         async with asyncio.timeout(PATIENCE):
-            rows = await asyncio.gather(*others, reader.get(account_id))
-        assert {row is not None for row in rows} == {known}
+            assert set(await asyncio.gather(*others, read())) == {known}
         await assert_nothing_left(app, database)

@@ -1,4 +1,4 @@
-"""What many callers ask for, gathered; test_reader and test_inserts say what it is good for."""
+"""Coalescing of calls. Its users, reads by id and inserts, have tests of their own."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import Overloaded
-from app.postgres import coalescing as batches_module
-from app.postgres.coalescing import Batches
+from app.postgres import coalescing
+from app.postgres.coalescing import Coalescer
 from tests.waiting import PATIENCE, come
 
 
 @pytest.fixture(autouse=True)
-def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches_module, "SLOW", PATIENCE)
+def no_slow_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(coalescing, "SLOW_SECONDS", PATIENCE)
 
 
 async def settle() -> None:
@@ -22,83 +22,108 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_answers_and_errors_find_their_callers() -> None:
-    async def run(asked: Sequence[int]) -> Sequence[int | BaseException]:
+class Gate:
+    """A `run` that returns what was asked, once its batch is let through."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gates: list[asyncio.Future[None]] = []
+
+    async def __call__(self, asked: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(asked))
+        self.gates.append(asyncio.get_running_loop().create_future())
+        await self.gates[-1]
+        return asked
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def ask_all(coalescer: Coalescer[int, int], count: int) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(coalescer.ask(number)) for number in range(count)]
+
+
+async def test_each_caller_gets_its_own_result_or_error() -> None:
+    async def run(asked: Sequence[int]) -> Sequence[int | Exception]:
         await asyncio.sleep(0)
         return [ValueError(str(number)) if number % 3 == 0 else number * 2 for number in asked]
 
     sizes: list[int] = []
-    batches = Batches(run, sizes.append)
-    found = await asyncio.gather(*map(batches.ask, range(1, 10)), return_exceptions=True)
+    coalescer = Coalescer(run, sizes.append)
+    found = await asyncio.gather(*map(coalescer.ask, range(1, 10)), return_exceptions=True)
     assert [str(one) for one in found] == ["2", "4", "3", "8", "10", "6", "14", "16", "9"]
     assert sizes == [1, 1, 7]
 
 
-async def test_who_waits_for_one_that_had_no_turn_is_told_with_it() -> None:
-    """Or, where all connections are taken, each batch would wait as long again as the last."""
-    gates: list[asyncio.Future[None]] = []
-
-    async def run(asked: Sequence[int]) -> Sequence[int]:
-        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        gates.append(gate)
-        await gate
-        return asked
-
-    batches = Batches(run)
-    tasks = [asyncio.create_task(batches.ask(number)) for number in range(5)]
+async def test_waiting_callers_fail_with_a_batch_that_got_no_connection(gate: Gate) -> None:
+    """Otherwise each batch would wait as long for a connection as the one before."""
+    coalescer = Coalescer(gate)
+    tasks = ask_all(coalescer, 5)
     await settle()
-    assert len(gates) == 2
-    gates[0].set_exception(Overloaded())
+    assert len(gate.gates) == 2
+    gate.gates[0].set_exception(Overloaded())
     await settle()
     assert [task.done() for task in tasks] == [True, False, True, True, True]
     for task in (tasks[0], *tasks[2:]):
         with pytest.raises(Overloaded):
             await task
-    gates[1].set_result(None)
+    gate.gates[1].set_result(None)
     assert await tasks[1] == 1
-    later = asyncio.create_task(batches.ask(7))
+    later = asyncio.create_task(coalescer.ask(7))
     await settle()
-    gates[2].set_result(None)
+    gate.gates[2].set_result(None)
     assert await later == 7
 
 
-async def test_who_has_gone_away_is_not_asked_for() -> None:
-    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    ran: list[Sequence[int]] = []
-
-    async def run(asked: Sequence[int]) -> Sequence[int]:
-        ran.append(asked)
-        await gate
-        return asked
-
-    batches = Batches(run)
-    tasks = [asyncio.create_task(batches.ask(number)) for number in range(4)]
-    await asyncio.sleep(0)
+async def test_cancelled_callers_are_left_out(gate: Gate) -> None:
+    tasks = ask_all(Coalescer(gate), 4)
+    await settle()
+    tasks[1].cancel()  # its batch is in flight
     tasks[2].cancel()
-    await asyncio.sleep(0)
-    gate.set_result(None)
-    assert await asyncio.gather(*tasks[:2], tasks[3]) == [0, 1, 3]
-    assert ran == [[0], [1], [3]]
+    await settle()
+    for number in range(3):
+        gate.gates[number].set_result(None)
+        await settle()
+    assert [await tasks[0], await tasks[3]] == [0, 3]
+    assert gate.batches == [[0], [1], [3]]
 
 
-async def test_what_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_module, "SLOW", 0.01)
-    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+async def test_those_behind_a_whole_batch_of_cancelled_callers_are_served(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "MAX_BATCH", 3)
+    tasks = ask_all(Coalescer(gate), 7)
+    await settle()
+    for task in tasks[2:6]:
+        task.cancel()
+    await settle()
+    gate.gates[0].set_result(None)
+    gate.gates[1].set_result(None)
+    await settle()
+    gate.gates[2].set_result(None)
+    assert await come(tasks[6]) == 6
+    assert gate.batches == [[0], [1], [6]]
+
+
+async def test_a_slow_batch_does_not_hold_up_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalescing, "SLOW_SECONDS", 0.01)
+    lock: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(asked: Sequence[int]) -> Sequence[int]:
-        if asked[0] < 2:  # they wait for a lock perhaps
-            await gate
+        if asked[0] < 2:
+            await lock
         return asked
 
-    batches = Batches(run)
-    tasks = [asyncio.create_task(batches.ask(number)) for number in range(5)]
+    tasks = ask_all(Coalescer(run), 5)
     assert await come(asyncio.gather(*tasks[2:])) == [2, 3, 4]
     assert not tasks[0].done()
-    gate.set_result(None)
+    lock.set_result(None)
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
 
 
-async def test_an_answer_may_come_later_than_the_others() -> None:
+async def test_an_outcome_may_be_a_task() -> None:
     async def fail() -> int:
         await asyncio.sleep(0.01)
         raise ValueError("late")
@@ -111,14 +136,48 @@ async def test_an_answer_may_come_later_than_the_others() -> None:
         late = {1: find, 2: fail}
         return [asyncio.create_task(late[one]()) if one in late else one for one in asked]
 
-    batches = Batches(run)
-    found = await asyncio.gather(*map(batches.ask, [0, 5, 1, 2, 3]), return_exceptions=True)
+    coalescer = Coalescer(run)
+    found = await asyncio.gather(*map(coalescer.ask, [0, 5, 1, 2, 3]), return_exceptions=True)
     assert [str(one) for one in found] == ["0", "5", "7", "late", "3"]
 
 
-async def test_one_that_is_broken_off_leaves_nobody_waiting() -> None:
+async def test_a_task_for_a_cancelled_caller_is_cancelled() -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    retries: dict[int, asyncio.Task[int]] = {}
+
+    async def retry(number: int) -> int:
+        await second.wait()
+        return number
+
+    async def run(asked: Sequence[int]) -> Sequence[asyncio.Task[int]]:
+        if list(asked) == [0]:
+            await first.wait()
+        retries.update((number, asyncio.create_task(retry(number))) for number in asked)
+        return [retries[number] for number in asked]
+
+    tasks = ask_all(Coalescer(run), 3)
+    await settle()
+    tasks[0].cancel()  # while its batch runs
+    tasks[1].cancel()  # while it waits for its task
+    await settle()
+    first.set()
+    await settle()
+    second.set()
+    assert await come(tasks[2]) == 2
+    assert [retries[number].cancelled() for number in range(3)] == [True, True, False]
+
+
+async def test_a_cancelled_batch_leaves_no_caller_waiting() -> None:
     async def run(_asked: Sequence[int]) -> Sequence[int]:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await come(Batches(run).ask(1))
+        await come(Coalescer(run).ask(1))
+
+
+async def test_a_missing_outcome_leaves_no_caller_waiting() -> None:
+    async def run(_asked: Sequence[int]) -> Sequence[int]:
+        return []
+
+    with pytest.raises(ValueError, match="shorter"):
+        await come(Coalescer(run).ask(1))

@@ -8,7 +8,6 @@ import pwd
 import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,15 +28,13 @@ from app.postgres.embedded import (
     EmbeddedError,
     binaries,
     child,
-    cluster,
     embedded_postgres,
     find_binaries,
-    keeper,
-    launch,
     privileges,
+    server,
 )
 from app.postgres.embedded.home import Home
-from tests.waiting import PATIENCE, until, wait_until
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -114,21 +111,13 @@ async def ask(url: str, statement: str) -> object:
         await connection.close(timeout=PATIENCE)
 
 
-async def ask_patiently(url: str, statement: str) -> object:
-    """The answer of a server that may be starting again."""
-    answers: list[object] = []
-
-    async def answered() -> bool:
-        with contextlib.suppress(OSError, asyncpg.OperatorInterventionError):
-            answers.append(await ask(url, statement))
-        return bool(answers)
-
-    await until(answered, "it does not start again")
-    return answers[0]
-
-
 def postmaster(home: Path) -> int:
     return int((home / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def log_of(home: Path) -> str:
+    log = home / "postgres.log"
+    return log.read_text() if log.exists() else ""
 
 
 def write_program(path: Path, script: str) -> None:
@@ -173,7 +162,7 @@ class TestServing:
             assert (home / "socket" / ".s.PGSQL.5432").stat().st_mode & 0o777 == 0o700
             assert (home / "postgres.log").stat().st_mode & 0o777 == 0o600
         assert {path.name for path in home.iterdir()} == {
-            *("data", "owner.lock", "server.lock", "postgres.log")
+            *("data", "socket", "owner.lock", "server.lock", "postgres.log")
         }
         assert not (home / "data" / "postmaster.pid").exists()
 
@@ -204,24 +193,14 @@ class TestServing:
         with embedded_postgres(home, settings=FAST) as url:
             assert await ask(url, "SHOW DateStyle") == "ISO, MDY"
 
-    async def test_a_long_path_gets_a_short_private_socket(self, home: Path) -> None:
-        long = home / ("x" * 90)
-        socket_dir = Home(long).socket_dir
-        assert socket_dir.parent == Path("/tmp")
-        with embedded_postgres(long, settings=FAST) as url:
-            assert await ask(url, "SELECT 1") == 1
-            assert socket_dir.stat().st_mode & 0o777 == 0o700
-        assert not socket_dir.exists()
-        socket_dir.mkdir(mode=0o755)  # as another user could have done
-        try:
-            with pytest.raises(EmbeddedError, match="only this user can enter"):
-                embedded_postgres(long, settings=FAST).__enter__()
-        finally:
-            socket_dir.rmdir()
-
-    @pytest.mark.parametrize("name", ["a,b", "a:b", 'a"b', "a\nb", "a\udcffb"])
-    def test_a_socket_does_not_lie_where_lists_would_split(self, name: str) -> None:
-        assert Home(Path("/srv") / name).socket_dir.parent == Path("/tmp")
+    def test_a_new_socket_directory_is_private(self, home: Path, tmp_path: Path) -> None:
+        (home / "socket").mkdir(mode=0o755, parents=True)
+        with embedded_postgres(home, settings=FAST):
+            assert (home / "socket").stat().st_mode & 0o777 == 0o700
+        (home / "socket").rmdir()
+        (home / "socket").symlink_to(tmp_path)
+        with pytest.raises(EmbeddedError, match=r"cannot work in .*Not a directory"):
+            embedded_postgres(home, settings=FAST).__enter__()
 
 
 class TestSharing:
@@ -240,22 +219,75 @@ class TestSharing:
                 assert same == url
             assert await ask(url, "SELECT 1") == 1
 
-    async def test_who_stays_takes_over_from_an_owner_who_leaves(self, home: Path) -> None:
-        with user_process(home) as owner:
-            with embedded_postgres(home, settings=FAST) as url:
-                await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
-                first = postmaster(home)
-                assert owner.stdin is not None
-                owner.stdin.close()
-                assert owner.wait(PATIENCE) == 0
-                assert await ask_patiently(url, "SELECT answer FROM kept") == 42
-                assert postmaster(home) != first
-            assert not processes_in(home)
+    async def test_a_second_process_says_when_the_owner_has_left(self, home: Path) -> None:
+        with (
+            user_process(home) as owner,
+            embedded_postgres(home, settings=FAST) as url,
+            capture_logs() as logs,
+        ):
+            await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+            assert owner.stdin is not None
+            owner.stdin.close()
+            assert owner.wait(PATIENCE) == 0
+            wait_until(lambda: logs, "it does not say so")
+            with pytest.raises(OSError, match=r"No such file|Connection refused"):
+                await ask(url, "SELECT 1")
+        assert [line["event"] for line in logs] == ["embedded_postgresql_ended"]
+        assert logs[0]["log_level"] == "warning"
+        assert "has left" in logs[0]["detail"]
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SELECT answer FROM kept") == 42
+
+    async def test_a_block_that_ends_first_says_nothing(self, home: Path) -> None:
+        with capture_logs() as logs:
+            with embedded_postgres(home, settings=FAST), embedded_postgres(home, settings=FAST):
+                reporters = [t for t in threading.enumerate() if "_report_end" in t.name]
+                assert len(reporters) == 2
+            for reporter in reporters:
+                reporter.join(PATIENCE)
+                assert not reporter.is_alive()
+        assert logs == []
+
+    async def test_two_that_start_at_once_make_one_database(
+        self, home: Path, tmp_path: Path
+    ) -> None:
+        real = find_binaries(None)
+        once = fake_programs(
+            tmp_path,
+            initdb=f'echo >> {tmp_path}/made; exec {real}/initdb "$@"',
+            postgres=f'exec {real}/postgres "$@"',
+        )
+
+        def use() -> int:
+            with embedded_postgres(home, bindir=once, settings=FAST):
+                both.wait(PATIENCE)
+                found = postmaster(home)
+                both.wait(PATIENCE)
+                return found
+
+        both = threading.Barrier(2)
+        with ThreadPoolExecutor(2) as threads:
+            uses = [threads.submit(use), threads.submit(use)]
+        assert uses[0].result() == uses[1].result()
+        assert (tmp_path / "made").read_text() == "\n"
+
+    async def test_an_owner_that_stops_is_waited_for_and_replaced(self, home: Path) -> None:
+        with embedded_postgres(home, settings=FAST):
+            pass
+        with (home / "owner.lock").open("wb") as lock, ThreadPoolExecutor(1) as thread:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            second = embedded_postgres(home, settings=FAST)
+            url = thread.submit(second.__enter__)
+            time.sleep(0.2)
+            assert not url.done()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert await ask(url.result(PATIENCE), "SELECT 1") == 1
+            second.__exit__(None, None, None)
 
     def test_an_owner_that_does_not_get_ready_is_waited_for_in_vain(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(launch, "PATIENCE", 0.1)
+        monkeypatch.setattr(server, "WAIT_SECONDS", 0.1)
         home.mkdir()
         with (home / "owner.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -276,19 +308,17 @@ class TestCrashes:
         with embedded_postgres(home, settings=FAST) as url:
             assert await ask(url, "SELECT 1") == 1
 
-    async def test_a_killed_server_is_started_again(self, home: Path) -> None:
+    async def test_a_killed_server_is_reported_and_the_next_start_recovers(
+        self, home: Path
+    ) -> None:
         with embedded_postgres(home, settings=FAST) as url, capture_logs() as logs:
             await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
-            version = home / "data" / "PG_VERSION"
-            major = version.read_text()
-            version.write_text("1")  # the first new start fails
             os.kill(postmaster(home), signal.SIGKILL)
-            wait_until(lambda: len(logs) >= 2, "it is not started again")
-            version.write_text(major)
-            assert await ask_patiently(url, "SELECT answer FROM kept") == 42
-        assert logs[0]["event"] == "embedded_postgresql_died"
-        assert logs[1]["event"] == "embedded_postgresql_failed"
-        assert "was made by PostgreSQL 1," in logs[1]["detail"]
+            wait_until(lambda: logs, "it is not reported")
+        assert logs[0]["event"] == "embedded_postgresql_ended"
+        assert "crashed" in logs[0]["detail"]
+        with embedded_postgres(home, settings=FAST) as url:
+            assert await ask(url, "SELECT answer FROM kept") == 42
 
     async def test_the_next_start_recovers_when_both_are_killed(self, home: Path) -> None:
         with user_process(home) as owner:
@@ -323,7 +353,7 @@ class TestCrashes:
         with subprocess.Popen(["sleep", "60"]) as innocent:
             _, _, rest = pid_file.partition("\n")
             (home / "data" / "postmaster.pid").write_text(f"{innocent.pid}\n{rest}")
-            (home / "socket").mkdir(mode=0o700)
+            (home / "socket" / ".s.PGSQL.5432").touch()
             (home / "socket" / ".s.PGSQL.5432.lock").write_text(f"{innocent.pid}\n{rest}")
             with embedded_postgres(home, settings=FAST) as url:
                 assert await ask(url, "SELECT 1") == 1
@@ -336,26 +366,16 @@ class TestCrashes:
         (home / "socket").mkdir(mode=0o700)
         assert Home(home).ready_pid() is None
 
-    def test_a_socket_on_which_somebody_listens_is_kept(self, home: Path) -> None:
-        place = Home(home)
-        place.socket_dir.mkdir(parents=True)
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(place.socket_path))
-            server.listen()
-            assert place.listening_pid() == os.getpid()
-            cluster.forget_stale_socket(place)
-            assert place.socket_path.exists()
-        cluster.forget_stale_socket(place)
-        assert not place.socket_path.exists()
-
     def test_a_server_started_by_hand_is_left_alone(self, home: Path) -> None:
         with embedded_postgres(home, settings=FAST):
             pass
         pid_file = home / "data" / "postmaster.pid"
         with subprocess.Popen(["sleep", "60"], cwd=home / "data") as by_hand:
             pid_file.write_text(f"{by_hand.pid}\n{home / 'data'}\n")
-            with pytest.raises(EmbeddedError, match="Is another postmaster"):
+            (home / "socket" / ".s.PGSQL.5432").touch()
+            with pytest.raises(EmbeddedError, match=f"Process {by_hand.pid} already serves"):
                 embedded_postgres(home, settings=FAST).__enter__()
+            assert (home / "socket" / ".s.PGSQL.5432").exists()
             assert by_hand.poll() is None
             assert pid_file.exists()
             by_hand.kill()
@@ -363,7 +383,7 @@ class TestCrashes:
     @pytest.mark.parametrize("content", ["", "\0\0\0\n", "-99999999\n"])
     def test_a_pid_file_of_nobody_is_removed(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "postmaster.pid").write_text(content)
-        cluster.forget_stale_pid(tmp_path)
+        server._remove_stale_pid(tmp_path)
         assert not (tmp_path / "postmaster.pid").exists()
 
     @pytest.mark.parametrize(("folder", "kept"), [("data", True), ("other", False)])
@@ -380,9 +400,9 @@ class TestCrashes:
             assert lives.stdout is not None
             lives.stdout.readline()
             (data / "postmaster.pid").write_text(f"{lives.pid}\n")
-            with monkeypatch.context() as patch:
+            with monkeypatch.context() as patch, contextlib.suppress(EmbeddedError):
                 patch.setattr(Path, "readlink", forbidden)
-                cluster.forget_stale_pid(data)
+                server._remove_stale_pid(data)
             lives.communicate()
         assert (data / "postmaster.pid").exists() is kept
 
@@ -390,49 +410,45 @@ class TestCrashes:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "postmaster.pid").write_text("1\n")
-        monkeypatch.setattr(cluster, "_PROC", tmp_path / "none")
-        cluster.forget_stale_pid(tmp_path)
+        monkeypatch.setattr(server, "_PROC", tmp_path / "none")
+        server._remove_stale_pid(tmp_path)
         assert (tmp_path / "postmaster.pid").exists()
 
     def test_an_earlier_server_that_stays_is_not_doubled(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(launch, "PATIENCE", 0.1)
+        monkeypatch.setattr(server, "WAIT_SECONDS", 0.1)
         home.mkdir()
         with (home / "server.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(EmbeddedError, match="does not leave"):
+            with pytest.raises(EmbeddedError, match="The last server does not stop"):
                 embedded_postgres(home).__enter__()
 
 
 class TestStopping:
-    @pytest.mark.parametrize(
-        ("deaf_to", "end"),
-        [("", signal.SIGINT), ("INT", signal.SIGQUIT), ("INT QUIT", signal.SIGKILL)],
-    )
-    def test_a_server_is_asked_ever_less_kindly(
-        self, monkeypatch: pytest.MonkeyPatch, deaf_to: str, end: signal.Signals
+    @pytest.mark.parametrize(("deaf", "end"), [(False, signal.SIGINT), (True, signal.SIGKILL)])
+    def test_a_server_that_does_not_stop_is_killed(
+        self, monkeypatch: pytest.MonkeyPatch, deaf: bool, end: signal.Signals
     ) -> None:
-        for number, name in (("INT", "_FAST"), ("QUIT", "_IMMEDIATE")):
-            monkeypatch.setattr(launch, name, 0.2 if number in deaf_to.split() else PATIENCE)
-        script = f"trap '' HUP {deaf_to}; echo; while :; do sleep 0.1; done"
+        monkeypatch.setattr(server, "SHUTDOWN_SECONDS", 0.2 if deaf else PATIENCE)
+        script = f"trap '' HUP {'INT' * deaf}; echo; while :; do sleep 0.1; done"
         with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            launch.stop(process)
+            server._stop(process)
         assert process.returncode == -end
 
     def test_a_caller_may_leave_before_it_is_ready(
         self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(launch, "PATIENCE", 10 * PATIENCE)
+        monkeypatch.setattr(server, "WAIT_SECONDS", 10 * PATIENCE)
 
         def interrupt(_number: int, _frame: object) -> None:
             signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # it waits on: there is another
             raise KeyboardInterrupt
 
         def interrupt_when_it_starts() -> None:
-            wait_until(lambda: "I start" in Home(home).log_end(), "it does not start")
+            wait_until(lambda: "I start" in log_of(home), "it does not start")
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
         before = signal.signal(signal.SIGALRM, interrupt)
@@ -447,14 +463,6 @@ class TestStopping:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         assert interrupted.value.__context__ is None  # of one interrupt, not of another as well
-
-    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-    def test_a_mistake_in_the_thread_does_not_hang_the_caller(
-        self, home: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(keeper, "start_server", None)
-        with pytest.raises(EmbeddedError, match="thread failed"):
-            embedded_postgres(home).__enter__()
 
 
 @on_linux
@@ -514,8 +522,13 @@ class TestWhomItRunsAs:
         self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))  # no unshare at all
-        with pytest.raises(EmbeddedError, match=f"cannot enter {home.parent}"):
+        with pytest.raises(
+            EmbeddedError, match=r"initdb failed.* must be able to enter"
+        ) as refused:
             embedded_postgres(home, settings=FAST).__enter__()
+        assert f'could not access directory "{home / "new"}": Permission denied' in str(
+            refused.value
+        )
 
     def test_somebody_elses_data_are_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -537,7 +550,6 @@ class TestWhomItRunsAs:
         if unshare is not None:
             write_program(tmp_path / "unshare", unshare)
         user = privileges.choose_user(tmp_path / "none")
-        assert user.drops is drops
         assert (user.uid != 0) is drops
         assert (user.wrapper == ()) is drops
 
@@ -549,15 +561,15 @@ class TestWhomItRunsAs:
         owner = tmp_path.stat()
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         user = privileges.choose_user(tmp_path)
-        assert user == privileges.ServerUser(owner.st_uid, owner.st_gid, drops=True)
+        assert user == (owner.st_uid, owner.st_gid, ())
 
-    def test_only_a_place_on_the_way_is_opened_to_the_other(
+    def test_only_the_home_is_opened_to_the_other(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        other = privileges.ServerUser(os.geteuid() + 1, os.getegid() + 1, drops=True)
-        other.check_reach(Path("/usr/bin"))
-        monkeypatch.setattr("app.postgres.embedded.server.choose_user", lambda _: other)
-        with pytest.raises(EmbeddedError, match=f"user {other.uid}.* cannot enter /"):
+        other = privileges.ServerUser(os.geteuid() + 1, os.getegid() + 1)
+        monkeypatch.setattr(server, "choose_user", lambda _: other)
+        monkeypatch.setattr(server, "_prepare_data", None)
+        with pytest.raises(TypeError):
             embedded_postgres(home).__enter__()
         assert home.stat().st_mode & 0o777 == 0o711
         assert home.parent.stat().st_mode & 0o777 == 0o700
@@ -572,10 +584,9 @@ class TestWhomItRunsAs:
         (tmp_path / "base").mkdir()
         (tmp_path / "base" / "link").symlink_to("/")
         me = os.geteuid()
-        privileges.ServerUser(me, 8).take(tmp_path)
-        privileges.ServerUser(me, 8, drops=True).take(tmp_path)
+        privileges.ServerUser(me, 8).own(tmp_path)
         assert given == []
-        privileges.ServerUser(me + 1, 8, drops=True).take(tmp_path)
+        privileges.ServerUser(me + 1, 8).own(tmp_path)
         paths = tmp_path, tmp_path / "base", tmp_path / "base" / "link"
         assert given == [(path, me + 1, 8, False) for path in paths]
 
@@ -609,18 +620,19 @@ class TestChild:
         self, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[object, ...]]
     ) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")
-        child.become([str(os.getppid()), "", "", "/bin/x"])
+        child.become([str(os.getppid()), str(os.geteuid()), "8", "/bin/x"])
         assert steps == [("execv", "/bin/x", ["/bin/x"])]
 
     def test_it_does_not_outlive_a_starter_that_was_too_quick_to_die(
         self, steps: list[tuple[object, ...]]
     ) -> None:
-        with pytest.raises(SystemExit, match="The starter died"):
-            child.become(["0", "", "", "/bin/x"])
+        with pytest.raises(SystemExit, match="The starting process has ended"):
+            child.become(["0", str(os.geteuid()), "8", "/bin/x"])
         assert "execv" not in {step[0] for step in steps}
 
     def test_it_says_what_cannot_be_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "argv", ["child.py", str(os.getppid()), "", "", "/none"])
+        arguments = [str(os.getppid()), str(os.geteuid()), "8", "/none"]
+        monkeypatch.setattr(sys, "argv", ["child.py", *arguments])
         monkeypatch.setattr(sys, "platform", "darwin")
         with pytest.raises(SystemExit, match=r"^/none cannot be run: "):
             runpy.run_path(child.__file__, run_name="__main__")
@@ -675,13 +687,13 @@ sys.platform = "win32"
     def test_other_peoples_files_are_not_taken_for_data(self, home: Path) -> None:
         (home / "data").mkdir(parents=True)
         (home / "data" / "photo").touch()
-        with pytest.raises(EmbeddedError, match="not empty and not of PostgreSQL"):
+        with pytest.raises(EmbeddedError, match="not empty, and PostgreSQL did not"):
             embedded_postgres(home).__enter__()
         assert (home / "data" / "photo").exists()
 
     async def test_half_made_data_are_never_seen(self, home: Path, tmp_path: Path) -> None:
         broken = fake_programs(tmp_path, initdb='touch "$2/half"; echo no space; exit 1')
-        with pytest.raises(EmbeddedError, match=r"(?s)initdb could not make .*no space"):
+        with pytest.raises(EmbeddedError, match=r"(?s)initdb failed.*no space"):
             embedded_postgres(home, bindir=broken).__enter__()
         assert (home / "new" / "half").exists()
         assert not (home / "data").exists()
@@ -704,7 +716,7 @@ sys.platform = "win32"
             text=True,
         )
         assert answer.returncode == 1
-        assert answer.stderr.startswith("initdb could not make a database")
+        assert answer.stderr.startswith("initdb failed")
         assert "No space left on device" in answer.stderr
 
     def test_a_home_that_cannot_be_is_named(self, tmp_path: Path) -> None:
@@ -720,14 +732,17 @@ sys.platform = "win32"
         assert not (tmp_path / "precious").exists()
 
     def test_a_wrong_setting_is_refused_before_patience_is_over(self, home: Path) -> None:
-        with pytest.raises(EmbeddedError, match=r'(?s)did not start.*parameter "work_mem": "much"'):
+        with pytest.raises(EmbeddedError, match=r'(?s)failed.*parameter "work_mem": "much"'):
             embedded_postgres(home, settings=FAST | {"work_mem": "much"}).__enter__()
 
     @pytest.mark.parametrize(
         ("programs", "fault"),
         [
-            ({"initdb": "echo so slow; exec sleep 60"}, "(?s)initdb hangs.*so slow"),
-            ({"postgres": "echo so slow; exec sleep 60"}, "(?s)does not get ready.*so slow"),
+            ({"initdb": "echo so slow; exec sleep 60"}, "(?s)initdb does not .*so slow"),
+            (
+                {"postgres": "echo so slow; exec sleep 60"},
+                "(?s)postgres does not .*so slow",
+            ),
         ],
     )
     def test_no_wait_is_endless(
@@ -740,14 +755,36 @@ sys.platform = "win32"
     ) -> None:
         def clock() -> float:
             """Stands still until the program says that it is slow, and then goes fast."""
-            return launch.PATIENCE + 1 if "so slow" in Home(home).log_end() else 0
+            return server.WAIT_SECONDS + 1 if "so slow" in log_of(home) else 0
 
-        monkeypatch.setattr(launch, "time", SimpleNamespace(monotonic=clock))
+        monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
         with pytest.raises(EmbeddedError, match=fault):
             embedded_postgres(home, bindir=fake_programs(tmp_path, **programs)).__enter__()
 
-    def test_the_end_of_a_log_that_is_not_there_is_empty(self, home: Path) -> None:
-        assert Home(home).log_end() == ""
+    @pytest.mark.parametrize("name", ["x" * 90, "a,b", "a:b", 'a"b', "a\\b", "a\nb", "a\udcffb"])
+    def test_a_path_that_cannot_hold_a_socket_gets_a_short_one(self, home: Path, name: str) -> None:
+        folder = Home(home / name).socket.parent
+        assert folder == Home(home / name).socket.parent  # in every process
+        assert folder.parent == Path("/tmp")
+        assert folder != Home(home / f"{name} ").socket.parent
+
+    @pytest.mark.parametrize("name", ["x" * 90, "a,b:c"])
+    async def test_which_is_private_and_goes_with_the_server(self, home: Path, name: str) -> None:
+        with embedded_postgres(home / name) as url:
+            assert await ask(url, "SELECT 7") == 7
+            folder = Home(home / name).socket.parent
+            assert folder.stat().st_mode & 0o777 == 0o700
+            with user_process(home / name):
+                pass
+        assert not folder.exists()
+
+    def test_a_short_one_that_is_another_users_is_refused(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Home, "_socket_dir", lambda _: tmp_path / "link")
+        (tmp_path / "link").symlink_to(tmp_path)
+        with pytest.raises(EmbeddedError, match="cannot work in"):
+            embedded_postgres(home).__enter__()
 
 
 class TestBinaries:

@@ -1,4 +1,4 @@
-"""Engines: nothing connects early, autocommit means it, and values stay out of logs."""
+"""Engines: lazy connections, autocommit, limits, and no values in logs."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.postgres import engine as engines
-from app.postgres import patience as waiting
+from app.postgres import loop_timeout as timeouts
 from app.postgres.engine import log_statements, make_engine, transactional
 from app.telemetry.logs import Lines
+from tests.busy_loop import busy_loop
 from tests.conftest import execute, make_settings
-from tests.hogs import slow_turns
 from tests.waiting import come
 
 INSERT = text(
@@ -33,18 +33,18 @@ async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
 
 
 class TestMakeEngine:
-    async def test_connects_to_nothing_before_the_first_statement(self) -> None:
+    async def test_connects_at_the_first_statement(self) -> None:
         nowhere = URL.create("postgresql+asyncpg", host="127.0.0.1", port=1, database="x")
         engine = make_engine(nowhere, make_settings())
         with pytest.raises(ConnectionRefusedError):
             await engine.connect()
 
-    async def test_tells_the_server_who_it_is(self, engine: AsyncEngine) -> None:
+    async def test_sends_the_application_name(self, engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
             name = await connection.scalar(text("SELECT current_setting('application_name')"))
         assert name == "satchel"
 
-    async def test_holds_as_many_connections_as_the_setting_says(self, engine: AsyncEngine) -> None:
+    async def test_has_as_many_connections_as_the_setting_says(self, engine: AsyncEngine) -> None:
         async with engine.connect() as one, engine.connect() as other:
             query = text("SELECT pg_backend_pid()")
             assert await one.scalar(query) != await other.scalar(query)
@@ -61,19 +61,19 @@ class TestMakeEngine:
 
 class TestConnecting:
     @pytest.fixture(autouse=True)
-    def little_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engines, "CONNECT_PATIENCE", 0.2)
-        monkeypatch.setattr(waiting, "STEP", 0.002)
+    def short_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engines, "CONNECT_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(timeouts, "STEP_SECONDS", 0.002)
 
-    async def test_gives_up_on_a_server_that_says_nothing(self) -> None:
+    async def test_times_out_on_a_silent_server(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             url = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", port, "d")
             with pytest.raises(TimeoutError):
                 await come(make_engine(url, make_settings()).connect())
 
-    async def test_a_busy_loop_has_the_turns_that_it_takes(self, engine: AsyncEngine) -> None:
-        with slow_turns(0.15):
+    async def test_succeeds_in_a_busy_loop(self, engine: AsyncEngine) -> None:
+        with busy_loop(0.15):
             async with engine.connect() as connection:
                 assert await connection.scalar(text("SELECT 7")) == 7
 
@@ -110,7 +110,7 @@ class TestTransactional:
     ) -> None:
         view = transactional(engine)
         assert view.pool is engine.pool
-        # A connection that served one serves the other as it should.
+        # Both can use the same connection in turn.
         for number, used, stored in ((1, engine, 1), (2, view, 1), (3, engine, 2), (4, view, 2)):
             async with used.connect() as connection:
                 await connection.execute(INSERT, {"email": f"{number}@example.com"})
@@ -141,7 +141,7 @@ class TestLimits:
         " current_setting('idle_in_transaction_session_timeout')"
     )
 
-    async def test_go_along_with_every_connection(self, database: URL) -> None:
+    async def test_are_set_on_every_connection(self, database: URL) -> None:
         settings = make_settings(
             statement_timeout=1.5, lock_timeout=0.25, idle_in_transaction_timeout=3
         )
@@ -150,17 +150,17 @@ class TestLimits:
             assert (await connection.execute(self.SHOW)).one() == ("1500ms", "250ms", "3s")
         await engine.dispose()
 
-    @pytest.mark.parametrize("patient", [True, False])
-    async def test_of_0_and_those_of_migrations_are_the_database_s(
-        self, database: URL, *, patient: bool
+    @pytest.mark.parametrize("for_migrations", [True, False])
+    async def test_of_0_and_of_migrations_are_those_of_the_database(
+        self, database: URL, *, for_migrations: bool
     ) -> None:
         limits = (
             {}
-            if patient
+            if for_migrations
             else {"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_timeout": 0}
         )
         await execute(database, f'ALTER DATABASE "{database.database}" SET lock_timeout = 77')
-        engine = make_engine(database, make_settings(**limits), patient=patient)
+        engine = make_engine(database, make_settings(**limits), for_migrations=for_migrations)
         async with engine.connect() as connection:
             assert (await connection.execute(self.SHOW)).one() == ("0", "77ms", "0")
         await engine.dispose()
@@ -170,7 +170,7 @@ class TestLimits:
         engine = make_engine(database, settings)
         async with engine.connect() as connection:
             await connection.execute(text("LOCK TABLE accounts"))
-            await execute(database, "SELECT FROM accounts")  # waits for it to end
+            await execute(database, "SELECT FROM accounts")  # waits for its end
             with pytest.raises(DBAPIError) as error:
                 await connection.execute(COUNT)
             assert error.value.connection_invalidated

@@ -1,9 +1,9 @@
-"""What is told of a failing database."""
+"""The problems that clients get when the database fails."""
 
 import asyncio
 
 import asyncpg
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.exc import DBAPIError
@@ -25,21 +25,21 @@ def failing(sqlstate: str, *, lost: bool = False) -> DBAPIError:
 
 class TestProblemOf:
     @pytest.mark.parametrize("sqlstate", ["08006", "25006", "28P01", "3D000", "53300", "57P03"])
-    def test_a_database_that_is_away(self, sqlstate: str) -> None:
+    def test_an_unavailable_database(self, sqlstate: str) -> None:
         problem = problem_of(failing(sqlstate))
         assert problem is not None
         assert problem.code == "database_unavailable"
         assert int(problem.headers["Retry-After"]) > 0
 
     @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014"])
-    def test_a_database_that_is_busy(self, sqlstate: str) -> None:
+    def test_an_overloaded_database(self, sqlstate: str) -> None:
         problem = problem_of(failing(sqlstate))
         assert problem is not None
         assert problem.code == "overloaded"
         assert int(problem.headers["Retry-After"]) > 0
 
     @pytest.mark.parametrize("sqlstate", ["23505", "42601", "22P02", ""])
-    def test_a_mistake_of_ours_is_none(self, sqlstate: str) -> None:
+    def test_a_bug_is_none(self, sqlstate: str) -> None:
         assert problem_of(failing(sqlstate)) is None
 
     @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ class TestProblemOf:
             (failing("", lost=True), "database_unavailable"),
         ],
     )
-    def test_what_has_no_sqlstate(self, error: Exception, code: str) -> None:
+    def test_errors_without_a_sqlstate(self, error: Exception, code: str) -> None:
         problem = problem_of(error)
         assert problem is not None
         assert problem.code == code
@@ -80,14 +80,14 @@ async def test_a_read_only_database_is_503_for_writes(database: URL) -> None:
             database.set(database="postgres"),
             f'ALTER DATABASE "{name}" SET default_transaction_read_only = on',
         )
-        # Sessions that are open keep their setting.
+        # Open sessions keep their setting.
         await app.state.statements.close()
         answer = await client.post("/accounts", json=account_body())
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert (await client.get("/accounts")).status_code == 200
 
 
-async def test_what_runs_out_of_its_time_is_overloaded(database: URL) -> None:
+async def test_a_timeout_is_overloaded(database: URL) -> None:
     limits = {"statement_timeout": 1, "lock_timeout": 0.1, "pool_size": 1}
     async with running_app(database, **limits) as app, client_of(app) as client:
         account = await create_account(client)
@@ -126,15 +126,15 @@ async def test_terminated_connections_are_replaced(database: URL) -> None:
     assert answers[-1].status_code == 200
 
 
-def test_a_full_pool_is_told_within_5_seconds() -> None:
-    """A turn, and then the lock that everybody waits for."""
-    assert statements.PATIENCE + make_settings().lock_timeout <= 5
+def test_a_full_pool_is_503_within_5_seconds() -> None:
+    """The queue for a connection, and then a lock."""
+    assert statements.POOL_WAIT_SECONDS + make_settings().lock_timeout <= 5
 
 
-async def test_a_full_pool_is_503_after_its_patience(
+async def test_a_full_pool_is_503_after_its_timeout(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "PATIENCE", 0.1)
+    monkeypatch.setattr(statements, "POOL_WAIT_SECONDS", 0.1)
     limits = {"pool_size": 1, **dict.fromkeys(LIMITS, 0)}
     engine = create_async_engine(database, poolclass=NullPool)
     async with running_app(database, **limits) as app, client_of(app) as client:
@@ -142,7 +142,7 @@ async def test_a_full_pool_is_503_after_its_patience(
             await lock.execute(text("LOCK TABLE accounts"))
             holding = asyncio.create_task(client.get("/accounts"))
             await held_up(database)
-            answer: httpx2.Response = await client.get("/items")
+            answer: httpx.Response = await client.get("/items")
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
             assert not holding.done()
         assert (await holding).status_code == 200

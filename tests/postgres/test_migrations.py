@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again, many at once, and the same schema as the models'."""
+"""Migrations: up and down, concurrent, and with the same schema as the models."""
 
 import asyncio
 import io
@@ -34,7 +34,7 @@ HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 @pytest.fixture
 async def empty_database(database_server: URL) -> AsyncIterator[URL]:
-    """A database without any table."""
+    """A database without tables."""
     name = f"satchel_empty_{secrets.token_hex(6)}"
     await execute(database_server, f'CREATE DATABASE "{name}"')
     yield database_server.set(database=name)
@@ -50,13 +50,13 @@ async def empty_engine(empty_database: URL) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
-    """On a migrated database."""
+    """An engine of a migrated database."""
     engine = create_async_engine(database, pool_size=1, max_overflow=0)
     yield engine
     await engine.dispose()
 
 
-# Everything a schema consists of, in the server's own words.
+# All parts of a schema, as the server describes them.
 SCHEMA = {
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated
@@ -83,7 +83,7 @@ async def describe(engine: AsyncEngine) -> dict[str, set[tuple[Any, ...]]]:
 
 
 class TestSchema:
-    async def test_is_the_same_migrated_and_created_from_the_models(
+    async def test_of_the_migrations_is_that_of_the_models(
         self, engine: AsyncEngine, empty_engine: AsyncEngine
     ) -> None:
         async with empty_engine.begin() as connection:
@@ -95,13 +95,11 @@ class TestSchema:
             *("CHECK", "FOREIGN", "PRIMARY", "UNIQUE")
         }
 
-    async def test_differs_from_the_models_in_nothing_that_alembic_sees(
-        self, engine: AsyncEngine
-    ) -> None:
+    async def test_has_no_difference_that_alembic_detects(self, engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
             await connection.run_sync(lambda sync: command.check(alembic_config(sync)))
 
-    async def test_has_ten_indexes_a_table_at_most(self, engine: AsyncEngine) -> None:
+    async def test_has_at_most_ten_indexes_per_table(self, engine: AsyncEngine) -> None:
         tables = [row[0] for row in (await describe(engine))["indexes"]]
         assert max(tables.count(table) for table in tables) <= 10
 
@@ -138,8 +136,9 @@ class TestMigrate:
 
         await asyncio.gather(*(one() for _ in range(10)))
 
-    def test_leave_the_module_path_alone(self) -> None:
-        """Beside installed migrations lies the package, whose modules have names like `http`."""
+    def test_does_not_change_the_module_path(self) -> None:
+        """Installed migrations are in the package's folder, whose modules must not become top-level
+        modules."""
         before = list(sys.path)
         ScriptDirectory.from_config(alembic_config())
         assert sys.path == before
@@ -166,7 +165,7 @@ class TestMigrate:
             output, _ = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, output
 
-    async def test_leaves_alone_what_a_newer_build_has_migrated(self, engine: AsyncEngine) -> None:
+    async def test_does_not_change_a_newer_schema(self, engine: AsyncEngine) -> None:
         before = await describe(engine)
         async with engine.begin() as connection:
             await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -174,7 +173,7 @@ class TestMigrate:
         assert await current_revision(engine) == "9999"
         assert await describe(engine) == before
 
-    async def test_gives_up_on_a_table_that_another_holds(
+    async def test_fails_if_a_table_stays_locked(
         self, engine: AsyncEngine, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert migrations.LIMITS["lock_timeout"] == "5s"
@@ -186,14 +185,14 @@ class TestMigrate:
                 await migrate(engine)
         await migrate(engine)
 
-    async def test_gives_up_on_another_instance_that_never_ends(
+    async def test_fails_if_another_instance_never_ends(
         self, engine: AsyncEngine, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert migrations.LOCK_PATIENCE == "120s"
-        monkeypatch.setattr(migrations, "LOCK_PATIENCE", "100ms")
+        assert migrations.LOCK_TIMEOUT_SECONDS == 120
+        monkeypatch.setattr(migrations, "LOCK_TIMEOUT_SECONDS", 0.1)
         other = create_async_engine(database, poolclass=NullPool)
         async with other.connect() as holder:
-            await holder.execute(text(f"SELECT pg_advisory_lock({migrations._LOCK})"))
+            await holder.execute(text(f"SELECT pg_advisory_lock({migrations._LOCK_KEY})"))
             with pytest.raises(DBAPIError, match="lock timeout"):
                 await migrate(engine)
         await migrate(engine)
@@ -210,7 +209,7 @@ class TestMigrate:
         else:
             with pytest.raises(Exception, match="unknown"):
                 await migrate(engine, revision)
-        async with engine.connect() as connection:  # the same one: the pool has no other
+        async with engine.connect() as connection:  # the same connection, since the pool has one
             assert (await connection.execute(settings)).all() == before
             locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
             assert await connection.scalar(locks) == 0
@@ -223,14 +222,14 @@ class TestOlderRevisions:
 
 
 class TestOffline:
-    def test_the_sql_for_a_review_passes_the_linter(self, tmp_path: Path) -> None:
+    def test_the_sql_passes_the_linter(self, tmp_path: Path) -> None:
         config = alembic_config()
         config.output_buffer = io.StringIO()
         command.upgrade(config, "head", sql=True)
         script = tmp_path / "upgrade.sql"
         script.write_text(config.output_buffer.getvalue())
         assert "CREATE TABLE accounts" in script.read_text()
-        # Alembic's own table has a varchar; versions of rows are integers on purpose.
+        # Alembic's own table has a varchar, and versions of rows are integers by design.
         excluded = "prefer-text-field,prefer-bigint-over-int"
         squawk = Path(sysconfig.get_path("scripts")) / "squawk"
         done = subprocess.run(
@@ -250,13 +249,13 @@ class TestOffline:
 class TestAutogenerate:
     @pytest.fixture
     def extra_index(self) -> Iterator[str]:
-        """The models, with an index more than the migrations know."""
+        """Add an index to the models that the migrations do not have."""
         table = Account.metadata.tables["accounts"]
         index = Index("ix_extra", table.c.phone_number)
         yield "ix_extra"
         table.indexes.discard(index)
 
-    async def test_writes_a_migration_that_makes_the_difference(
+    async def test_writes_a_migration_with_the_difference(
         self, engine: AsyncEngine, own_migrations: Path, extra_index: str
     ) -> None:
         def write(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Connections that are no good any more are replaced before anybody meets them."""
+"""Unusable connections are replaced before a statement uses them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,12 +34,12 @@ async def pid_of(engine: AsyncEngine) -> int:
 
 async def terminate(database: URL, pid: int) -> None:
     await execute(database, f"SELECT pg_terminate_backend({pid}, 60000)")
-    for _ in range(10):  # the word of it has come; turns of the loop for it to be read
+    for _ in range(10):  # the event loop needs some turns to read the close
         await asyncio.sleep(0)
 
 
 def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver meets this error at the next statement."""
+    """Make the driver raise this error at the next statement."""
 
     async def fail(*_: object, **_options: object) -> None:
         monkeypatch.undo()
@@ -48,9 +48,7 @@ def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncpg.Connection.prepare", fail)
 
 
-async def test_one_that_ended_while_idle_is_replaced_unseen(
-    engine: AsyncEngine, database: URL
-) -> None:
+async def test_one_that_closes_while_idle_is_replaced(engine: AsyncEngine, database: URL) -> None:
     pid = await pid_of(engine)
     await terminate(database, pid)
     fresh = await pid_of(engine)
@@ -58,7 +56,7 @@ async def test_one_that_ended_while_idle_is_replaced_unseen(
     assert await pid_of(engine) == fresh
 
 
-async def test_one_that_ended_in_use_takes_the_old_ones_along(
+async def test_one_that_closes_in_use_takes_older_ones_with_it(
     engine: AsyncEngine, database: URL
 ) -> None:
     async with engine.connect() as one, engine.connect() as other:
@@ -73,7 +71,7 @@ async def test_one_that_ended_in_use_takes_the_old_ones_along(
     assert old not in {await pid_of(engine) for _ in range(4)}
 
 
-async def test_the_late_end_of_a_replaced_one_matters_to_nobody(engine: AsyncEngine) -> None:
+async def test_the_late_close_of_a_replaced_one_is_ignored(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         await connection.invalidate()
@@ -86,7 +84,7 @@ async def test_the_late_end_of_a_replaced_one_matters_to_nobody(engine: AsyncEng
 @pytest.mark.parametrize(
     "error", [InternalClientError("cannot switch"), ConnectionError("lost"), TimeoutError()]
 )
-async def test_one_that_lost_a_statement_is_ended(
+async def test_one_that_lost_a_statement_is_closed(
     engine: AsyncEngine, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid = await pid_of(engine)
@@ -102,7 +100,7 @@ async def test_one_that_lost_a_statement_is_ended(
     assert await pid_of(engine) != pid
 
 
-async def test_one_to_what_has_become_a_standby_is_replaced(engine: AsyncEngine) -> None:
+async def test_one_to_a_new_standby_is_replaced(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.execute(text("SET default_transaction_read_only = on"))
     with pytest.raises(DBAPIError, match="read-only"):
@@ -112,7 +110,7 @@ async def test_one_to_what_has_become_a_standby_is_replaced(engine: AsyncEngine)
         await connection.execute(text("DELETE FROM accounts"))
 
 
-async def test_a_mistake_of_ours_ends_nothing(engine: AsyncEngine) -> None:
+async def test_other_errors_keep_the_connection(engine: AsyncEngine) -> None:
     pid = await pid_of(engine)
     with pytest.raises(DBAPIError):
         async with engine.connect() as connection:
@@ -120,14 +118,14 @@ async def test_a_mistake_of_ours_ends_nothing(engine: AsyncEngine) -> None:
     assert await pid_of(engine) == pid
 
 
-async def test_a_statement_that_is_never_answered_ends_after_its_time(
+async def test_a_statement_without_a_response_times_out(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "SLACK", 0.2)
+    monkeypatch.setattr(engines, "STATEMENT_GRACE_SECONDS", 0.2)
     settings = make_settings(statement_timeout=1, pool_size=1)
     engine = make_engine(database, settings, autocommit=True)
     async with engine.connect() as connection:
-        # The server's own limit does not apply: as if it could not act on it any more.
+        # Turns the server's own limit off, as if the server could not enforce it.
         await connection.execute(text("SET statement_timeout = 0"))
         with pytest.raises(TimeoutError):
             await connection.execute(text(f"SELECT pg_sleep({PATIENCE})"))

@@ -1,4 +1,4 @@
-"""The tally: each request knows how many statements it ran, and those it shared with others."""
+"""Each request counts its statements, including those that it shares with others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,11 +8,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL, text
 
-from app.accounts import service as account_service
+from app.accounts.service import ACCOUNTS
+from app.errors import AccountNotFound
 from app.postgres.engine import make_engine
-from app.postgres.statement_count import begin_tally
+from app.postgres.sessions import request_session
+from app.postgres.statement_count import start_statement_count
 from app.postgres.statements import Statements
-from app.resources.reads import Reader
+from app.resources.reads import get
 from tests.conftest import make_settings
 
 ONE = text("SELECT 1")
@@ -25,37 +27,39 @@ async def statements(database: URL) -> AsyncIterator[Statements]:
     await statements.close()
 
 
-async def test_single_statements_and_those_of_transactions_count(statements: Statements) -> None:
-    tally = begin_tally()
+async def test_single_statements_and_transactions(statements: Statements) -> None:
+    count = start_statement_count()
     await statements.execute(ONE)
     await statements.scalar(ONE)
-    assert tally.statements == 2
-    async with statements.begin() as session:
+    assert count.statements == 2
+    async with request_session(statements) as session:
         await session.execute(ONE)
         await session.execute(ONE)
-    assert tally.statements == 4
+    assert count.statements == 4
 
 
-async def test_a_shared_read_is_one_of_each_caller(statements: Statements) -> None:
+async def test_a_shared_read_counts_for_each_caller(statements: Statements) -> None:
     sizes: list[int] = []
-    reader = Reader(statements, account_service.BY_ID, sizes.append)
+    statements.on_read = sizes.append
 
     async def request(reads: int) -> int:
-        tally = begin_tally()
-        for _ in range(reads):
-            await reader.get(uuid4())
-        return tally.statements
+        count = start_statement_count()
+        async with request_session(statements) as session:
+            for _ in range(reads):
+                with pytest.raises(AccountNotFound):
+                    await get(session, ACCOUNTS, uuid4())
+        return count.statements
 
     assert await asyncio.gather(*map(request, [1, 2, 3, 1, 1, 1, 1])) == [1, 2, 3, 1, 1, 1, 1]
     assert sum(sizes) == 10
-    assert max(sizes) > 1  # or nothing was shared
+    assert max(sizes) > 1  # else no read was shared
 
 
-async def test_what_runs_for_nobody_is_counted_for_nobody(statements: Statements) -> None:
+async def test_statements_outside_of_requests_do_not_count(statements: Statements) -> None:
 
     async def alone() -> int:
         return int(await statements.scalar(ONE))
 
-    tally = begin_tally()
+    count = start_statement_count()
     assert await asyncio.create_task(alone(), context=Context()) == 1
-    assert tally.statements == 0
+    assert count.statements == 0

@@ -12,17 +12,18 @@ from sqlalchemy.pool import base as pool
 from app.errors import Overloaded
 from app.postgres import engine as engine_module
 from app.postgres import statements as statements_module
-from app.postgres.statements import Turn
+from app.postgres.sessions import request_session
+from app.postgres.statements import ConnectionQueue
 from tests.conftest import execute, running_app
 
 
-class TestTurn:
+class TestConnectionQueue:
     async def test_first_come_first_served(self) -> None:
-        turn = Turn(2)
+        queue = ConnectionQueue(2)
         served: list[int] = []
 
         async def take(number: int) -> None:
-            async with turn:
+            async with queue:
                 served.append(number)
                 for _ in range(3):
                     await asyncio.sleep(0)
@@ -31,36 +32,36 @@ class TestTurn:
         assert served == list(range(20))
 
     async def test_who_waits_too_long_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(statements_module, "PATIENCE", 0.01)
-        turn = Turn(1)
-        async with turn:
+        monkeypatch.setattr(statements_module, "POOL_WAIT_SECONDS", 0.01)
+        queue = ConnectionQueue(1)
+        async with queue:
             with pytest.raises(Overloaded):
-                async with turn:
+                async with queue:
                     pass
-        async with turn:  # and takes no place with it
+        async with queue:  # and takes no place with it
             pass
 
     async def test_who_goes_away_takes_no_place_with_it(self) -> None:
-        turn = Turn(1)
+        queue = ConnectionQueue(1)
 
         async def take() -> None:
-            async with turn:
+            async with queue:
                 pass
 
-        async with turn:
+        async with queue:
             waiting = [asyncio.create_task(take()) for _ in range(2)]
             await asyncio.sleep(0)
             waiting[0].cancel()
             await asyncio.sleep(0)
         await waiting[1]
-        async with turn:
+        async with queue:
             pass
 
     async def test_a_failure_inside_gives_the_place_back(self) -> None:
-        turn = Turn(1)
+        queue = ConnectionQueue(1)
         for _ in range(2):
             with pytest.raises(ValueError, match="no"):
-                async with turn:
+                async with queue:
                     raise ValueError("no")
 
 
@@ -77,10 +78,10 @@ class TestStatements:
             statements = app.state.statements
             await statements.execute(text("CREATE TABLE marks (mark int)"))
             with pytest.raises(DBAPIError, match="division by zero"):
-                async with statements.begin() as session:
+                async with request_session(statements) as session:
                     await session.execute(text("INSERT INTO marks VALUES (1)"))
                     await session.execute(text("SELECT 1 / 0"))
-            async with statements.begin() as session:
+            async with request_session(statements) as session:
                 await session.execute(text("INSERT INTO marks VALUES (2)"))
             assert await statements.scalar(text("SELECT sum(mark) FROM marks")) == 2
 
@@ -134,7 +135,7 @@ class TestStatements:
                 await asyncio.sleep(0)
             asked = [statements.scalar(text("SELECT 1")) for _ in range(8)]
             assert await asyncio.gather(*asked) == [1] * 8
-            async with statements.begin() as session:
+            async with request_session(statements) as session:
                 await session.execute(text("SELECT 1"))
 
     async def test_one_whose_connection_breaks_lets_go_of_the_others(self, database: URL) -> None:
@@ -175,7 +176,7 @@ class TestStatements:
         backend = text("SELECT pg_backend_pid()")
         async with running_app(database) as app:
             first = await app.state.statements.scalar(backend)
-            now += engine_module.RECYCLE - 1
+            now += engine_module.RECYCLE_SECONDS - 1
             assert await app.state.statements.scalar(backend) == first
             now += 2
             assert await app.state.statements.scalar(backend) != first

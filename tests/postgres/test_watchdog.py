@@ -1,4 +1,4 @@
-"""A database that says nothing at all is noticed, and so is its return."""
+"""The watchdog detects a silent database, and its return."""
 
 import asyncio
 import time
@@ -15,20 +15,20 @@ from sqlalchemy.pool import Pool
 from structlog.testing import capture_logs
 
 from app.postgres import engine as engine_module
-from app.postgres import patience as waiting
-from app.postgres import watchdog as watch
+from app.postgres import loop_timeout as timeouts
+from app.postgres import watchdog as module
 from app.postgres.engine import make_engine
 from app.postgres.failures import FAILURES
-from app.postgres.watchdog import watching
+from app.postgres.watchdog import watchdog
+from tests.busy_loop import busy_loop
 from tests.conftest import free_port, make_settings
-from tests.hogs import slow_turns
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
 
 class Relay:
-    """Passes bytes on to a database, until it holds them back."""
+    """A proxy of a database that can hold back all data."""
 
     def __init__(self, database: URL) -> None:
         self._socket = f"{database.query['host']}/.s.PGSQL.5432"
@@ -79,35 +79,35 @@ async def relay(database: URL) -> AsyncIterator[Relay]:
 
 
 class Watched(NamedTuple):
-    """An engine that is watched, and what the watch has concluded so far."""
+    """An engine with a watchdog, and the watchdog's verdicts so far."""
 
     engine: AsyncEngine
     silences: list[bool]
 
     async def concluded(self, times: int) -> None:
-        """Return when the watch has concluded so many times more."""
+        """Return after so many more verdicts."""
         wanted = len(self.silences) + times
-        await until(lambda: len(self.silences) >= wanted, "the watch does not go on")
+        await until(lambda: len(self.silences) >= wanted, "the watchdog has stopped")
 
 
 @pytest.fixture
 def watch_at(
     relay: Relay, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], AbstractAsyncContextManager[Watched]]:
-    """Watches the database behind the relay, with little patience."""
-    monkeypatch.setattr(watch, "INTERVAL", 0.05)
-    monkeypatch.setattr(watch, "PATIENCE", 0.8)
-    monkeypatch.setattr(waiting, "STEP", 0.008)
-    monkeypatch.setattr(engine_module, "CONNECT_PATIENCE", 0.8)
-    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    """Run a watchdog with short timeouts for the database behind the relay."""
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PROBE_TIMEOUT_SECONDS", 0.8)
+    monkeypatch.setattr(timeouts, "STEP_SECONDS", 0.008)
+    monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 0.8)
+    monkeypatch.setattr(module, "log", structlog.get_logger("satchel.database"))
     silences: list[bool] = []
-    conclude = watch._Watch._conclude
+    conclude = module._Watchdog._conclude
 
-    def record(self: watch._Watch, *, silent: bool) -> None:
+    def record(self: module._Watchdog, *, silent: bool) -> None:
         silences.append(silent)
         conclude(self, silent=silent)
 
-    monkeypatch.setattr(watch._Watch, "_conclude", record)
+    monkeypatch.setattr(module._Watchdog, "_conclude", record)
     url = database.set(host="127.0.0.1", port=relay.port, query={})
 
     @asynccontextmanager
@@ -116,7 +116,7 @@ def watch_at(
             make_engine(url, make_settings(pool_size=size, statement_timeout=0), autocommit=True)
             for size in (5, 1)
         )
-        async with watching(engine, probe):
+        async with watchdog(engine, probe):
             yield Watched(engine, silences)
         relay.release()
         await engine.dispose()
@@ -138,15 +138,19 @@ async def ask(engine: AsyncEngine) -> int:
     return found
 
 
-def test_silence_is_told_within_3_seconds_and_its_end_within_5() -> None:
-    """Where the loop has its turns: the longest that each step may take."""
-    assert watch.INTERVAL + watch.PATIENCE <= 3
-    assert engine_module.CONNECT_PATIENCE <= 3
-    # The question under way at its return may be one that gets no answer any more.
-    assert max(watch.PATIENCE, engine_module.CONNECT_PATIENCE) + watch.INTERVAL <= 4
+def test_silence_is_detected_within_3_seconds_and_its_end_within_5() -> None:
+    """The longest time for each step, if the event loop is not busy."""
+    assert module.PROBE_INTERVAL_SECONDS + module.PROBE_TIMEOUT_SECONDS <= 3
+    assert engine_module.CONNECT_TIMEOUT_SECONDS <= 3
+    # The probe that is running when the database returns may never get a response.
+    assert (
+        max(module.PROBE_TIMEOUT_SECONDS, engine_module.CONNECT_TIMEOUT_SECONDS)
+        + module.PROBE_INTERVAL_SECONDS
+        <= 4
+    )
 
 
-async def test_silence_ends_what_waits_and_refuses_who_comes(
+async def test_silence_ends_waiting_statements_and_refuses_new_ones(
     watched: Watched, relay: Relay
 ) -> None:
     engine = watched.engine
@@ -154,25 +158,25 @@ async def test_silence_ends_what_waits_and_refuses_who_comes(
     with capture_logs() as logs:
         relay.hold()
         async with asyncio.timeout(PATIENCE):
-            with pytest.raises(DBAPIError):  # a connection that is there
+            with pytest.raises(DBAPIError):  # on an open connection
                 await ask(engine)
         for _ in range(20):
-            with pytest.raises(ConnectionError, match="does not answer"):
+            with pytest.raises(ConnectionError, match="does not respond"):
                 await ask(engine)
-        await watched.concluded(2)  # the probe has tried to connect again, and given up
+        await watched.concluded(2)  # the probe could not connect again
         assert set(watched.silences[-2:]) == {True}
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionError, match="does not respond"):
             await ask(engine)
         relay.release()
-        await until(lambda: not watched.silences[-1], "its return is not noticed")
+        await until(lambda: not watched.silences[-1], "its return is not detected")
         assert await ask(engine) == 7
-    told = [log["event"] for log in logs]
-    assert told == ["database silent", "database answers again"]
+    events = [log["event"] for log in logs]
+    assert events == ["database silent", "database answers again"]
 
 
 @pytest.fixture
 def silent_when_connected(relay: Relay) -> Iterator[Callable[[], None]]:
-    """From its call on, nothing passes any more once a connection has been made."""
+    """After this call the relay holds back all data once a connection is made."""
 
     def hold(*_: object) -> None:
         relay.hold()
@@ -181,20 +185,20 @@ def silent_when_connected(relay: Relay) -> Iterator[Callable[[], None]]:
     event.remove(Pool, "connect", hold)
 
 
-async def test_silence_is_noticed_before_the_probe_was_ever_answered(
+async def test_silence_is_detected_before_the_first_response(
     watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
     silent_when_connected: Callable[[], None],
 ) -> None:
-    """SQLAlchemy asks a new connection several things before it hands it out."""
+    """SQLAlchemy runs several statements on a new connection before the probe can use it."""
     silent_when_connected()
     async with watch_at() as watched:
         await watched.concluded(2)
         assert set(watched.silences) == {True}
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionError, match="does not respond"):
             await ask(watched.engine)
 
 
-async def test_silence_ends_what_waits_for_the_first_connection(
+async def test_silence_ends_the_wait_for_the_first_connection(
     watched: Watched, silent_when_connected: Callable[[], None]
 ) -> None:
     await watched.concluded(1)
@@ -204,16 +208,16 @@ async def test_silence_ends_what_waits_for_the_first_connection(
             await ask(watched.engine)
 
 
-async def test_a_connection_that_is_being_made_is_given_up_too(
-    watched: Watched, relay: Relay
-) -> None:
+async def test_new_connections_time_out_too(watched: Watched, relay: Relay) -> None:
     relay.hold()
     async with asyncio.timeout(PATIENCE):
         with pytest.raises((TimeoutError, ConnectionError)):
             await ask(watched.engine)
 
 
-async def test_a_pause_shorter_than_its_patience_is_nothing(watched: Watched, relay: Relay) -> None:
+async def test_a_pause_shorter_than_the_timeout_is_not_silence(
+    watched: Watched, relay: Relay
+) -> None:
     relay.hold()
     asked = asyncio.create_task(ask(watched.engine))
     await asyncio.sleep(0.2)
@@ -223,22 +227,22 @@ async def test_a_pause_shorter_than_its_patience_is_nothing(watched: Watched, re
     assert True not in watched.silences
 
 
-async def test_a_pause_of_our_own_is_no_silence(watched: Watched) -> None:
+async def test_a_pause_of_this_process_is_not_silence(watched: Watched) -> None:
     async with watched.engine.connect() as connection:
         await watched.concluded(1)
         for _ in range(3):
-            time.sleep(1)  # nothing runs in this process meanwhile
+            time.sleep(1)  # blocks the whole process
             await asyncio.sleep(0)
         await watched.concluded(1)
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
     assert True not in watched.silences
 
 
-async def test_a_busy_loop_is_no_silence(
+async def test_a_busy_loop_is_not_silence(
     watch_at: Callable[[], AbstractAsyncContextManager[Watched]],
 ) -> None:
-    """An answer takes several turns, a connection dozens; by the clock none came in time."""
-    with slow_turns(0.05):
+    """A response takes several turns and a connection dozens, longer than the timeout."""
+    with busy_loop(0.05):
         async with watch_at() as watched:
             await watched.concluded(1)
             async with watched.engine.connect() as connection:
@@ -247,37 +251,37 @@ async def test_a_busy_loop_is_no_silence(
             assert True not in watched.silences
 
 
-async def test_a_busy_loop_hides_no_silence(watched: Watched, relay: Relay) -> None:
+async def test_silence_is_detected_while_the_loop_is_busy(watched: Watched, relay: Relay) -> None:
     assert await ask(watched.engine) == 7
-    with slow_turns(0.02):
+    with busy_loop(0.02):
         relay.hold()
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(DBAPIError):
                 await ask(watched.engine)
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionError, match="does not respond"):
             await ask(watched.engine)
 
 
-async def test_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+async def test_a_refusal_is_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.01)
     away = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", free_port(), "d")
     engine, probe = (make_engine(away, make_settings(), autocommit=True) for _ in range(2))
     refused = asyncio.Event()
     event.listen(probe.sync_engine, "do_connect", lambda *_: refused.set())
-    async with watching(engine, probe):
-        for _ in range(2):  # the second comes after the first was concluded from
+    async with watchdog(engine, probe):
+        for _ in range(2):  # the second probe starts after the first verdict
             refused.clear()
             await refused.wait()
-        with pytest.raises(ConnectionRefusedError):  # the system's, not ours
+        with pytest.raises(ConnectionRefusedError):  # from the operating system, not the watchdog
             await ask(engine)
 
 
-async def test_an_answer_that_makes_no_sense_is_one(
+async def test_an_invalid_response_is_a_response(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of a proxy that speaks another protocol: what matters is that the watch goes on."""
-    monkeypatch.setattr(watch, "INTERVAL", 0.01)
-    monkeypatch.setattr(watch, "log", structlog.get_logger("satchel.database"))
+    """For example, from a proxy with another protocol. The watchdog continues."""
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "log", structlog.get_logger("satchel.database"))
     engine, probe = (make_engine(database, make_settings(), autocommit=True) for _ in range(2))
 
     babbled = 0
@@ -289,8 +293,8 @@ async def test_an_answer_that_makes_no_sense_is_one(
 
     event.listen(probe.sync_engine, "do_connect", babble)
     with capture_logs() as logs:
-        async with watching(engine, probe):
-            await until(lambda: babbled >= 3, "the watch does not go on")
+        async with watchdog(engine, probe):
+            await until(lambda: babbled >= 3, "the watchdog has stopped")
             assert await ask(engine) == 7
     await engine.dispose()
     assert len(logs) > 1

@@ -1,17 +1,19 @@
 """Counts of lists: exact within a second, estimated, or none."""
 
-import httpx2
+from collections.abc import AsyncIterator
+
+import httpx
 import pytest
 from sqlalchemy import URL, Select, func, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.postgres.statements import Statements
+from app.postgres.sessions import request_session
 from app.resources import counts
 from app.resources.counts import count_rows
+from tests.catalog import insert_accounts, insert_items
 from tests.conftest import OneConnection, client_of, execute, running_app
 from tests.factories import create_account
-from tests.resources.test_pages import insert_accounts, insert_items
 
 MANY = 60_000
 GENERATED = (
@@ -22,13 +24,14 @@ GENERATED = (
 
 
 @pytest.fixture
-async def session(connection: AsyncConnection) -> Statements:
-    return OneConnection(connection)
+async def session(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
+    async with request_session(OneConnection(connection)) as session:
+        yield session
 
 
 class TestOverHTTP:
     async def test_none_unless_asked_for(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         for query in ("", "?count=none"):
             statements.clear()
@@ -37,7 +40,7 @@ class TestOverHTTP:
             assert len(statements) == 1
 
     async def test_exact_counts_the_filtered_rows(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         rows = [{"username": f"{'ab'[n % 2]}{n}"} for n in range(9)]
         await insert_accounts(connection, rows)
@@ -57,7 +60,7 @@ class TestOverHTTP:
         assert answer.json()["count"] == 2
 
     async def test_exact_is_the_same_on_every_page(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         await insert_accounts(connection, [{} for _ in range(3)])
         link: str | None = "/accounts?count=exact&limit=1"
@@ -69,7 +72,7 @@ class TestOverHTTP:
         assert seen == [3, 3, 3]
 
     async def test_estimated_is_the_planners_figure(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, statements: list[str]
+        self, client: httpx.AsyncClient, connection: AsyncConnection, statements: list[str]
     ) -> None:
         values = {"many": 3000, "owner": await insert_items(connection, [{}])}
         await connection.execute(text(GENERATED), values)
@@ -81,7 +84,7 @@ class TestOverHTTP:
         answer = await client.get("/items?count=estimated&name=Lamp 7&q=lamp&price_gte=1.00")
         assert answer.json()["count"] < 100
 
-    async def test_refuses_other_kinds(self, client: httpx2.AsyncClient) -> None:
+    async def test_refuses_other_kinds(self, client: httpx.AsyncClient) -> None:
         for query, code in (
             ("count=", "invalid_format"),
             ("count=true", "invalid_format"),
@@ -99,7 +102,7 @@ class TestPatience:
     async def test_a_count_that_takes_too_long_is_null_and_the_page_is_served(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counts, "PATIENCE", "1ms")
+        monkeypatch.setattr(counts, "TIMEOUT", "1ms")
         async with running_app(database, pool_size=1) as app, client_of(app) as client:
             owner = (await create_account(client))["id"]
             many = GENERATED.replace(":owner", f"'{owner}'").replace(":many", str(MANY))
@@ -116,19 +119,21 @@ class TestPatience:
             statements = app.state.statements
             assert await statements.scalar(text("SHOW statement_timeout")) == "5s"
             await statements.execute(text("SELECT pg_sleep(0.01)"))
-            monkeypatch.setattr(counts, "PATIENCE", "60s")
+            monkeypatch.setattr(counts, "TIMEOUT", "60s")
             page = (await client.get("/items?limit=1&count=exact")).json()
             assert page["count"] == MANY
             assert await statements.scalar(text("SHOW statement_timeout")) == "5s"
 
-    async def test_is_a_second(self, session: Statements, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert counts.PATIENCE == "1s"
+    async def test_is_a_second(
+        self, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert counts.TIMEOUT == "1s"
         for patience, seconds, expected in (("60s", 0.1, 1), ("100ms", 60, None)):
-            monkeypatch.setattr(counts, "PATIENCE", patience)
+            monkeypatch.setattr(counts, "TIMEOUT", patience)
             slow = select(func.pg_sleep(seconds).label("slept")).cte().prefix_with("MATERIALIZED")
             assert await count_rows(session, select(slow.c.slept), {}, "exact") == expected
 
-    async def test_other_errors_are_not_taken_for_it(self, session: Statements) -> None:
+    async def test_other_errors_are_not_taken_for_it(self, session: AsyncSession) -> None:
         statement: Select[tuple[int]] = select(text("1")).where(text("1 / 0 = 1"))
         with pytest.raises(DBAPIError, match="division by zero"):
             await count_rows(session, statement, {}, "exact")

@@ -2,17 +2,19 @@
 
 import base64
 import string
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import httpx2
+import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import InvalidCursor
-from app.resources import pages
+from app.resources import lists
 from app.resources.cursors import _checksum, binding_of, decode_cursor, encode_cursor
+from tests.catalog import Entry, List, every_list, rows_of
 
 ROW_ID = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")
 BINDING = binding_of("items", None, {"sort": "-created"})
@@ -23,10 +25,24 @@ VALUES = [
     Decimal("9999999999.99"),
     "",
     "Lamp",
+    0,
+    -(2**63),
+    2**63 - 1,
+    date(1, 1, 1),
+    date(9999, 12, 31),
     'quotes " and \\ and / and \x01',
     "Größe \u2028 \U0001f4a1 \U0010ffff",
     "é" * 254,
 ]
+
+# The least and the greatest values of each type that a forged cursor may hold.
+ENDS = {
+    datetime: ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"],
+    Decimal: ["-1", "9999999999999999", "1E-15", "-1E+15", "1." + "1" * 1000],
+    str: ["\x01", "\U0010ffff" * 200, "%_\\'\"", "\u202e"],
+    int: ["-9223372036854775808", "9223372036854775807"],
+    date: ["0001-01-01", "9999-12-31"],
+}
 
 
 def forge(payload: bytes, binding: bytes = BINDING) -> str:
@@ -113,14 +129,22 @@ class TestCursors:
             (datetime, ["2026-01-31T09:30:00Z"]),  # another spelling of what has one
             (Decimal, ["", "ten", "NaN", "sNaN", "Infinity", "-Infinity", "1_0", " 1", "٣"]),
             (Decimal, ["1e20000", "1E-20000", "9" * 1000]),
+            (int, ["", "ten", "1.5", " 1", "1_0", "+1", "9223372036854775808", "9" * 5000]),
+            (date, ["", "today", "2026-01-31T09:30:00", "20260131", "2026-02-30"]),
         ],
     )
     def test_with_a_forged_value_are_invalid(self, value_type: type, values: list[str]) -> None:
         for value in values:
             assert is_invalid(forge(ROW_ID.bytes + value.encode()), value_type), value
 
+    @every_list
     async def test_forged_to_the_ends_still_are_positions(
-        self, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+        self,
+        client: httpx.AsyncClient,
+        connection: AsyncConnection,
+        monkeypatch: pytest.MonkeyPatch,
+        entry: Entry,
+        each: List,
     ) -> None:
         """What passes as a position, the database takes too."""
 
@@ -128,13 +152,10 @@ class TestCursors:
             forged = encode_cursor(value, UUID(int=0), binding)
             return decode_cursor(forged, binding, value_type)
 
-        monkeypatch.setattr(pages, "decode_cursor", forge_and_decode)
-        ends = {
-            "created": ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"],
-            "price": ["-1", "9999999999999999", "1E-15", "-1E+15", "1." + "1" * 1000],
-            "name": ["\x01", "\U0010ffff" * 200, "%_\\'\"", "\u202e"],
-        }
-        for sort, values in ends.items():
-            for value in values:
-                answer = await client.get("/items", params={"sort": sort, "cursor": value})
-                assert answer.status_code == 200, (sort, value)
+        path, _, _ = rows_of(each, await entry.insert(connection, [{}]))
+        monkeypatch.setattr(lists, "decode_cursor", forge_and_decode)
+        for name, column in each.listing.sorts.items():
+            for value in ENDS[column.type.python_type]:
+                for sort in (name, f"-{name}"):
+                    answer = await client.get(path, params={"sort": sort, "cursor": value})
+                    assert answer.status_code == 200, (sort, value)

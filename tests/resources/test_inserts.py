@@ -1,22 +1,24 @@
 """Rows that many requests insert in one statement; each request keeps its own outcome."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import URL, event, text
+from sqlalchemy import URL, Engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.accounts.service import INSERTION as ACCOUNT
+from app.accounts.service import ACCOUNTS
 from app.errors import EmailTaken, UnknownAccount
-from app.items.service import INSERTION as ITEM
+from app.items.service import ITEMS
 from app.postgres import coalescing as batches
+from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
-from app.resources.inserts import insert_row
+from app.resources.inserts import create
+from app.resources.resource import Resource
 from tests.conftest import LIMITS, client_of, running_app
 from tests.factories import account_body, create_account, item_body
 from tests.locks import held_up
@@ -26,7 +28,7 @@ from tests.waiting import PATIENCE, come
 @pytest.fixture(autouse=True)
 def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches, "SLOW", PATIENCE)
+    monkeypatch.setattr(batches, "SLOW_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def statements(app: FastAPI) -> Statements:
 
 
 @pytest.fixture
-def ran(statements: Statements) -> list[str]:
+def ran() -> Iterator[list[str]]:
     """The statements that insert, as they run."""
     seen: list[str] = []
 
@@ -50,8 +52,9 @@ def ran(statements: Statements) -> list[str]:
         if statement.startswith("INSERT"):
             seen.append(statement)
 
-    event.listen(statements._engine.sync_engine, "before_cursor_execute", record)
-    return seen
+    event.listen(Engine, "before_cursor_execute", record)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", record)
 
 
 def account(name: str, **changed: Any) -> dict[str, Any]:
@@ -65,12 +68,21 @@ def item(owner: UUID) -> dict[str, Any]:
     return {**fields, "account_id": owner, "image_link": "http://example.com/"}
 
 
+async def insert_row(
+    statements: Statements, resource: Resource[Any], row: dict[str, Any]
+) -> dict[str, Any]:
+    """The row, inserted by a request of its own."""
+    async with request_session(statements) as session:
+        inserted: dict[str, Any] = await create(session, resource, row)
+        return inserted
+
+
 async def insert_all(statements: Statements, *rows: dict[str, Any]) -> list[Any]:
     """What becomes of accounts that are inserted at once: the username, or what was raised."""
 
     async def insert(row: dict[str, Any]) -> Any:
         try:
-            return (await insert_row(statements, ACCOUNT, row))["username"]
+            return (await insert_row(statements, ACCOUNTS, row))["username"]
         except Exception as error:
             return type(error)
 
@@ -155,7 +167,7 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 
     async def insert(owner: UUID) -> bool:
         try:
-            return bool((await insert_row(statements, ITEM, item(owner)))["account_id"] == owner)
+            return bool((await insert_row(statements, ITEMS, item(owner)))["account_id"] == owner)
         except UnknownAccount:
             return False
 
@@ -167,15 +179,15 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
     app: FastAPI, statements: Statements, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "SLOW", 0.1)
+    monkeypatch.setattr(batches, "SLOW_SECONDS", 0.1)
     async with client_of(app) as client:
         locked, free = [UUID((await create_account(client))["id"]) for _ in range(2)]
     lock = text("SELECT id FROM accounts WHERE id = :id FOR UPDATE")
 
     async def insert(owner: UUID) -> bool:
-        return bool((await insert_row(statements, ITEM, item(owner)))["account_id"] == owner)
+        return bool((await insert_row(statements, ITEMS, item(owner)))["account_id"] == owner)
 
-    async with statements.begin() as session:
+    async with request_session(statements) as session:
         await session.execute(lock, {"id": locked})
         blocked = [asyncio.create_task(insert(locked)) for _ in range(3)]
         await held_up(database, 3)
@@ -187,7 +199,7 @@ async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
 
 async def test_a_caller_that_goes_away_takes_no_other_along(statements: Statements) -> None:
     tasks = [
-        asyncio.create_task(insert_row(statements, ACCOUNT, account(f"n{number}")))
+        asyncio.create_task(insert_row(statements, ACCOUNTS, account(f"n{number}")))
         for number in range(6)
     ]
     await asyncio.sleep(0)

@@ -1,63 +1,58 @@
 """What PostgreSQL writes for pages is what Pydantic writes for a resource alone."""
 
-import httpx2
+import httpx
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.catalog import Entry, List, every_list, every_resource, rows_of
 from tests.factories import create_account, create_item
 
 TEXTS = [
     "plain",
     'quotes " and \\ backslashes',
     "tab\tand\nline",
-    "é 𝄞 \u2028",
+    "é 𝄞 \u2028.",
     "</script>",
     "\x7f\x01",
 ]
+INSTANTS = ["2026-01-31 09:30:00+00", "2026-01-31 09:30:00.1+14", "0999-12-31 23:59:59.000001+00"]
 
 
-def rows_of(page: bytes) -> bytes:
+def rows_in(page: bytes) -> bytes:
     return page.removeprefix(b'{"data":[').partition(b'],"next_cursor"')[0]
 
 
-@pytest.mark.parametrize("words", TEXTS)
-async def test_items_are_the_same_bytes(client: httpx2.AsyncClient, words: str) -> None:
-    item = await create_item(client, name=words, description=words, price="0.10")
-    alone = (await client.get(f"/items/{item['id']}")).content
-    assert rows_of((await client.get("/items")).content) == alone
-    owned = await client.get(f"/accounts/{item['account_id']}/items")
-    assert rows_of(owned.content) == alone
-
-
-@pytest.mark.parametrize("words", TEXTS)
-@pytest.mark.parametrize("fields", [{}, {"dob": "1900-01-01", "country": "JO"}])
-async def test_accounts_are_the_same_bytes(
-    client: httpx2.AsyncClient, words: str, fields: dict[str, str]
+@every_list
+async def test_each_is_the_same_bytes(
+    client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, each: List
 ) -> None:
-    account = await create_account(client, username=words, **fields)
-    alone = (await client.get(f"/accounts/{account['id']}")).content
-    assert rows_of((await client.get("/accounts")).content) == alone
+    rows = await entry.insert(
+        connection, [{"created": one, "updated": one} for one in INSTANTS] * 5, parents=1
+    )
+    path, _, own = rows_of(each, rows)
+    alone = [await client.get(f"{entry.path}/{row['id']}") for row in own]
+    assert all(one.status_code == 200 for one in alone)
+    page = await client.get(path, params={"sort": "created", "limit": 200})
+    in_order = sorted(alone, key=lambda one: (one.json()["created"], one.json()["id"]))
+    assert rows_in(page.content) == b",".join(one.content for one in in_order)
+    assert all(len(one.json()["created"]) == len("2026-01-31T09:30:00.000000Z") for one in alone)
 
 
-@pytest.mark.parametrize(
-    "instant",
-    ["2026-01-31 09:30:00+00", "2026-01-31 09:30:00.1+14", "0999-12-31 23:59:59.000001+00"],
-)
-async def test_instants_have_six_digits_and_z(
-    client: httpx2.AsyncClient, connection: AsyncConnection, instant: str
+@every_resource
+@pytest.mark.parametrize("words", TEXTS)
+async def test_texts_are_the_same_bytes(
+    client: httpx.AsyncClient, entry: Entry, words: str
 ) -> None:
-    item = await create_item(client, description=None)
-    await connection.execute(text(f"UPDATE items SET created = '{instant}'"))
-    alone = await client.get(f"/items/{item['id']}")
-    assert rows_of((await client.get("/items")).content) == alone.content
-    assert len(alone.json()["created"]) == len("2026-01-31T09:30:00.000000Z")
+    row = await entry.create(client, **dict.fromkeys(entry.texts, words))
+    alone = await client.get(f"{entry.path}/{row['id']}")
+    assert [alone.json()[name] for name in entry.texts] == [words] * len(entry.texts)
+    assert rows_in((await client.get(entry.path)).content) == alone.content
 
 
-async def test_links_hold_the_same_bytes(client: httpx2.AsyncClient) -> None:
+async def test_links_hold_the_same_bytes(client: httpx.AsyncClient) -> None:
     item = await create_item(client)
     account = await create_account(client)
     target = f"/accounts/{account['id']}/wishes/{item['id']}"
     await client.put(target, json={"note": 'a "note"'})
     alone = (await client.get(target)).content
-    assert rows_of((await client.get(f"/accounts/{account['id']}/wishes")).content) == alone
+    assert rows_in((await client.get(f"/accounts/{account['id']}/wishes")).content) == alone

@@ -5,27 +5,40 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from tests.factories import create_account
-from tests.resources.test_pages import NOON, insert_accounts, insert_items, walk
+from tests.catalog import (
+    CATALOG,
+    NOON,
+    Entry,
+    List,
+    every_list,
+    every_resource,
+    insert_accounts,
+    insert_items,
+    parent_name,
+    rows_of,
+)
+from tests.factories import create_account, next_number
+from tests.pages import walk
+from tests.resources.test_filters import takes_many
 
 TICK = timedelta(microseconds=1)
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
-async def found(client: httpx2.AsyncClient, path: str, key: str, **query: Any) -> set[Any]:
+async def found(client: httpx.AsyncClient, path: str, key: str, **query: Any) -> set[Any]:
     """The values of a field in the rows that a query lets through."""
     answer = await client.get(path, params=query)
     assert answer.status_code == 200, answer.text
     return {row[key] for row in answer.json()["data"]}
 
 
-async def faults(client: httpx2.AsyncClient, path: str) -> list[tuple[str, str]]:
+async def faults(client: httpx.AsyncClient, path: str) -> list[tuple[str, str]]:
     answer = await client.get(path)
     assert answer.status_code == 422, answer.text
     assert answer.json()["code"] == "invalid_request"
@@ -33,41 +46,34 @@ async def faults(client: httpx2.AsyncClient, path: str) -> list[tuple[str, str]]
 
 
 class TestInstants:
+    @every_resource
     @pytest.mark.parametrize("field", ["created", "updated"])
-    @pytest.mark.parametrize("resource", ["accounts", "items"])
     async def test_from_one_on_and_before_one(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, resource: str, field: str
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, field: str
     ) -> None:
-        name = "username" if resource == "accounts" else "name"
-        rows = [
-            {name: "before", field: NOON - TICK},
-            {name: "noon", field: NOON},
-            {name: "after", field: NOON + TICK},
-        ]
-        if resource == "accounts":
-            await insert_accounts(connection, rows)
-        else:
-            await insert_items(connection, rows)
-        path = f"/{resource}"
-        for noon in (
+        times = (NOON - TICK, NOON, NOON + TICK)
+        rows = await entry.insert(connection, [{field: one} for one in times])
+        before, noon, after = (row["id"] for row in rows)
+        for instant in (
             "2026-01-31T12:00:00Z",
             "2026-01-31t12:00:00.000000z",
             "2026-01-31 12:00:00+00:00",
             "2026-01-31T14:00:00+02:00",
             "2026-01-31T00:30:00.0-11:30",
         ):
-            gte = await found(client, path, name, **{f"{field}_gte": noon})
-            assert gte == {"noon", "after"}
-            lt = await found(client, path, name, **{f"{field}_lt": noon})
-            assert lt == {"before"}
+            gte = await found(client, entry.path, "id", **{f"{field}_gte": instant})
+            assert gte == {noon, after}
+            lt = await found(client, entry.path, "id", **{f"{field}_lt": instant})
+            assert lt == {before}
         both = {
             f"{field}_gte": "2026-01-31T12:00:00Z",
             f"{field}_lt": "2026-01-31T12:00:00.000001Z",
         }
-        assert await found(client, path, name, **both) == {"noon"}
+        assert await found(client, entry.path, "id", **both) == {noon}
         end = {f"{field}_gte": "9999-12-31T23:59:59.999999Z"}
-        assert await found(client, path, name, **end) == set()
+        assert await found(client, entry.path, "id", **end) == set()
 
+    @every_resource
     @pytest.mark.parametrize(
         "instant",
         [
@@ -83,21 +89,34 @@ class TestInstants:
         ],
     )
     async def test_need_an_offset_and_all_else(
-        self, client: httpx2.AsyncClient, instant: str
+        self, client: httpx.AsyncClient, entry: Entry, instant: str
     ) -> None:
         for name in ("created_gte", "created_lt", "updated_gte", "updated_lt"):
-            assert await faults(client, f"/accounts?{name}={instant}") == [(name, "invalid_format")]
-            assert await faults(client, f"/items?{name}={instant}") == [(name, "invalid_format")]
+            target = f"{entry.path}?{name}={instant}"
+            assert await faults(client, target) == [(name, "invalid_format")]
+
+
+every_text = pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        (entry, name.removesuffix("_prefix"))
+        for entry in CATALOG
+        for name in entry.resource.filters
+        if name.endswith("_prefix")
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.path,
+)
 
 
 class TestText:
-    """`username`, `username_prefix`, `name` and `name_prefix`: by code point, as they are."""
+    """Filters and sorts of text: by code point, as it is."""
 
     NAMES = (
         *("a", "aa", "ab", "A", "Z", "é", "e\u0301", "ü", "ß", "ss", "\ufb00", "\U0001d11e"),
         *("%", "%a", "a%", "_", "_a", "a_", "a_b", "axb", "\\", "\\%", "'", '"', "a'b", "?", "*"),
         *("\ud7ff", "\ud7ffa", "\ue000", "\ud7fe", "\U0010ffff", "\U0010ffff\U0010ffff", "a\ud7ff"),
         *("a\ud7ffz", "a\ue000", "a\U0010ffff", "a\U0010ffffz", "b", "\x7f", "\x01", "\uffff"),
+        *("Zebra", "a b", "a-b", "z", "É", "\U0001f4a1"),
     )
     PREFIXES = (
         *("a", "A", "é", "e", "%", "_", "a%", "a_", "\\", "'", "?", "zz", "\U0001d11e"),
@@ -105,53 +124,49 @@ class TestText:
         *("\ud7fe", "\uffff", "a\ud7ff\U0010ffff\U0010ffff", "\U0010ffff" * 3, "x" * 1000),
     )
 
-    @pytest.fixture(params=["accounts", "items"])
-    async def resource(
-        self, request: pytest.FixtureRequest, connection: AsyncConnection
-    ) -> tuple[str, str]:
-        """The list with rows of these names, and the field that holds them."""
-        if request.param == "accounts":
-            await insert_accounts(connection, [{"username": name} for name in self.NAMES])
-            return "/accounts", "username"
-        await insert_items(connection, [{"name": name} for name in self.NAMES])
-        return "/items", "name"
+    @pytest.fixture
+    async def rows(self, connection: AsyncConnection, entry: Entry, field: str) -> None:
+        """Rows of these names."""
+        await entry.insert(connection, [{field: name} for name in self.NAMES])
 
-    async def test_prefixes(self, client: httpx2.AsyncClient, resource: tuple[str, str]) -> None:
-        path, field = resource
+    @every_text
+    @pytest.mark.usefixtures("rows")
+    async def test_prefixes(self, client: httpx.AsyncClient, entry: Entry, field: str) -> None:
         for prefix in self.PREFIXES:
             expected = {name for name in self.NAMES if name.startswith(prefix)}
             query = {f"{field}_prefix": prefix, "limit": 200}
-            assert await found(client, path, field, **query) == expected, ascii(prefix)
+            assert await found(client, entry.path, field, **query) == expected, ascii(prefix)
 
-    async def test_equality(self, client: httpx2.AsyncClient, resource: tuple[str, str]) -> None:
-        path, field = resource
+    @every_text
+    @pytest.mark.usefixtures("rows")
+    async def test_equality(self, client: httpx.AsyncClient, entry: Entry, field: str) -> None:
         for name in (*self.NAMES, "AA", "a ", " a", "É", "%%"):
             expected = {name} & set(self.NAMES)
-            assert await found(client, path, field, **{field: name}) == expected, ascii(name)
+            assert await found(client, entry.path, field, **{field: name}) == expected, ascii(name)
 
-    async def test_order(self, client: httpx2.AsyncClient, resource: tuple[str, str]) -> None:
-        path, field = resource
+    @every_text
+    @pytest.mark.usefixtures("rows")
+    async def test_order(self, client: httpx.AsyncClient, entry: Entry, field: str) -> None:
         for sort in (field, f"-{field}"):
-            rows, _ = await walk(client, path, sort=sort, limit="7", created_gte=NOON.isoformat())
-            names = [row[field] for row in rows if row[field] != "same"]
-            assert names == sorted(self.NAMES, reverse=sort.startswith("-"))
+            rows, _ = await walk(client, entry.path, sort=sort, limit="7")
+            assert [row[field] for row in rows] == sorted(self.NAMES, reverse=sort.startswith("-"))
 
-    async def test_limits(self, client: httpx2.AsyncClient) -> None:
-        for path, field in (("/accounts", "username"), ("/items", "name")):
-            for name in (field, f"{field}_prefix"):
-                assert await found(client, path, "id", **{name: "x" * 1000}) == set()
-                for value, code in (
-                    ("", "too_short"),
-                    ("x" * 1001, "too_long"),
-                    ("%00", "invalid_format"),
-                    ("a%FF", "invalid_format"),
-                    ("%ED%A0%80", "invalid_format"),
-                ):
-                    assert await faults(client, f"{path}?{name}={value}") == [(name, code)]
+    @every_text
+    async def test_limits(self, client: httpx.AsyncClient, entry: Entry, field: str) -> None:
+        for name in (field, f"{field}_prefix"):
+            assert await found(client, entry.path, "id", **{name: "x" * 1000}) == set()
+            for value, code in (
+                ("", "too_short"),
+                ("x" * 1001, "too_long"),
+                ("%00", "invalid_format"),
+                ("a%FF", "invalid_format"),
+                ("%ED%A0%80", "invalid_format"),
+            ):
+                assert await faults(client, f"{entry.path}?{name}={value}") == [(name, code)]
 
 
 class TestAccounts:
-    async def test_email_in_any_case(self, client: httpx2.AsyncClient) -> None:
+    async def test_email_in_any_case(self, client: httpx.AsyncClient) -> None:
         emails = ["Ada@Example.com", "adam@example.com", "Straße@bücher.example"]
         for email in emails:
             await create_account(client, email=email)
@@ -169,7 +184,7 @@ class TestAccounts:
         ):
             assert await found(client, "/accounts", "email", email=email) == expected, email
 
-    async def test_country_in_every_form_and_any_of_many(self, client: httpx2.AsyncClient) -> None:
+    async def test_country_in_every_form_and_any_of_many(self, client: httpx.AsyncClient) -> None:
         for country in ("JO", "DE", "KR", None):
             await create_account(client, country=country)
 
@@ -186,15 +201,15 @@ class TestAccounts:
         assert await in_countries(*["JO"] * 50) == {"JO"}
 
     @pytest.mark.parametrize("query", ["Atlantis", "", "J", "JO&country=Atlantis", "null", "%EF"])
-    async def test_an_unknown_country(self, client: httpx2.AsyncClient, query: str) -> None:
+    async def test_an_unknown_country(self, client: httpx.AsyncClient, query: str) -> None:
         assert await faults(client, f"/accounts?country={query}") == [("country", "invalid_format")]
 
-    async def test_too_many_countries(self, client: httpx2.AsyncClient) -> None:
+    async def test_too_many_countries(self, client: httpx.AsyncClient) -> None:
         query = "&".join(["country=JO"] * 51)
         assert await faults(client, f"/accounts?{query}") == [("country", "too_long")]
 
     async def test_dates_of_birth(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         days = [date(1990, 5, 16), date(1990, 5, 17), date(1990, 5, 18), None]
         await insert_accounts(connection, [{"dob": day} for day in days])
@@ -211,12 +226,12 @@ class TestAccounts:
     @pytest.mark.parametrize(
         "day", ["", "1990", "1990-02-30", "17.05.1990", "0", "1990-05-17T00:00Z"]
     )
-    async def test_no_dates(self, client: httpx2.AsyncClient, day: str) -> None:
+    async def test_no_dates(self, client: httpx.AsyncClient, day: str) -> None:
         for name in ("dob_gte", "dob_lte"):
             assert await faults(client, f"/accounts?{name}={day}") == [(name, "invalid_format")]
 
     async def test_filters_must_all_hold(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         rows = [
             {"username": "ada", "country": "JO", "dob": date(1990, 1, 1)},
@@ -233,7 +248,7 @@ class TestAccounts:
 
 
 class TestItems:
-    async def test_prices(self, client: httpx2.AsyncClient, connection: AsyncConnection) -> None:
+    async def test_prices(self, client: httpx.AsyncClient, connection: AsyncConnection) -> None:
         prices = ["0.00", "9.99", "10.00", "10.01", "9999999999.99"]
         await insert_items(connection, [{"price": Decimal(price)} for price in prices])
         for query, expected in (
@@ -260,11 +275,11 @@ class TestItems:
             ("10000000000", "too_large"),
         ],
     )
-    async def test_no_prices(self, client: httpx2.AsyncClient, price: str, code: str) -> None:
+    async def test_no_prices(self, client: httpx.AsyncClient, price: str, code: str) -> None:
         for name in ("price_gte", "price_lte"):
             assert await faults(client, f"/items?{name}={price}") == [(name, code)]
 
-    async def test_owner(self, client: httpx2.AsyncClient, connection: AsyncConnection) -> None:
+    async def test_owner(self, client: httpx.AsyncClient, connection: AsyncConnection) -> None:
         owner = await insert_items(connection, [{"name": "mine"}])
         await insert_items(connection, [{"name": "other"}])
         assert await found(client, "/items", "name", account_id=str(owner)) == {"mine"}
@@ -273,7 +288,7 @@ class TestItems:
         assert await faults(client, "/items?account_id=1") == [("account_id", "invalid_format")]
 
     async def test_filters_must_all_hold(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         rows = [
             {"name": "Lamp 1", "price": Decimal(5), "description": "brass"},
@@ -369,7 +384,7 @@ class TestWords:
         ("lamp " * 199 + "brass", [0]),
     )
 
-    async def test_search(self, client: httpx2.AsyncClient, connection: AsyncConnection) -> None:
+    async def test_search(self, client: httpx.AsyncClient, connection: AsyncConnection) -> None:
         rows = [{"name": name, "description": text} for name, text in self.ITEMS]
         await insert_items(connection, rows)
         for words, expected in self.EXPECTED:
@@ -378,7 +393,7 @@ class TestWords:
             assert places == expected, words
 
     async def test_the_case_of_other_letters_is_what_the_server_says(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         await insert_items(connection, [{"name": "ÉTÉ"}])
         knows_them = await connection.scalar(text("SELECT lower('É') = 'é'"))  # not in locale C
@@ -388,36 +403,20 @@ class TestWords:
             )
         assert await found(client, "/items", "name", q="ÉTÉ") == {"ÉTÉ"}
 
-    async def test_limits(self, client: httpx2.AsyncClient) -> None:
+    async def test_limits(self, client: httpx.AsyncClient) -> None:
         assert await faults(client, "/items?q=") == [("q", "too_short")]
         assert await faults(client, f"/items?q={'x' * 1001}") == [("q", "too_long")]
 
 
-PARAMETERS = {
-    "accounts": (
-        *("limit=1", "cursor=x", "sort=email", "count=none", "email=x", "username=x"),
-        *("username_prefix=x", "dob_gte=1990-01-01", "dob_lte=1990-01-01"),
-        *(f"{name}=2026-01-31T12:00:00Z" for name in ("created_gte", "created_lt")),
-        *(f"{name}=2026-01-31T12:00:00Z" for name in ("updated_gte", "updated_lt")),
-    ),
-    "items": (
-        *("limit=1", "cursor=x", "sort=name", "count=none", f"account_id={UNKNOWN}", "name=x"),
-        *("name_prefix=x", "price_gte=1", "price_lte=1", "q=x"),
-        *(f"{name}=2026-01-31T12:00:00Z" for name in ("created_gte", "created_lt")),
-        *(f"{name}=2026-01-31T12:00:00Z" for name in ("updated_gte", "updated_lt")),
-    ),
-}
-
-
 class TestEveryParameter:
-    @pytest.mark.parametrize("resource", PARAMETERS)
-    async def test_given_twice(self, client: httpx2.AsyncClient, resource: str) -> None:
-        for parameter in PARAMETERS[resource]:
-            name = parameter.partition("=")[0]
-            twice = f"/{resource}?{parameter}&{parameter}"
-            assert await faults(client, twice) == [(name, "duplicate")]
+    @every_list
+    async def test_given_twice(self, client: httpx.AsyncClient, entry: Entry, each: List) -> None:
+        path = each.path.format_map(dict.fromkeys([parent_name(each) or ""], UNKNOWN))
+        for name in each.query.model_fields:
+            if not takes_many(each, name):
+                assert await faults(client, f"{path}?{name}=&{name}=") == [(name, "duplicate")]
 
-    async def test_unknown(self, client: httpx2.AsyncClient) -> None:
+    async def test_unknown(self, client: httpx.AsyncClient) -> None:
         owner = (await create_account(client))["id"]
         for path, parameter in (
             ("/accounts", "name=x"),
@@ -431,7 +430,7 @@ class TestEveryParameter:
             name = parameter.partition("=")[0]
             assert await faults(client, f"{path}?{parameter}") == [(name, "unknown")]
 
-    async def test_all_faults_come_together(self, client: httpx2.AsyncClient) -> None:
+    async def test_all_faults_come_together(self, client: httpx.AsyncClient) -> None:
         query = "limit=0&sort=x&country=Atlantis&dob_gte=x&q=x&count=x&username=a&username=b"
         assert sorted(await faults(client, f"/accounts?{query}")) == [
             ("count", "invalid_format"),
@@ -445,71 +444,45 @@ class TestEveryParameter:
 
 
 class TestSorts:
-    """Each sort, in both directions, walked by cursors through ties."""
+    """Each sort of each list, in both directions, walked by cursors through ties."""
 
-    async def walked(
-        self, client: httpx2.AsyncClient, path: str, key: str
-    ) -> list[tuple[Any, str]]:
-        orders = []
-        for sort in (key, f"-{key}"):
-            rows, _ = await walk(client, path, sort=sort, limit="3")
-            orders.append([(row[key].casefold(), row["id"]) for row in rows])
-        assert orders[0] == sorted(orders[0]) == orders[1][::-1]
-        return orders[0]
-
-    @pytest.mark.parametrize("key", ["created", "updated", "email", "username"])
-    async def test_accounts(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, key: str
+    @every_list
+    async def test_each(
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, each: List
     ) -> None:
-        rows = [
-            {
-                "id": uuid7(),
-                "email": f"{'aBcD'[n % 4]}{n}@example.com",
-                "email_key": f"{'abcd'[n % 4]}{n}@example.com",
-                "username": "cab"[n % 3],
-                "created": NOON + TICK * (n % 2),
-                "updated": NOON - TICK * (n % 5),
-            }
-            for n in range(11)
-        ]
-        await insert_accounts(connection, rows)
-        assert len(await self.walked(client, "/accounts", key)) == 11
+        times = [{"created": NOON + TICK * n, "updated": NOON - TICK * n} for n in range(4)]
+        values = [{**entry.row(entry.body(next_number())), **row} for row in times]
+        unique = entry.resource.unique.keys()
+        tied = {column.name for column in each.listing.sorts.values()} - unique
+        rows = [{name: values[n // 2 % 4][name] for name in tied} for n in range(11)]
+        path, _, own = rows_of(each, await entry.insert(connection, rows))
+        for name in each.listing.sorts:
+            key = entry.sort_keys.get(name, lambda value: value)
+            for sort in (name, f"-{name}"):
+                for limit in (1, 3, len(own) - 1, len(own), len(own) + 1):
+                    found, pages = await walk(client, path, sort=sort, limit=str(limit))
+                    order = [(key(row[name]), row["id"]) for row in map(entry.parse, found)]
+                    assert order == sorted(order, reverse=sort.startswith("-"))
+                    assert len(set(order)) == len(own)
+                    assert pages == -(-len(own) // limit)
 
-    @pytest.mark.parametrize("key", ["created", "updated", "name", "price"])
-    @pytest.mark.parametrize("owned", [False, True], ids=["items", "account items"])
-    async def test_items(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, key: str, owned: bool
-    ) -> None:
-        rows = [
-            {
-                "name": "cab"[n % 3],
-                "price": Decimal(n % 4) + 1,
-                "created": NOON + TICK * (n % 2),
-                "updated": NOON - TICK * (n % 5),
-            }
-            for n in range(11)
-        ]
-        owner = await insert_items(connection, rows)
-        await insert_items(connection, rows[:1])
-        path = f"/accounts/{owner}/items" if owned else "/items"
-        assert len(await self.walked(client, path, key)) == (11 if owned else 12)
-
+    @every_list
     async def test_the_default_is_the_latest_first(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, each: List
     ) -> None:
         rows = [{"created": NOON + TICK * n, "updated": NOON - TICK * n} for n in (1, 2, 0, 2)]
-        owner = await insert_items(connection, rows)
-        for path in ("/items", f"/accounts/{owner}/items"):
-            answer = await client.get(path)
-            assert answer.json() == (await client.get(f"{path}?sort=-created")).json()
-            keys = [(row["created"], row["id"]) for row in answer.json()["data"]]
-            assert keys == sorted(keys, reverse=True)
+        path, _, own = rows_of(each, await entry.insert(connection, rows, parents=1))
+        answer = await client.get(path)
+        assert answer.json() == (await client.get(f"{path}?sort=-created")).json()
+        keys = [(row["created"], row["id"]) for row in answer.json()["data"]]
+        assert keys == sorted(keys, reverse=True)
+        assert len(keys) == len(own) == 4
 
     @pytest.mark.parametrize(
         "sort",
         ["", "-", "--created", "+created", "Created", "id", "country", "created,id", "price"],
     )
-    async def test_unknown(self, client: httpx2.AsyncClient, sort: str) -> None:
+    async def test_unknown(self, client: httpx.AsyncClient, sort: str) -> None:
         assert await faults(client, f"/accounts?sort={sort}") == [("sort", "invalid_format")]
 
 
@@ -527,7 +500,7 @@ class TestLink:
         ids=["plain", "sort and count", "repeated", "odd"],
     )
     async def test_next(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, query: dict[str, Any]
+        self, client: httpx.AsyncClient, connection: AsyncConnection, query: dict[str, Any]
     ) -> None:
         name = 'a&b=c;%+" é𝄞>,<'
         rows = [{"username": f"{name}{n}", "country": ["JO", "DE", "CI"][n]} for n in range(3)]
@@ -547,7 +520,7 @@ class TestLink:
         assert seen == [row["username"] for row in rows][:: 1 if "sort" in query else -1]
 
     async def test_of_the_items_of_an_account(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         owner = await insert_items(connection, [{"name": "a"}, {"name": "b"}])
         answer = await client.get(f"/accounts/{str(owner).upper()}/items?limit=1&q=b")
@@ -559,7 +532,7 @@ class TestLink:
 
 class TestCursorBindings:
     async def test_a_filter_may_not_change_nor_go(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         rows = [{"username": f"ada{n}", "country": "JO", "dob": date(1990, 1, 1)} for n in range(3)]
         await insert_accounts(connection, rows)
@@ -596,14 +569,14 @@ class TestCursorBindings:
             assert answer.json()["code"] == "invalid_cursor"
             assert [fault["parameter"] for fault in answer.json()["errors"]] == ["cursor"]
 
-    async def test_too_long(self, client: httpx2.AsyncClient) -> None:
+    async def test_too_long(self, client: httpx.AsyncClient) -> None:
         assert await faults(client, f"/accounts?cursor={'A' * 2001}") == [("cursor", "too_long")]
         answer = await client.get(f"/accounts?cursor={'A' * 2000}")
         assert answer.json()["code"] == "invalid_cursor"
         assert (await client.get("/accounts?cursor=")).json()["code"] == "invalid_cursor"
 
     async def test_the_longest_one_is_taken(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection
+        self, client: httpx.AsyncClient, connection: AsyncConnection
     ) -> None:
         name = "\U0001d11e" * 100
         await insert_accounts(connection, [{"username": name}, {"username": name}])
@@ -614,7 +587,7 @@ class TestCursorBindings:
 
 class TestEmptyPages:
     async def test_of_an_account_that_is_there(
-        self, client: httpx2.AsyncClient, statements: list[str]
+        self, client: httpx.AsyncClient, statements: list[str]
     ) -> None:
         owner = (await create_account(client))["id"]
         statements.clear()
@@ -622,14 +595,14 @@ class TestEmptyPages:
         assert answer.json() == {"data": [], "next_cursor": None, "count": None}
         assert len(statements) == 2
 
-    async def test_of_one_that_is_not(self, client: httpx2.AsyncClient) -> None:
+    async def test_of_one_that_is_not(self, client: httpx.AsyncClient) -> None:
         for query in ("", "?q=x&count=exact", "?count=estimated"):
             answer = await client.get(f"/accounts/{UNKNOWN}/items{query}")
             assert answer.status_code == 404
             assert answer.json()["code"] == "account_not_found"
 
     async def test_the_owner_is_looked_up_only_then(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, statements: list[str]
+        self, client: httpx.AsyncClient, connection: AsyncConnection, statements: list[str]
     ) -> None:
         owner = await insert_items(connection, [{"created": datetime(2020, 1, 1, tzinfo=UTC)}])
         statements.clear()

@@ -1,4 +1,4 @@
-"""Leaving: who was let in is answered, balancers are told in time, and nothing stays behind."""
+"""Graceful shutdown: all accepted requests get a response, and no process is left."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import httpx2
+import httpx
 import pytest
 import uvicorn
 from sqlalchemy import URL, text
@@ -31,15 +31,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("measured")]
 
 Start = Callable[..., Awaitable[Server]]
 
-# Longer than any test lasts, so that what is waited for does not end by itself.
-DELAY, GRACE, LINGER, LONG = 300, 299, 298, 3600.0
-PATIENT = {
+# Longer than any test, so that no wait ends by itself.
+DELAY, GRACE, IDLE_GRACE, LONG = 300, 299, 298, 3600.0
+LONG_TIMEOUTS = {
     "SHUTDOWN_GRACE": str(GRACE),
     "STATEMENT_TIMEOUT": "3600",
     "LOCK_TIMEOUT": "3600",
     "POOL_SIZE": "20",
 }
-# A program that serves, in each of its processes with other constants, and tells what it does.
+# A server with changed constants in each of its processes, which reports each of its steps.
 PROGRAM = """
 import sys
 from app.cli.commands import main
@@ -49,28 +49,28 @@ vars(draining).update({constants})
 server = draining.DrainingServer
 handle_exit, main_loop, wait_while = server.handle_exit, server.main_loop, server._wait_while
 
-def tell(what):
+def report(what):
     sys.stderr.write(what + chr(10))
 
-def told_handle_exit(self, *arguments):
+def reporting_handle_exit(self, *arguments):
     handle_exit(self, *arguments)
-    tell("signalled")
+    report("signalled")
 
-async def told_main_loop(self):
-    tell("serves")
+async def reporting_main_loop(self):
+    report("serves")
     await main_loop(self)
 
-async def told_wait_while(self, condition, seconds):
-    asked = []
-    def told_condition():
-        if not asked:
-            asked.append(tell(f"waits for {{seconds:.0f}} s"))
+async def reporting_wait_while(self, condition, seconds):
+    begun = []
+    def reporting_condition():
+        if not begun:
+            begun.append(report(f"waits for {{seconds:.0f}} s"))
         return condition()
-    await wait_while(self, told_condition, seconds)
+    await wait_while(self, reporting_condition, seconds)
 
-server.handle_exit = told_handle_exit
-server.main_loop = told_main_loop
-server._wait_while = told_wait_while
+server.handle_exit = reporting_handle_exit
+server.main_loop = reporting_main_loop
+server._wait_while = reporting_wait_while
 if __name__ == "__main__":
     main()
 """
@@ -78,16 +78,16 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def start(database: URL, tmp_path: Path) -> Iterator[Start]:
-    """Starts a server with these constants in `app.serving.draining`; all its workers serve."""
+    """Start a server with these constants in `app.serving.draining`; wait for all its workers."""
     servers: list[Server] = []
 
     async def start(environment: dict[str, str], workers: str = "1", **constants: float) -> Server:
         program = tmp_path / "program.py"
-        program.write_text(PROGRAM.format(constants={"LAST_WORDS": LONG, **constants}))
-        environment = {**server_environment(database), **PATIENT, **environment}
+        program.write_text(PROGRAM.format(constants={"CANCEL_TIMEOUT_SECONDS": LONG, **constants}))
+        environment = {**server_environment(database), **LONG_TIMEOUTS, **environment}
         command = (str(program), "serve")
         servers.append(Server(environment, "--workers", workers, cwd=tmp_path, command=command))
-        await told(servers[-1], "serves", int(workers))
+        await reported(servers[-1], "serves", int(workers))
         await asyncio.to_thread(servers[-1].wait_until_ready)
         return servers[-1]
 
@@ -98,14 +98,14 @@ def start(database: URL, tmp_path: Path) -> Iterator[Start]:
         server.process.wait()
 
 
-async def told(server: Server, what: str, times: int = 1) -> None:
-    """Return once the processes of the server have said this so often."""
-    await until(lambda: server.log.read_text().count(f"{what}\n") >= times, f"not {what}")
+async def reported(server: Server, what: str, times: int = 1) -> None:
+    """Return once the processes have reported this so often."""
+    await until(lambda: server.log.read_text().count(f"{what}\n") >= times, f"not reported: {what}")
 
 
-async def left(server: Server) -> int:
-    """The exit status, once it has left."""
-    await until(lambda: server.process.poll() is not None, "it does not leave")
+async def exit_status(server: Server) -> int:
+    """The exit status, once the server has ended."""
+    await until(lambda: server.process.poll() is not None, "it does not exit")
     return server.process.wait()
 
 
@@ -114,7 +114,7 @@ def new_account() -> bytes:
 
 
 def group_of(pid: int) -> list[int]:
-    """The processes of a process group that are alive."""
+    """The running processes of a process group."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -126,10 +126,10 @@ def group_of(pid: int) -> list[int]:
 
 @contextlib.asynccontextmanager
 async def held_account(database: URL, server: Server) -> Any:
-    """A request under way, whose statement waits until the block has ended."""
+    """A request in flight whose statement waits until the end of the block."""
     engine = create_async_engine(database)
     async with (
-        httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client,
+        httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client,
         engine.connect() as other,
     ):
         await other.execute(text("LOCK TABLE accounts"))
@@ -144,14 +144,19 @@ async def held_account(database: URL, server: Server) -> Any:
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("delay", [0, DELAY])
 async def test_under_load_no_request_is_lost(start: Start, workers: str, delay: int) -> None:
-    server = await start({"SHUTDOWN_DELAY": str(delay)}, workers, ECHO=0, LINGER=LINGER)
+    server = await start(
+        {"SHUTDOWN_DELAY": str(delay)},
+        workers,
+        SIGNAL_ECHO_SECONDS=0,
+        IDLE_GRACE_SECONDS=IDLE_GRACE,
+    )
     async with load_on(server.port, get("/accounts?limit=1"), new_account, clients=6) as load:
         await until(lambda: load.statuses.total() > 20)
         assert not load.refused
         server.process.send_signal(signal.SIGTERM)
         if delay:
-            await told(server, f"waits for {DELAY} s", int(workers))
-            async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
+            await reported(server, f"waits for {DELAY} s", int(workers))
+            async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
                 ready = await client.get("/readyz")
                 assert ready.status_code == 503
                 assert ready.json() == {"status": "fail", "checks": {"draining": "fail"}}
@@ -159,8 +164,8 @@ async def test_under_load_no_request_is_lost(start: Start, workers: str, delay: 
                 assert (await client.get("/livez")).status_code == 200
                 assert (await client.get("/accounts")).status_code == 200
             assert not load.refused
-            server.process.send_signal(signal.SIGTERM)  # which ends the delay
-        assert await left(server) == 0
+            server.process.send_signal(signal.SIGTERM)  # it ends the delay
+        assert await exit_status(server) == 0
         await until(lambda: load.refused)
     assert load.lost == []
     assert load.statuses.keys() == {200, 201}
@@ -169,40 +174,40 @@ async def test_under_load_no_request_is_lost(start: Start, workers: str, delay: 
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_statement_under_way_is_waited_for(
+async def test_the_server_waits_for_a_running_statement(
     database: URL, start: Start, workers: str
 ) -> None:
     server = await start({}, workers)
     async with held_account(database, server) as asked:
         server.process.send_signal(signal.SIGTERM)
-        await told(server, f"waits for {GRACE} s", int(workers))
+        await reported(server, f"waits for {GRACE} s", int(workers))
     assert (await asked).status_code == 201
-    assert await left(server) == 0
+    assert await exit_status(server) == 0
 
 
-async def test_what_outlasts_the_grace_is_cut_off_and_the_exit_is_clean(
+async def test_requests_beyond_the_grace_get_503_and_the_exit_is_clean(
     database: URL, start: Start
 ) -> None:
     server = await start({"SHUTDOWN_GRACE": "1"})
     async with held_account(database, server) as asked:
         server.process.send_signal(signal.SIGTERM)
         answer = await asked
-        assert await left(server) == 0
+        assert await exit_status(server) == 0
     assert answer.status_code == 503
     assert answer.json()["code"] == "database_unavailable"
     assert answer.headers["retry-after"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_an_echo_of_the_signal_ends_no_wait(start: Start, workers: str) -> None:
-    """A terminal's signal, passed on by who started us."""
-    server = await start({"SHUTDOWN_DELAY": str(DELAY)}, workers, ECHO=LONG)
+async def test_a_repeated_signal_within_a_second_is_ignored(start: Start, workers: str) -> None:
+    """The terminal sends it to all processes, and the parent passes it on."""
+    server = await start({"SHUTDOWN_DELAY": str(DELAY)}, workers, SIGNAL_ECHO_SECONDS=LONG)
     server.process.send_signal(signal.SIGINT)
-    await told(server, f"waits for {DELAY} s", int(workers))
+    await reported(server, f"waits for {DELAY} s", int(workers))
     server.process.send_signal(signal.SIGINT)
-    await told(server, "signalled", 2 * int(workers))
+    await reported(server, "signalled", 2 * int(workers))
     for _ in range(20):
-        assert httpx2.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
+        assert httpx.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
         await asyncio.sleep(0.05)
     assert server.process.poll() is None
 
@@ -212,7 +217,7 @@ BODY = json.dumps(account_body()).encode()
 
 @contextlib.contextmanager
 def half_sent(server: Server) -> Iterator[socket.socket]:
-    """A connection with a request under way, of whose body the first byte was sent."""
+    """A connection with a request in flight; only the first byte of its body is sent."""
     head = b"POST /accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
@@ -221,56 +226,56 @@ def half_sent(server: Server) -> Iterator[socket.socket]:
         yield client
 
 
-async def test_a_body_under_way_is_waited_for(start: Start) -> None:
+async def test_the_server_waits_for_a_body(start: Start) -> None:
     server = await start({})
     with half_sent(server) as slow:
         server.process.send_signal(signal.SIGTERM)
-        await told(server, f"waits for {GRACE} s")
+        await reported(server, f"waits for {GRACE} s")
         slow.sendall(BODY[1:])
         assert slow.recv(999).startswith(b"HTTP/1.1 201 ")
-        assert await left(server) == 0
+        assert await exit_status(server) == 0
 
 
-async def test_a_body_under_way_is_not_waited_for_for_ever(start: Start) -> None:
+async def test_the_wait_for_a_body_ends_with_the_grace(start: Start) -> None:
     server = await start({"SHUTDOWN_GRACE": "1"})
     with half_sent(server):
         server.process.send_signal(signal.SIGTERM)
-        assert await left(server) == 0
+        assert await exit_status(server) == 0
 
 
-async def test_a_second_signal_ends_the_wait_for_answers(start: Start) -> None:
-    server = await start({}, ECHO=0, LINGER=0)
+async def test_a_second_signal_ends_the_wait_for_responses(start: Start) -> None:
+    server = await start({}, SIGNAL_ECHO_SECONDS=0, IDLE_GRACE_SECONDS=0)
     with half_sent(server):
         server.process.send_signal(signal.SIGTERM)
-        await told(server, f"waits for {GRACE} s")
+        await reported(server, f"waits for {GRACE} s")
         await asyncio.sleep(0.5)
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGTERM)
-        assert await left(server) == 0
+        assert await exit_status(server) == 0
 
 
-async def test_a_request_that_is_on_its_way_is_answered(start: Start) -> None:
-    server = await start({}, LINGER=LINGER)
+async def test_a_request_that_arrives_during_shutdown_is_answered(start: Start) -> None:
+    server = await start({}, IDLE_GRACE_SECONDS=IDLE_GRACE)
     fresh = await asyncio.open_connection("127.0.0.1", server.port)
     kept = await asyncio.open_connection("127.0.0.1", server.port)
     kept[1].write(get("/livez"))
     assert b"connection: close" not in await kept[0].readuntil(b"}")
     server.process.send_signal(signal.SIGTERM)
-    await told(server, f"waits for {LINGER} s")
+    await reported(server, f"waits for {IDLE_GRACE} s")
     for reader, writer in (fresh, kept):
         writer.write(get("/livez"))
-        answer = await asyncio.wait_for(reader.read(), PATIENCE)  # to the end: it is closed
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)  # until the server closes it
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"\r\nconnection: close\r\n" in answer
         writer.close()
-    assert await left(server) == 0
+    assert await exit_status(server) == 0
 
 
-async def test_told_while_it_starts_a_server_closes_each_connection_with_its_answer(
+async def test_after_a_signal_during_startup_each_response_closes_its_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As a worker may be that the others have not waited for: else clients would ask on."""
-    monkeypatch.setattr(draining, "LINGER", LONG)
+    """Else clients would keep using the connection of a worker that started last."""
+    monkeypatch.setattr(draining, "IDLE_GRACE_SECONDS", LONG)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -290,7 +295,7 @@ async def test_told_while_it_starts_a_server_closes_each_connection_with_its_ans
 
 
 class TestTimes:
-    """On a clock that goes on where the server sleeps, and nowhere else."""
+    """On a clock that only advances while the server sleeps."""
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -313,13 +318,13 @@ class TestTimes:
         server.lifespan = LifespanOff(config)
         return server
 
-    async def test_it_serves_on_for_the_delay(self, clock: Any, server: DrainingServer) -> None:
+    async def test_it_keeps_serving_for_the_delay(self, clock: Any, server: DrainingServer) -> None:
         server.handle_exit(signal.SIGTERM, None)
         await server.main_loop()
         assert 1015 <= clock.now < 1015.1
 
     @pytest.mark.parametrize(("after", "ends"), [(0.9, 1015), (1.1, 1001.1), (7, 1007)])
-    async def test_a_signal_after_a_second_is_a_second_one(
+    async def test_a_signal_after_more_than_a_second_counts(
         self, clock: Any, server: DrainingServer, after: float, ends: float
     ) -> None:
         signals = [signal.SIGTERM]
@@ -333,7 +338,7 @@ class TestTimes:
         await server.main_loop()
         assert ends <= clock.now < ends + 0.1
 
-    async def test_a_connection_lingers_and_a_request_has_its_grace(
+    async def test_idle_connections_and_requests_have_their_grace(
         self, clock: Any, server: DrainingServer
     ) -> None:
         closed: list[float] = []

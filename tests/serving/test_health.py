@@ -1,10 +1,10 @@
-"""Probes: what they tell of a database that is there, away, hanging, older or newer."""
+"""Probes, with a database that is available, unavailable, hanging, older or newer."""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import URL, text
@@ -29,14 +29,14 @@ async def ready(application: FastAPI) -> tuple[int, Any]:
 
 
 async def ready_with(database: URL) -> tuple[int, Any]:
-    """What a build that does not migrate says about a database."""
+    """The readiness of an application that does not migrate this database."""
     async with running_app(database, migrate_on_start=False) as application:
         return await ready(application)
 
 
 class TestLivez:
-    async def test_needs_nothing_but_the_process(self) -> None:
-        async with client_of(create_app(make_settings())) as client:  # without its lifespan
+    async def test_needs_only_the_process(self) -> None:
+        async with client_of(create_app(make_settings())) as client:  # its lifespan does not run
             answer = await client.get("/livez")
         assert answer.status_code == 200
         assert answer.json() == {"status": "pass"}
@@ -50,12 +50,14 @@ class TestReadyz:
         assert len(statements) == 1
 
     @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-    async def test_takes_what_balancers_send(self, client: httpx2.AsyncClient, method: str) -> None:
+    async def test_accepts_the_methods_of_load_balancers(
+        self, client: httpx.AsyncClient, method: str
+    ) -> None:
         answer = await client.request(method, "/readyz")
         assert answer.is_success
         assert answer.content == b""
 
-    async def test_an_absent_schema_fails(self, database: URL) -> None:
+    async def test_a_missing_schema_fails(self, database: URL) -> None:
         await execute(database, "DROP TABLE alembic_version")
         assert await ready_with(database) == (503, SCHEMA_FAILS)
 
@@ -71,7 +73,7 @@ class TestReadyz:
         await execute(database, "UPDATE alembic_version SET version_num = 'f00d'")
         assert await ready_with(database) == (200, PASS)
 
-    async def test_a_database_that_is_away_fails(self) -> None:
+    async def test_an_unreachable_database_fails(self) -> None:
         away = URL.create("postgresql+asyncpg", "me", "x", "127.0.0.1", free_port(), "d")
         assert await ready_with(away) == (503, DATABASE_FAILS)
 
@@ -79,16 +81,16 @@ class TestReadyz:
         absent = database_server.set(database="satchel_absent")
         assert await ready_with(absent) == (503, DATABASE_FAILS)
 
-    async def test_a_database_that_hangs_fails_in_time_and_may_come_back(
+    async def test_a_hanging_database_fails_in_time_and_recovers(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(health, "PATIENCE", 0.1)
+        monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.1)
         engine = create_async_engine(database)
         async with running_app(database) as application:
             async with engine.connect() as other:
                 await other.execute(text("LOCK TABLE alembic_version"))
                 async with asyncio.timeout(PATIENCE):  # it is still locked
                     assert await ready(application) == (503, DATABASE_FAILS)
-            monkeypatch.setattr(health, "PATIENCE", PATIENCE)
+            monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", PATIENCE)
             assert await ready(application) == (200, PASS)
         await engine.dispose()

@@ -1,4 +1,4 @@
-"""Metrics: what is counted, in the form that Prometheus reads."""
+"""Metrics, in Prometheus' formats, of one process and of several workers."""
 
 import asyncio
 import multiprocessing
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import values
@@ -26,8 +26,8 @@ from app.config import ConfigurationError
 from app.errors import problem_types
 from app.postgres.migrations import older_revisions
 from app.serving import metrics
-from app.telemetry.process_metrics import ProcessMeter
-from app.telemetry.request_counters import FOLDER, Meter, drop_files
+from app.telemetry.process_metrics import ProcessMetrics
+from app.telemetry.request_counters import FOLDER, RequestCounters, drop_files
 from tests.api.cases import UNKNOWN
 from tests.conftest import Server, client_of, running_app, server_environment
 from tests.factories import create_account
@@ -41,7 +41,7 @@ def families(page: str) -> dict[str, Metric]:
 
 
 def figure(page: str, name: str, **labels: str) -> float | None:
-    """The value of a series; None: there is no such series."""
+    """The value of a series; None if it does not exist."""
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
@@ -49,7 +49,7 @@ def figure(page: str, name: str, **labels: str) -> float | None:
     return None
 
 
-async def scrape(client: httpx2.AsyncClient) -> str:
+async def scrape(client: httpx.AsyncClient) -> str:
     answer = await client.get("/metrics")
     assert answer.status_code == 200
     return answer.text
@@ -62,7 +62,7 @@ def requests(page: str, method: str, route: str, status: str) -> float | None:
 
 class TestRequests:
     async def test_are_counted_by_method_template_and_status(
-        self, client: httpx2.AsyncClient
+        self, client: httpx.AsyncClient
     ) -> None:
         account = await create_account(client)
         for _ in range(3):
@@ -79,8 +79,8 @@ class TestRequests:
         assert (figure(page, f"{name}_sum", **labels) or 0) > 0
         assert figure(page, f"{name}_bucket", le="+Inf", **labels) == 3
 
-    async def test_of_paths_and_methods_that_are_not_there_share_a_series(
-        self, client: httpx2.AsyncClient
+    async def test_with_unknown_paths_or_methods_share_a_series(
+        self, client: httpx.AsyncClient
     ) -> None:
         for number in range(5):
             await client.get(f"/nowhere/{number}")
@@ -91,22 +91,22 @@ class TestRequests:
         assert "nowhere" not in page
         assert "METHOD" not in page
 
-    async def test_that_were_not_answered_have_no_status(self) -> None:
-        meter = Meter()
-        meter.observe("POST", "/accounts", 0, 0.1, None)
-        names = {sample.labels.get("status") for family in meter.collector().collect()
+    async def test_without_a_response_have_no_status(self) -> None:
+        counters = RequestCounters()
+        counters.observe("POST", "/accounts", 0, 0.1, None)
+        names = {sample.labels.get("status") for family in counters.collector().collect()
                  for sample in family.samples}  # fmt: skip
         assert names == {"none", None}
 
-    async def test_under_way_are_counted_the_scrape_included(
-        self, app: FastAPI, client: httpx2.AsyncClient
+    async def test_in_flight_include_the_scrape(
+        self, app: FastAPI, client: httpx.AsyncClient
     ) -> None:
-        app.state.meter.in_flight += 2
+        app.state.counters.in_flight += 2
         assert figure(await scrape(client), "satchel_http_requests_in_flight") == 3
-        app.state.meter.in_flight -= 2
+        app.state.counters.in_flight -= 2
         assert figure(await scrape(client), "satchel_http_requests_in_flight") == 1
 
-    async def test_that_are_cancelled_are_under_way_no_more(
+    async def test_that_are_cancelled_are_no_longer_in_flight(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         entered = asyncio.Event()
@@ -119,16 +119,16 @@ class TestRequests:
         async with running_app(database) as application, client_of(application) as client:
             task = asyncio.create_task(client.get("/accounts"))
             await entered.wait()
-            assert application.state.meter.in_flight == 1
+            assert application.state.counters.in_flight == 1
             task.cancel()
             assert (await task).status_code == 503
-            assert application.state.meter.in_flight == 0
+            assert application.state.counters.in_flight == 0
             page = await scrape(client)
         assert requests(page, "GET", "/accounts", "503") == 1
 
 
 class TestProblems:
-    async def test_are_counted_by_code(self, client: httpx2.AsyncClient) -> None:
+    async def test_are_counted_by_code(self, client: httpx.AsyncClient) -> None:
         await client.get(f"/accounts/{UNKNOWN}")
         await client.get("/nowhere")
         await client.get("/nowhere")
@@ -136,7 +136,7 @@ class TestProblems:
         assert figure(page, "satchel_problems_total", code="account_not_found") == 1
         assert figure(page, "satchel_problems_total", code="not_found") == 2
 
-    async def test_each_code_has_a_series_from_the_start(self, client: httpx2.AsyncClient) -> None:
+    async def test_each_code_has_a_series_from_the_start(self, client: httpx.AsyncClient) -> None:
         (family,) = [
             family for name, family in families(await scrape(client)).items()
             if name == "satchel_problems"
@@ -156,11 +156,11 @@ class TestDatabase:
             async with engine.connect() as other:
                 await other.execute(text("LOCK TABLE accounts"))
                 tasks = [asyncio.create_task(client.get("/accounts")) for _ in range(3)]
-                await until(lambda: statements.load()[1:] == (2, 1))
-                application.state.meter.sample(statements)
+                await until(lambda: statements.usage()[1:] == (2, 1))
+                application.state.counters.sample(statements)
                 seen = {
                     sample.name: sample.value
-                    for family in application.state.meter.collector().collect()
+                    for family in application.state.counters.collector().collect()
                     for sample in family.samples
                     if sample.name.startswith("satchel_database_")
                 }
@@ -175,7 +175,7 @@ class TestDatabase:
         assert figure(page, "satchel_database_connections_in_use") == 0
         assert figure(page, "satchel_database_connections_waiting") == 0
 
-    async def test_reads_are_counted_by_what_a_statement_asks_for(self, database: URL) -> None:
+    async def test_rows_of_shared_reads(self, database: URL) -> None:
         async with running_app(database) as application, client_of(application) as client:
             ids = [(await create_account(client))["id"] for _ in range(6)]
             await asyncio.gather(*(client.get(f"/accounts/{one}") for one in ids))
@@ -184,7 +184,7 @@ class TestDatabase:
         assert figure(page, f"{name}_sum") == 6
         assert 1 <= (figure(page, f"{name}_count") or 0) < 6
 
-    async def test_schema_and_readiness_are_told(self, client: httpx2.AsyncClient) -> None:
+    async def test_schema_and_readiness(self, client: httpx.AsyncClient) -> None:
         page = await scrape(client)
         revision = max(path.name[:4] for path in Path("alembic/versions").glob("*.py"))
         assert figure(page, "satchel_schema_info", revision=revision) == 1
@@ -192,7 +192,7 @@ class TestDatabase:
         assert figure(page, "satchel_ready", check="schema") == 1
 
     async def test_an_older_schema_is_not_ready(
-        self, app: FastAPI, client: httpx2.AsyncClient
+        self, app: FastAPI, client: httpx.AsyncClient
     ) -> None:
         revisions = {path.name[:4] for path in Path("alembic/versions").glob("*.py")}
         app.state.older_revisions = older_revisions() | revisions
@@ -200,7 +200,7 @@ class TestDatabase:
         assert figure(page, "satchel_ready", check="database") == 1
         assert figure(page, "satchel_ready", check="schema") == 0
 
-    async def test_is_away_and_the_rest_is_told_all_the_same(self, database: URL) -> None:
+    async def test_is_unavailable_and_other_metrics_are_still_there(self, database: URL) -> None:
         url = database.set(database="satchel_absent")
         async with (
             running_app(url, migrate_on_start=False) as application,
@@ -213,7 +213,7 @@ class TestDatabase:
 
 
 class TestPage:
-    async def test_tells_build_and_process(self, client: httpx2.AsyncClient) -> None:
+    async def test_has_build_and_process(self, client: httpx.AsyncClient) -> None:
         page = await scrape(client)
         (build,) = families(page)["satchel_build_info"].samples
         assert build.labels["version"] == __version__
@@ -232,7 +232,7 @@ class TestPage:
         ],
     )
     async def test_is_negotiated(
-        self, client: httpx2.AsyncClient, accept: str, media_type: str
+        self, client: httpx.AsyncClient, accept: str, media_type: str
     ) -> None:
         answer = await client.get("/metrics", headers={"Accept": accept})
         assert answer.status_code == 200
@@ -241,7 +241,7 @@ class TestPage:
         parse = openmetrics if "openmetrics" in media_type else text_string_to_metric_families
         assert "satchel_problems" in {family.name for family in parse(answer.text)}
 
-    async def test_names_follow_prometheus(self, client: httpx2.AsyncClient) -> None:
+    async def test_names_follow_prometheus(self, client: httpx.AsyncClient) -> None:
         answer = await client.get(
             "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
         )
@@ -250,22 +250,22 @@ class TestPage:
             assert family.documentation.endswith(".")
             assert not re.search("_(ms|milliseconds|minutes|kb|mb)$", family.name)
 
-    async def test_every_metric_is_documented(self, client: httpx2.AsyncClient) -> None:
+    async def test_every_metric_is_documented(self, client: httpx.AsyncClient) -> None:
         page = await scrape(client)
         exposed = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
         documented = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
         assert exposed == documented
 
-    async def test_is_not_in_the_document(self, app: FastAPI) -> None:
+    async def test_is_not_in_the_openapi_document(self, app: FastAPI) -> None:
         assert "/metrics" not in app.openapi()["paths"]
 
 
-class TestWhereTheSystemTellsNothing:
-    def test_there_are_no_figures_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestUnsupportedSystem:
+    def test_has_no_metrics_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
         registry = CollectorRegistry()
-        process = ProcessMeter(registry)
+        process = ProcessMetrics(registry)
         nothing = ProcessCollector(proc="/nowhere", registry=None)
         monkeypatch.setattr(process, "_source", nothing)
         process.sample()
@@ -273,34 +273,34 @@ class TestWhereTheSystemTellsNothing:
 
 
 class TestShared:
-    """Where workers count in files of a folder."""
+    """Workers count in files of a folder."""
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(FOLDER, str(tmp_path))
-        monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # put back in the end
+        monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # restored after the test
         return tmp_path
 
-    def worker(self, monkeypatch: pytest.MonkeyPatch, name: str) -> Meter:
+    def worker(self, monkeypatch: pytest.MonkeyPatch, name: str) -> RequestCounters:
         monkeypatch.setattr(multiprocessing.current_process(), "name", name)
-        return Meter()
+        return RequestCounters()
 
-    def total(self, meter: Meter) -> float:
+    def total(self, counters: RequestCounters) -> float:
         return sum(
             sample.value
-            for family in meter.collector().collect()
+            for family in counters.collector().collect()
             for sample in family.samples
             if sample.name == "satchel_http_request_duration_seconds_count"
         )
 
-    def test_each_tells_what_all_have_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_worker_shows_the_counts_of_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         first = self.worker(monkeypatch, "worker-0")
         second = self.worker(monkeypatch, "worker-1")
         first.observe("GET", "/", 200, 0.1, None)
         second.observe("GET", "/", 200, 0.1, None)
         assert (self.total(first), self.total(second)) == (2, 2)
 
-    def test_one_that_takes_a_place_counts_on(
+    def test_a_replacement_continues_the_counts(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
         self.worker(monkeypatch, "worker-0").observe("GET", "/", 200, 0.1, None)
@@ -310,27 +310,27 @@ class TestShared:
         assert self.total(successor) == 2
         assert {path.name for path in folder.iterdir()} == files
 
-    def test_who_has_no_place_counts_under_its_number(
+    def test_other_processes_count_under_their_pid(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
         self.worker(monkeypatch, "MainProcess")
         assert (folder / f"counter_{os.getpid()}.db").exists()
 
-    def test_only_workers_of_ours_drop_them(
+    def test_only_workers_remove_the_files(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
         drop_files()
         assert folder.exists()
-        meter = self.worker(monkeypatch, "worker-0")
+        counters = self.worker(monkeypatch, "worker-0")
         drop_files()
         assert not folder.exists()
         drop_files()
-        meter.observe("GET", "/", 200, 0.1, None)  # until it has left
+        counters.observe("GET", "/", 200, 0.1, None)  # it may still count before it exits
 
-    async def test_states_are_told_to_the_others_now_and_then(
+    async def test_gauges_are_shared_periodically(
         self, monkeypatch: pytest.MonkeyPatch, database: URL
     ) -> None:
-        monkeypatch.setattr(metrics, "INTERVAL", 0.01)
+        monkeypatch.setattr(metrics, "SAMPLE_INTERVAL_SECONDS", 0.01)
         other = self.worker(monkeypatch, "worker-0")
         monkeypatch.setattr(multiprocessing.current_process(), "name", "worker-1")
 
@@ -348,7 +348,7 @@ class TestShared:
 
 
 class TestFolder:
-    def test_is_there_as_long_as_there_are_workers(self) -> None:
+    def test_exists_while_workers_run(self) -> None:
         with metrics.shared_folder(2):
             folder = Path(os.environ[FOLDER])
             assert folder.is_dir()
@@ -359,7 +359,7 @@ class TestFolder:
         with metrics.shared_folder(1):
             assert FOLDER not in os.environ
 
-    def test_without_a_place_for_it_workers_are_refused_with_the_mend(
+    def test_that_cannot_be_made_is_a_configuration_error(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
@@ -372,7 +372,7 @@ class TestFolder:
 
 @pytest.mark.slow
 class TestWorkers:
-    async def test_count_together_and_on_when_one_is_replaced(
+    async def test_count_together_and_continue_after_a_replacement(
         self, database: URL, start_server: Callable[..., Server], tmp_path: Path
     ) -> None:
         own = {"LOG_LEVEL": "info", "TMPDIR": str(tmp_path)}
@@ -380,7 +380,7 @@ class TestWorkers:
         server = await asyncio.to_thread(start_server, environment, "--workers", "2")
 
         def read() -> str:
-            return httpx2.get(f"{server.url}/metrics", timeout=PATIENCE).text
+            return httpx.get(f"{server.url}/metrics", timeout=PATIENCE).text
 
         def started() -> int:
             return server.log.read_text().count("startup complete")
@@ -388,7 +388,7 @@ class TestWorkers:
         def drive() -> None:
             wait_until(lambda: started() == 2)
             for _ in range(20):
-                httpx2.get(f"{server.url}/accounts", timeout=PATIENCE)
+                httpx.get(f"{server.url}/accounts", timeout=PATIENCE)
             assert requests(read(), "GET", "/accounts", "200") == 20
             wait_until(lambda: figure(read(), "satchel_database_connections_max") == 20)
             cpu = figure(read(), "process_cpu_seconds_total") or 0
@@ -410,7 +410,7 @@ class TestWorkers:
         await asyncio.to_thread(drive)
         assert not list(tmp_path.glob("satchel-metrics-*"))
 
-    async def test_whose_parent_was_killed_leave_no_files(
+    async def test_leave_no_files_when_the_parent_is_killed(
         self, database: URL, start_server: Callable[..., Server], tmp_path: Path
     ) -> None:
         environment = {**server_environment(database), "TMPDIR": str(tmp_path)}

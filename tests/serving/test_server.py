@@ -1,4 +1,4 @@
-"""`satchel serve` for real: it starts, survives what it must, and leaves nothing behind."""
+"""`satchel serve` as a process: it starts, survives crashes and leaves nothing behind."""
 
 import contextlib
 import json
@@ -7,11 +7,12 @@ import re
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL
 
@@ -29,12 +30,12 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 EMBEDDED = {"CONFIG_MODE": "development"}
 UVICORN = ("-m", "uvicorn", "--factory", "app.main:create_app")
-Process = tuple[int, int]  # its number and when it began, since numbers are used again
+Process = tuple[int, int]  # pid and start time, since pids are reused
 Launch = Callable[..., Server]
 
 
 def stat_of(pid: int) -> tuple[int, Process] | None:
-    """The parent's number and the process; None where it is gone, or dead and not yet reaped."""
+    """The parent's pid and the process; None if it has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -43,7 +44,7 @@ def stat_of(pid: int) -> tuple[int, Process] | None:
 
 
 def descendants(pid: int) -> set[Process]:
-    """All processes that a process has started, and those that these have."""
+    """All descendants of a process."""
     everyone = [stat_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")]
     alive = [stat for stat in everyone if stat is not None]
     found: set[Process] = set()
@@ -66,7 +67,7 @@ def named(processes: set[Process], name: str) -> set[Process]:
 
 def kill(processes: set[Process]) -> None:
     for pid, _ in processes:
-        with contextlib.suppress(ProcessLookupError):  # some end with the first of them
+        with contextlib.suppress(ProcessLookupError):  # some end together with the first
             os.kill(pid, signal.SIGKILL)
 
 
@@ -80,8 +81,8 @@ def wait_until_gone(processes: set[Process]) -> None:
 
 
 def assert_gone(processes: set[Process]) -> None:
-    """A parent that ended in order has waited for its children, and not for Python's own helper,
-    which ends once it has nobody to help.
+    """A parent waits for its children when it exits, but not for Python's resource tracker, which
+    ends by itself.
     """
     left = left_of(processes)
     assert left_of(left - named(left, "resource_tracker")) == set()
@@ -89,25 +90,32 @@ def assert_gone(processes: set[Process]) -> None:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
+def directory() -> Iterator[Path]:
+    """A directory to serve from, with a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="satchel-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def launch(directory: Path) -> Iterator[Launch]:
     """Starts servers without waiting for them; whatever they left is killed after the test."""
     servers: list[Server] = []
 
     def start(environment: dict[str, str], *options: str, **place: Any) -> Server:
-        servers.append(Server(environment, *options, **{"cwd": tmp_path, **place}))
+        servers.append(Server(environment, *options, **{"cwd": directory, **place}))
         return servers[-1]
 
     yield start
     for server in servers:
         kill(descendants(server.process.pid))
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.process.pid, signal.SIGKILL)  # what its end made an orphan, too
+            os.killpg(server.process.pid, signal.SIGKILL)  # also orphans
         server.process.wait()
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory to serve from, whose embedded server the tests share: making one takes time."""
+    """A directory whose embedded database the tests share, since making one takes time."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -120,7 +128,7 @@ class TestEmbedded:
         server = launch(EMBEDDED)
         server.wait_until_ready()
         assert f"Satchel serves on {server.url}/docs\n" in log_of(server)
-        assert httpx2.get(f"{server.url}/docs", timeout=PATIENCE).status_code == 200
+        assert httpx.get(f"{server.url}/docs", timeout=PATIENCE).status_code == 200
         assert (server.log.parent / ".data").is_dir()
         processes = descendants(server.process.pid)
         assert named(processes, "postgres")
@@ -128,7 +136,7 @@ class TestEmbedded:
         assert_gone(processes)
         assert "Traceback" not in log_of(server)
 
-    def test_interrupted_on_the_terminal_it_leaves_nothing(
+    def test_after_an_interrupt_of_the_terminal_it_leaves_nothing(
         self, launch: Launch, home: Path
     ) -> None:
         server = launch(EMBEDDED, cwd=home)
@@ -140,7 +148,7 @@ class TestEmbedded:
         assert "Traceback" not in log_of(server)
         assert "Aborted" not in log_of(server)
 
-    def test_interrupted_while_starting_it_leaves_nothing(self, launch: Launch) -> None:
+    def test_after_an_interrupt_during_startup_it_leaves_nothing(self, launch: Launch) -> None:
         server = launch(EMBEDDED)
         processes: set[Process] = set()
 
@@ -148,24 +156,29 @@ class TestEmbedded:
             processes.update(descendants(server.process.pid))
             return bool(processes)
 
-        wait_until(starts_a_database, "it starts no process")
+        wait_until(starts_a_database, "it starts no database")
         assert server.stop(signal.SIGINT) == 0
         wait_until_gone(processes)
         assert "Traceback" not in log_of(server)
 
-    def test_what_was_created_outlives_every_crash(self, launch: Launch, home: Path) -> None:
+    def test_committed_data_survives_every_crash(self, launch: Launch, home: Path) -> None:
         server = launch(EMBEDDED, cwd=home)
         server.wait_until_ready()
-        first = httpx2.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
+        first = httpx.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
         assert first.status_code == 201
 
         kill(named(descendants(server.process.pid), "postgres"))
-        server.wait_until_ready()  # it has started another one
-        second = httpx2.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
+        wait_until(lambda: "embedded_postgresql_ended" in log_of(server), "it does not say so")
+        assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
+        assert server.stop() == 0
+
+        server = launch(EMBEDDED, cwd=home)
+        server.wait_until_ready()
+        second = httpx.post(f"{server.url}/accounts", json=account_body(), timeout=PATIENCE)
         assert second.status_code == 201
 
         processes = descendants(server.process.pid)
-        os.kill(server.process.pid, signal.SIGSTOP)  # so that it cannot do anything about it
+        os.kill(server.process.pid, signal.SIGSTOP)  # so that it cannot react
         kill(named(processes, "postgres"))
         server.process.kill()
         server.process.wait()
@@ -174,10 +187,10 @@ class TestEmbedded:
         again = launch(EMBEDDED, cwd=home)
         again.wait_until_ready()
         for created in (first, second):
-            found = httpx2.get(again.url + created.headers["location"], timeout=PATIENCE)
+            found = httpx.get(again.url + created.headers["location"], timeout=PATIENCE)
             assert (found.status_code, found.json()) == (200, created.json())
 
-    def test_killed_alone_it_takes_its_database_along(self, launch: Launch, home: Path) -> None:
+    def test_when_it_is_killed_its_database_ends(self, launch: Launch, home: Path) -> None:
         server = launch(EMBEDDED, cwd=home)
         server.wait_until_ready()
         processes = descendants(server.process.pid)
@@ -187,7 +200,7 @@ class TestEmbedded:
 
 
 def code_tree(path: Path) -> Path:
-    """Our code to start from, with migrations of its own."""
+    """A copy of the source tree with its own migrations."""
     tree = path / "tree"
     shutil.copytree(ROOT / "alembic", tree / "alembic")
     shutil.copy(ROOT / "alembic.ini", tree)
@@ -200,7 +213,7 @@ def workers_of(server: Server) -> set[Process]:
 
 
 class TestWorkers:
-    def test_serve_together_and_leave_together(self, launch: Launch, home: Path) -> None:
+    def test_serve_and_exit_together(self, launch: Launch, home: Path) -> None:
         server = launch({**EMBEDDED, "LOG_LEVEL": "info"}, "--workers", "2", cwd=home)
         server.log.write_text("")
 
@@ -211,7 +224,7 @@ class TestWorkers:
         before = workers_of(server)
         assert len(before) == 2
         kill({next(iter(before))})
-        wait_until(lambda: started() == 3, "no new worker in its place")
+        wait_until(lambda: started() == 3, "the worker is not replaced")
         server.wait_until_ready()
         assert len(workers_of(server)) == 2
         assert len(workers_of(server) & before) == 1
@@ -222,7 +235,7 @@ class TestWorkers:
         assert_gone(processes)
         assert "Traceback" not in log_of(server)
 
-    def test_interrupted_while_they_start_leave_in_silence(
+    def test_log_nothing_after_an_interrupt_during_startup(
         self, launch: Launch, database: URL
     ) -> None:
         server = launch(server_environment(database), "--workers", "2")
@@ -236,8 +249,8 @@ class TestWorkers:
         assert log_of(server) == f"Satchel serves on {server.url}/docs\n"
 
     def test_that_hang_are_killed(self, launch: Launch, database: URL) -> None:
-        impatient = "from app.serving import workers; workers.PATIENCE = 0.5;"
-        command = ("-c", f"{impatient} from app.cli.commands import main; main()", "serve")
+        short = "from app.serving import workers; workers.EXIT_GRACE_SECONDS = 0.5;"
+        command = ("-c", f"{short} from app.cli.commands import main; main()", "serve")
         environment = {**server_environment(database), "SHUTDOWN_GRACE": "1"}
         server = launch(environment, "--workers", "2", command=command)
         server.wait_until_ready()
@@ -257,10 +270,10 @@ class TestWorkers:
         wait_until_gone(processes)
 
     @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_that_cannot_start_end_it_with_a_failure(
+    def test_that_cannot_start_end_the_server_with_status_3(
         self, launch: Launch, tmp_path: Path, workers: str
     ) -> None:
-        # Only workers look at the migrations here, since the parent has nothing to migrate.
+        # Only workers read the migrations here, since the parent does not migrate.
         tree = code_tree(tmp_path)
         (tree / "alembic" / "versions" / "broken.py").write_text("raise ImportError('broken')\n")
         environment = {
@@ -290,13 +303,13 @@ class TestReload:
         add_revision(tree / "alembic" / "versions")
 
         def reloads() -> bool:
-            # A new file alone restarts nothing, nor does a change that came before the first look.
+            # New files do not cause a reload, nor do changes before the first scan.
             (tree / "alembic" / "env.py").touch()
             return "Reloading" in log_of(server)
 
-        wait_until(reloads, "it sees no change")
+        wait_until(reloads, "it does not reload")
         wait_until(lambda: log_of(server).count("startup complete") > 1, "it does not restart")
-        server.wait_until_ready()  # with the new schema, or it would not be
+        server.wait_until_ready()  # so it has the new schema
         assert "Running upgrade" in log_of(server)
         processes = descendants(server.process.pid)
         os.killpg(server.process.pid, signal.SIGINT)
@@ -306,7 +319,7 @@ class TestReload:
 
 
 class TestDeployed:
-    def test_without_its_database_it_lives_and_is_not_ready(self, launch: Launch) -> None:
+    def test_without_its_database_it_is_alive_but_not_ready(self, launch: Launch) -> None:
         url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/d"
         server = launch({"CONFIG_MODE": "production", "DATABASE_URL": url})
         wait_until(lambda: "startup complete" in log_of(server), "it does not start")
@@ -322,7 +335,7 @@ class TestDeployed:
         for (path, token), status in statuses.items():
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             assert (
-                httpx2.get(server.url + path, headers=headers, timeout=PATIENCE).status_code
+                httpx.get(server.url + path, headers=headers, timeout=PATIENCE).status_code
                 == status
             )
         assert server.stop() == 0
@@ -334,7 +347,7 @@ class TestDeployed:
         assert [(event["route"], event["status"]) for event in requests] == [
             ("/livez", 200),
             ("/readyz", 503),
-            (None, 503),  # whether the key is good, nobody can tell
+            (None, 503),  # the key cannot be checked
             (None, 401),
             (None, 401),
             (None, 404),
@@ -343,17 +356,17 @@ class TestDeployed:
         assert "secret" not in log_of(server)
         assert "hunter2" not in log_of(server)
 
-    def test_on_ipv6_and_any_port_it_tells_its_url(self, launch: Launch, database: URL) -> None:
+    def test_on_ipv6_and_any_port_it_prints_its_url(self, launch: Launch, database: URL) -> None:
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
         except OSError:
-            pytest.skip("there is no IPv6 on this machine: nothing to install")
+            pytest.skip("this machine has no IPv6: nothing to install")
         server = launch(server_environment(database), "--host", "::1", "--port", "0")
-        told = re.compile(r"Satchel serves on (http://\[::1\]:[1-9]\d*)/docs\n")
-        wait_until(lambda: told.search(log_of(server)), "it tells no address")
-        match = told.search(log_of(server))
+        announcement = re.compile(r"Satchel serves on (http://\[::1\]:[1-9]\d*)/docs\n")
+        wait_until(lambda: announcement.search(log_of(server)), "it prints no URL")
+        match = announcement.search(log_of(server))
         assert match is not None
-        assert httpx2.get(f"{match[1]}/livez", timeout=PATIENCE).status_code == 200
+        assert httpx.get(f"{match[1]}/livez", timeout=PATIENCE).status_code == 200
 
 
 class TestUvicorn:
@@ -362,7 +375,7 @@ class TestUvicorn:
         server = launch(environment, cwd=home, command=UVICORN)
         server.log.write_text("")
         server.wait_until_ready()
-        found = httpx2.get(f"{server.url}/accounts?email=secret@example.com", timeout=PATIENCE)
+        found = httpx.get(f"{server.url}/accounts?email=secret@example.com", timeout=PATIENCE)
         assert found.status_code == 200
         processes = descendants(server.process.pid)
         assert named(processes, "postgres")

@@ -1,4 +1,4 @@
-"""The sweeper: all that has expired, in batches, now and then and by hand."""
+"""The sweeper deletes expired keys in batches, periodically and by command."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from app.api import idempotency_keys as idempotency
 from app.cli import commands as cli
-from app.postgres.statements import Session, Statements
+from app.postgres.statements import Statements
 from app.serving import sweeper
 from app.serving.sweeper import sweep_all, sweeping
 from tests.conftest import execute, running_app, server_environment
@@ -47,20 +47,20 @@ async def keys_left(statements: Statements) -> int:
     return int(await statements.scalar(text("SELECT count(*) FROM idempotency_keys")) or 0)
 
 
-# For tests whose sweep is none.
-NONE = Statements(create_async_engine("postgresql+asyncpg://127.0.0.1:1/none"))
+# For tests that do not use the database.
+UNUSED = Statements(create_async_engine("postgresql+asyncpg://127.0.0.1:1/none"))
 
 
 class TestSweepAll:
     @pytest.mark.parametrize("expired", [0, 1, 1000, 2500])
-    async def test_deletes_all_that_has_expired(
+    async def test_deletes_all_expired_keys(
         self, database: URL, statements: Statements, expired: int
     ) -> None:
         await fill(database, expired=expired, live=3)
         assert await sweep_all(statements) == expired
         assert await keys_left(statements) == 3
 
-    async def test_in_batches_each_committed(
+    async def test_commits_each_batch(
         self,
         database: URL,
         statements: Statements,
@@ -71,7 +71,7 @@ class TestSweepAll:
         await fill(database, expired=5)
         left = []
 
-        async def sweep_and_look(session: Session) -> int:
+        async def sweep_and_look(session: AsyncSession | Statements) -> int:
             swept = await idempotency.sweep(session)
             left.append(await keys_left(statements))
             return swept
@@ -82,13 +82,13 @@ class TestSweepAll:
 
 
 class TestSweeping:
-    async def test_sweeps_again_and_again_until_the_block_ends(
+    async def test_sweeps_periodically_until_the_block_ends(
         self,
         database: URL,
         statements: Statements,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(sweeper, "INTERVAL", 0.02)
+        monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.02)
         async with asyncio.timeout(PATIENCE), sweeping(statements):
             for _ in range(2):
                 await fill(database, expired=3)
@@ -98,8 +98,8 @@ class TestSweeping:
         await asyncio.sleep(0.1)
         assert await keys_left(statements) == 3
 
-    async def test_goes_on_after_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sweeper, "INTERVAL", 0.001)
+    async def test_continues_after_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.001)
         outcomes: list[Any] = [OperationalError("x", {}, OSError()), ConnectionRefusedError(), 7]
         done = asyncio.Event()
 
@@ -114,7 +114,7 @@ class TestSweeping:
 
         monkeypatch.setattr(sweeper, "sweep_all", sweep_all)
         with capture_logs() as logs:
-            async with asyncio.timeout(PATIENCE), sweeping(NONE):
+            async with asyncio.timeout(PATIENCE), sweeping(UNUSED):
                 await done.wait()
         assert [(line["event"], line["log_level"]) for line in logs[:3]] == [
             ("sweep failed", "warning"),
@@ -130,7 +130,7 @@ class TestSweeping:
     async def test_runs_while_the_application_does(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sweeper, "INTERVAL", 0.02)
+        monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.02)
         await fill(database, expired=3, live=1)
         async with asyncio.timeout(PATIENCE), running_app(database) as application:
             while await keys_left(application.state.statements) > 1:
@@ -138,7 +138,9 @@ class TestSweeping:
         left = [task for task in asyncio.all_tasks() if "sweep" in repr(task.get_coro())]
         assert left == []
 
-    async def test_workers_do_not_sweep_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_workers_do_not_sweep_at_the_same_time(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         waits: list[float] = []
 
         async def sleep(seconds: float) -> None:
@@ -152,7 +154,7 @@ class TestSweeping:
         monkeypatch.setattr(asyncio, "sleep", sleep)
         monkeypatch.setattr(sweeper, "sweep_all", sweep_all)
         with pytest.raises(asyncio.CancelledError):
-            await sweeper._sweep_now_and_then(NONE)
+            await sweeper._sweep_periodically(UNUSED)
         assert 300 <= min(waits) < 400
         assert 800 < max(waits) <= 900
 
@@ -175,7 +177,7 @@ class TestCommand:
             assert result.exit_code == 0
             assert result.stdout == f"Expired keys deleted: {expected}\n"
 
-    def test_without_a_schema_tells_so(self, database: URL, run: Callable[[], Any]) -> None:
+    def test_without_a_schema_prints_the_error(self, database: URL, run: Callable[[], Any]) -> None:
         asyncio.run(execute(database, "DROP TABLE idempotency_keys"))
         result = run()
         assert result.exit_code == 1

@@ -1,14 +1,15 @@
-"""What clients send stays out of logs and problems, whatever they send and whatever fails."""
+"""What clients send stays out of logs, spans and problems, also when requests fail."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL
 
-from tests.canaries import ACCOUNT, HEADERS, ITEM, NAME, PATH, WORD, Canaries, found_in
+from tests.canaries import HEADERS, NAME, PATH, VALID, WORD, Canaries, found_in
+from tests.catalog import CATALOG
 from tests.collector import Collector, running_collector
 from tests.conftest import Server, execute, server_environment
 from tests.waiting import PATIENCE
@@ -20,7 +21,7 @@ LOUD = {"LOG_LEVEL": "debug", "DEBUG": "true", "REQUIRE_IF_MATCH": "false"}
 
 
 def drive(server: Server) -> Canaries:
-    with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         canaries = Canaries(client)
         document: dict[str, Any] = client.get("/openapi.json").json()
         operations = {
@@ -35,7 +36,7 @@ def drive(server: Server) -> Canaries:
 
 def assert_unseen(server: Server, canaries: Canaries, collector: Collector) -> None:
     assert server.stop() == 0
-    assert len(collector.spans()) > len(canaries.answers) / 2  # some had to be dropped: too many
+    assert len(collector.spans()) > len(canaries.answers) / 2  # else too many were dropped
     sent = b"".join(collector.bodies).decode("latin-1")
     assert not found_in(sent, NAME, PATH, *canaries.cursors)
     log = server.log.read_text()
@@ -54,7 +55,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 async def server(database: URL, start_server: Start, collector: Collector) -> Server:
-    """One that logs and traces all that it can."""
+    """A server that logs and traces as much as possible."""
     own = {**server_environment(database), **LOUD, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     found: Server = await asyncio.to_thread(start_server, own)
     return found
@@ -69,11 +70,12 @@ async def test_of_all_operations(server: Server, collector: Collector) -> None:
 
 
 async def test_of_requests_that_fail(database: URL, server: Server, collector: Collector) -> None:
-    with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         canaries = Canaries(client)
         await asyncio.to_thread(canaries.visit_all)
-        # Faults that nobody foresaw, which PostgreSQL tells with the whole row.
-        for table, column in (("accounts", "username"), ("items", "name"), ("wishes", "note")):
+        # Unexpected errors, whose messages from PostgreSQL contain the whole row.
+        columns = [(one.resource.table.name, name) for one in CATALOG for name in one.texts]
+        for table, column in (*columns, ("wishes", "note")):
             name = f"no_{column}"
             check = f"ADD CONSTRAINT {name} CHECK ({column} NOT LIKE 'zq%') NOT VALID"
             await execute(database, f"ALTER TABLE {table} {check}")
@@ -90,14 +92,15 @@ async def test_of_requests_that_fail(database: URL, server: Server, collector: C
 
 
 def writes(canaries: Canaries) -> None:
+    accounts, items = VALID["/accounts"], VALID["/items"]
     for headers in ({}, {"Idempotency-Key": f"{WORD}2"}):
         email = f"{WORD}2@example.com"
-        canaries.send("POST", "/accounts", json={**ACCOUNT, "email": email}, headers=headers)
+        canaries.send("POST", "/accounts", json={**accounts, "email": email}, headers=headers)
         canaries.send("GET", "/accounts", params={"email": email, "username": WORD})
         page = canaries.client.get("/accounts")
         if page.status_code == 200 and page.json()["data"]:
             account = page.json()["data"][0]["id"]
-            canaries.send("PUT", f"/accounts/{account}", json=ACCOUNT)
+            canaries.send("PUT", f"/accounts/{account}", json=accounts)
             canaries.send("PATCH", f"/accounts/{account}", json={"username": WORD})
-            canaries.send("POST", "/items", json={**ITEM, "account_id": account}, headers=headers)
+            canaries.send("POST", "/items", json={**items, "account_id": account}, headers=headers)
     canaries.send("GET", "/accounts", headers=HEADERS)

@@ -1,11 +1,11 @@
-"""Logs: their two forms, and what never gets into them."""
+"""Logs: their two formats, and what must not appear in them."""
 
 import json
 import logging
 import logging.config
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 import structlog
 import uvicorn.config
@@ -23,19 +23,19 @@ Captured = pytest.CaptureFixture[str]
 
 
 def json_lines(capsys: Captured) -> list[dict[str, Any]]:
-    """What was written since the last look; each line must be an object."""
+    """The lines since the last call; each must be a JSON object."""
     captured = capsys.readouterr()
     assert captured.out == ""
     return [json.loads(line) for line in captured.err.splitlines()]
 
 
 def request_lines(capsys: Captured) -> list[dict[str, Any]]:
-    """Without those of the client, which runs in this process too."""
+    """The lines of requests, without those of the client in this process."""
     return [line for line in json_lines(capsys) if line["logger"] == "satchel.request"]
 
 
-class TestForms:
-    def test_json_has_one_object_a_line(self, capsys: Captured) -> None:
+class TestFormats:
+    def test_json_has_one_object_per_line(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_format="json"))
         structlog.get_logger("satchel.test").warning("it\nhappened", number=1, text="ü\ud800")
         (line,) = json_lines(capsys)
@@ -48,7 +48,7 @@ class TestForms:
             "text": "ü\ud800",
         }
 
-    def test_json_is_plain_whatever_it_tells(self, capsys: Captured) -> None:
+    def test_json_is_ascii(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_format="json"))
         log = structlog.get_logger("satchel.test")
         log.warning("plain", error=LookupError("a"), number=1.5)
@@ -59,17 +59,17 @@ class TestForms:
         assert (plain["error"], plain["number"]) == (other["error"], 1.5)
         assert other["event"] == "ü"
 
-    def test_console_is_for_people(self, capsys: Captured) -> None:
+    def test_console_is_text(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_format="console"))
         structlog.get_logger("satchel.test").warning("it happened", number=1)
         written = capsys.readouterr().err
         assert written.count("\n") == 1
         assert "it happened" in written
         assert "number=1" in written
-        assert "\x1b" not in written  # no colours but on a terminal
+        assert "\x1b" not in written  # colours only on a terminal
 
     @pytest.mark.parametrize("form", ["json", "console"])
-    def test_other_libraries_lines_have_the_same_form(self, capsys: Captured, form: str) -> None:
+    def test_lines_of_libraries_have_the_same_format(self, capsys: Captured, form: str) -> None:
         configure_logs(make_settings(log_format=form))
         logging.getLogger("somebody.else").warning("%s of %s", 1, 2)
         structlog.get_logger("somebody.else").warning("1 of 2")
@@ -79,7 +79,7 @@ class TestForms:
         assert "1 of 2" in theirs
         assert len(theirs) == len(ours)
 
-    def test_least_level_counts_for_all(self, capsys: Captured) -> None:
+    def test_the_level_applies_to_all_loggers(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_level="error"))
         for name in ("satchel.test", "uvicorn.error", "somebody.else"):
             logging.getLogger(name).warning("no")
@@ -87,13 +87,13 @@ class TestForms:
             logging.getLogger(name).error("yes")
         assert [line["event"] for line in json_lines(capsys)] == ["yes"] * 3
 
-    def test_configuring_again_writes_no_line_twice(self, capsys: Captured) -> None:
+    def test_configuring_twice_writes_each_line_once(self, capsys: Captured) -> None:
         for _ in range(2):
             configure_logs(make_settings())
         logging.getLogger("somebody.else").error("once")
         assert len(json_lines(capsys)) == 1
 
-    def test_of_alembic_only_the_upgrades_are_kept(self, capsys: Captured) -> None:
+    def test_only_upgrades_of_alembic_are_logged(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_level="info"))
         alembic = logging.getLogger("alembic.runtime.migration")
         alembic.info("Will assume %s DDL.", "transactional")
@@ -103,7 +103,7 @@ class TestForms:
 
 class TestExceptions:
     @pytest.mark.parametrize("form", ["json", "console"])
-    def test_are_told_with_their_stack_and_no_variables(self, capsys: Captured, form: str) -> None:
+    def test_have_a_traceback_without_variables(self, capsys: Captured, form: str) -> None:
         configure_logs(make_settings(log_format=form))
         secret = "hunter" + str(2)
         try:
@@ -112,12 +112,12 @@ class TestExceptions:
             structlog.get_logger("satchel.test").exception("it failed")
         written = capsys.readouterr().err
         assert "it failed" in written
-        assert "test_are_told_with_their_stack_and_no_variables" in written
+        assert "test_have_a_traceback_without_variables" in written
         assert "LookupError: first line" in written
         assert "Logging error" not in written
         assert secret not in written
 
-    def test_one_without_a_message_is_told_too(self, capsys: Captured) -> None:
+    def test_without_a_message_are_logged_too(self, capsys: Captured) -> None:
         configure_logs(make_settings())
         try:
             raise TimeoutError
@@ -147,7 +147,7 @@ class TestRequests:
     def settings(self) -> Any:
         return make_settings(log_level="info")
 
-    async def test_write_one_line_each(self, capsys: Captured, client: httpx2.AsyncClient) -> None:
+    async def test_have_one_line_each(self, capsys: Captured, client: httpx.AsyncClient) -> None:
         capsys.readouterr()
         configure_logs(make_settings(log_level="info"))
         answer = await client.get("/accounts?limit=1", headers={"X-Request-ID": "mine"})
@@ -166,8 +166,8 @@ class TestRequests:
             "request_id": "mine",
         }
 
-    async def test_show_nothing_that_a_client_sent(
-        self, capsys: Captured, client: httpx2.AsyncClient
+    async def test_show_nothing_that_clients_sent(
+        self, capsys: Captured, client: httpx.AsyncClient
     ) -> None:
         configure_logs(make_settings(log_level="debug", debug=True))
         body = account_body(email="secret@example.com", username="secret")
@@ -180,9 +180,11 @@ class TestRequests:
         assert [line["status"] for line in lines] == [201, 409, 200, 422, 404]
         assert "secret" not in json.dumps(lines)
 
-    async def test_that_fail_show_nothing_either(self, capsys: Captured, database: URL) -> None:
+    async def test_that_fail_show_nothing_that_clients_sent(
+        self, capsys: Captured, database: URL
+    ) -> None:
         async with running_app(database) as application, client_of(application) as client:
-            # A fault that nobody foresaw, told by PostgreSQL with the whole row.
+            # An unexpected error, whose message from PostgreSQL contains the whole row.
             await execute(database, "ALTER TABLE accounts ADD CHECK (username <> 'secret')")
             capsys.readouterr()
             configure_logs(make_settings(log_level="info"))
@@ -199,7 +201,7 @@ class TestRequests:
 
 class TestStatements:
     @pytest.mark.parametrize("debug", [True, False])
-    async def test_are_logged_without_values_when_asked_for(
+    async def test_are_logged_without_values_if_debug_is_on(
         self, capsys: Captured, database: URL, debug: bool
     ) -> None:
         async with running_app(database, debug=debug) as application:
@@ -214,8 +216,8 @@ class TestStatements:
 
 
 class TestUvicorn:
-    def test_its_own_handlers_and_access_log_are_gone(self, capsys: Captured) -> None:
-        # As the command `uvicorn` has set them up before it asks for the application.
+    def test_its_handlers_and_access_log_are_removed(self, capsys: Captured) -> None:
+        # What the command `uvicorn` does before it makes the application.
         logging.config.dictConfig(uvicorn.config.LOGGING_CONFIG)
         create_app(make_settings())
         logging.getLogger("uvicorn.error").info("below the least level")

@@ -1,4 +1,4 @@
-"""Traces: one per request, continuing the client's, with its statements and without its values."""
+"""Traces continue those of clients, and have spans for statements but no values."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from sqlalchemy import URL
@@ -41,8 +41,8 @@ def of_kind(collector: Collector, kind: Span.SpanKind.ValueType) -> list[Span]:
 
 
 @asynccontextmanager
-async def traced_client(database: URL, collector: Collector) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that has sent all its spans when the block ends."""
+async def traced_client(database: URL, collector: Collector) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application; all spans are sent at the end of the block."""
     endpoint = collector.url
     async with (
         running_app(database, otel_exporter_otlp_endpoint=endpoint) as application,
@@ -52,9 +52,7 @@ async def traced_client(database: URL, collector: Collector) -> AsyncIterator[ht
 
 
 class TestRequest:
-    async def test_is_one_trace_that_continues_the_clients(
-        self, database: URL, collector: Collector
-    ) -> None:
+    async def test_continues_the_clients_trace(self, database: URL, collector: Collector) -> None:
         async with running_app(
             database, otel_exporter_otlp_endpoint=f"{collector.url}/"
         ) as application:
@@ -79,7 +77,7 @@ class TestRequest:
         assert attributes(statement)["db.statement"].startswith("SELECT")
         assert b"secret" not in b"".join(collector.bodies)
 
-    async def test_writes_its_trace_into_the_log(
+    async def test_has_its_trace_id_in_the_log(
         self, database: URL, collector: Collector, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async with (
@@ -97,16 +95,16 @@ class TestRequest:
         assert TRACE in traces
         assert any(trace in own for trace in traces - {TRACE})
 
-    async def test_is_no_trace_where_the_client_says_that_nobody_looks(
+    async def test_is_not_traced_if_the_client_does_not_sample(
         self, database: URL, collector: Collector
     ) -> None:
         async with traced_client(database, collector) as client:
             await client.get("/accounts", headers={"traceparent": f"00-{TRACE}-{CLIENT}-00"})
         assert TRACE not in {span.trace_id.hex() for span in collector.spans()}
 
-    async def test_that_fails_tells_no_values(self, database: URL, collector: Collector) -> None:
+    async def test_that_fails_shows_no_values(self, database: URL, collector: Collector) -> None:
         async with running_app(database, otel_exporter_otlp_endpoint=collector.url) as application:
-            # A fault that nobody foresaw, told by PostgreSQL with the whole row.
+            # An unexpected error, whose message from PostgreSQL contains the whole row.
             await execute(database, "ALTER TABLE accounts ADD CHECK (username <> 'secret')")
             async with client_of(application) as client:
                 body = account_body(email="secret@example.com", username="secret")
@@ -118,11 +116,11 @@ class TestRequest:
         ]
         kinds = {span.kind for span in failed}
         assert kinds == {Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT}
-        # PostgreSQL's words: with some errors they quote the value.
+        # Some messages of PostgreSQL quote the value.
         assert {span.status.message for span in failed} == {""}
         assert b"secret" not in b"".join(collector.bodies)
 
-    async def test_shares_the_statement_of_a_read_with_others_of_its_own_time(
+    async def test_shares_the_statement_of_a_read_with_concurrent_ones(
         self, database: URL, collector: Collector
     ) -> None:
         async with traced_client(database, collector) as client:
@@ -145,16 +143,16 @@ class TestRequest:
 
 class TestCollector:
     @pytest.fixture
-    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(spans, "PATIENCE", 0.2)
+    def short_timeout(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(spans, "FLUSH_TIMEOUT_SECONDS", 0.2)
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
         yield
-        for thread in threading.enumerate():  # or it would still log when other tests run
+        for thread in threading.enumerate():  # else it would log during other tests
             if thread.name == "last-traces":
                 thread.join(PATIENCE)
 
-    @pytest.mark.usefixtures("impatient")
-    async def test_that_is_away_stops_nobody(
+    @pytest.mark.usefixtures("short_timeout")
+    async def test_that_is_unreachable_delays_no_request(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
@@ -165,8 +163,8 @@ class TestCollector:
         ):
             assert (await client.get("/accounts")).status_code == 200
 
-    @pytest.mark.usefixtures("impatient")
-    async def test_that_hangs_holds_up_neither_requests_nor_the_end(
+    @pytest.mark.usefixtures("short_timeout")
+    async def test_that_hangs_delays_neither_requests_nor_shutdown(
         self, database: URL, collector: Collector, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "300")
@@ -177,14 +175,14 @@ class TestCollector:
                 traced_client(database, collector) as client,
             ):
                 await client.get("/accounts")
-                await until(lambda: collector.bodies)  # and it has not answered yet
+                await until(lambda: collector.bodies)  # it has not responded yet
                 for _ in range(20):
                     assert (await client.get("/accounts")).status_code == 200
             assert "last-traces" in {thread.name for thread in threading.enumerate()}
         finally:
             collector.let_go.set()
 
-    async def test_is_spoken_to_under_the_operators_name_of_the_service(
+    async def test_gets_the_configured_service_name(
         self, database: URL, collector: Collector, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
@@ -194,17 +192,17 @@ class TestCollector:
 
 
 class TestSettings:
-    async def test_without_a_collector_nothing_traces(self) -> None:
+    async def test_without_a_collector_tracing_is_off(self) -> None:
         application = create_app(make_settings())
         assert application.state.tracing is None
         async with client_of(application) as client:
             assert (await client.get("/livez", headers=SENT)).status_code == 200
 
-    def test_the_usual_switch_turns_it_off(self) -> None:
+    def test_otel_sdk_disabled_turns_it_off(self) -> None:
         off = make_settings(otel_exporter_otlp_endpoint="http://c:4318", otel_sdk_disabled=True)
         assert create_app(off).state.tracing is None
 
-    def test_without_the_libraries_it_is_refused_with_the_mend(
+    def test_without_the_libraries_the_error_says_what_to_install(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(name: str) -> Any:

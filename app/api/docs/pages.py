@@ -1,4 +1,4 @@
-"""The documentation pages, Swagger UI and ReDoc, served from files of this package alone."""
+"""Serves the documentation pages, Swagger UI and ReDoc, from vendored files."""
 
 import gzip
 import hashlib
@@ -16,20 +16,20 @@ from app.errors import NotFound
 STATIC = Path(__file__).parent / "static"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-# Nothing from elsewhere and nothing inline; the icons of both pages are data: URLs in their styles.
+# Nothing from other hosts and nothing inline. Both pages have icons as data: URLs in their styles.
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'"
 )
-# ReDoc makes two <style> elements: an empty one, which it fills through the CSSOM, and one for its
-# scroll bars. Each is allowed by its hash (the second may change with ReDoc's version: the console
-# of the browser then names the new one). Its search runs in a worker made from a blob.
+# ReDoc adds two <style> elements: an empty one, which it fills through the CSSOM, and one for its
+# scroll bars. Both are allowed by hash. The second may change with ReDoc's version; the console of
+# the browser then shows the new hash. ReDoc's search runs in a worker made from a blob.
 REDOC_POLICY = (
     f"{POLICY} 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
     "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; worker-src blob:"
 )
 
-# Every address is relative, so the pages work behind any prefix.
+# All URLs are relative, so the pages work behind any prefix.
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -52,7 +52,7 @@ This page needs JavaScript. The API is described in <a href="openapi.json">opena
 
 
 def add_docs(app: FastAPI) -> None:
-    """Add /docs, /redoc and the files that they load."""
+    """Add /docs, /redoc and their assets."""
     app.add_route(
         "/docs",
         _page(
@@ -95,9 +95,9 @@ def _page(
 
 
 def get_asset(request: Request) -> Response:
-    """Answer a file for ever: its address changes with its content.
+    """Serve an asset that clients may cache for good, since its URL changes with its content.
 
-    A plain function, so run in a thread: the first compression takes some 50 ms.
+    A plain function runs in a thread: the first compression takes about 50 ms.
     """
     name = request.path_params["name"]
     file = files().get(name)
@@ -118,13 +118,13 @@ def get_asset(request: Request) -> Response:
 
 @cache
 def files() -> dict[str, Path]:
-    """Every file below STATIC by its relative name, the licences too."""
+    """All files below STATIC, by relative name."""
     return {f.relative_to(STATIC).as_posix(): f for f in sorted(STATIC.rglob("*")) if f.is_file()}
 
 
 @cache
 def fingerprint() -> str:
-    """Tell the present files from those of any other release."""
+    """A digest of all files, which stands in their URLs."""
     digest = hashlib.sha256()
     for name, file in files().items():
         digest.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
@@ -133,12 +133,12 @@ def fingerprint() -> str:
 
 @cache
 def compressed(file: Path) -> bytes:
-    """Compress a file once for the life of the process."""
+    """Compress a file, once per process."""
     return gzip.compress(file.read_bytes(), mtime=0)
 
 
 def accepts_gzip(header: str) -> bool:
-    """Read an Accept-Encoding field as RFC 9110, section 12.5.3 says."""
+    """Return whether an Accept-Encoding field allows gzip (RFC 9110, section 12.5.3)."""
     weights = {"*": "q=0"}
     for element in header.lower().split(","):
         coding, _, weight = element.partition(";")

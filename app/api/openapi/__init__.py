@@ -1,1 +1,1 @@
-"""The OpenAPI document: what FastAPI derives, completed with what it cannot know."""
+"""The OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI derives, completed with what it cannot know."""
+"""Builds and serves the OpenAPI document: FastAPI's own, completed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,9 @@ from pydantic_core import to_json
 
 from app.api.openapi import headers
 from app.api.openapi.examples import REF, Schema, example_of, name_of
-from app.api.routes import FORM, JSON, MULTIPART, StrictRoute
+from app.api.openapi.operations import complete_operation
+from app.api.requests import FORM, JSON, MULTIPART
+from app.api.routes import StrictRoute
 from app.errors import EmailTaken
 from app.problems import ProblemRead
 
@@ -19,40 +21,37 @@ DESCRIPTION = """\
 Accounts and the items they own.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems that list all faults of a
-request together. Writes take `If-Match`, lists are walked by opaque cursors, instants are UTC.
+request together. Writes accept `If-Match`, lists have pages with opaque cursors, times are in UTC.
 """
 TAGS = [
     {"name": "accounts", "description": "People and organisations that own items."},
-    {"name": "items", "description": "What accounts own."},
-    {"name": "favorites", "description": "Many to one: each account has one favorite item."},
-    {"name": "reservations", "description": "One to one: each account reserves one item."},
-    {"name": "wishes", "description": "Many to many: accounts wish for items, with a note."},
+    {"name": "items", "description": "Things that accounts own."},
+    {"name": "favorites", "description": "Many to one: an account has at most one favorite item."},
+    {"name": "reservations", "description": "One to one: an account reserves at most one item."},
+    {"name": "wishes", "description": "Many to many: accounts wish for items, each with a note."},
 ]
 SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key (`satchel_...`), or a JWT of the identity provider. Needed "
-        "where the operator has switched credentials on, as in production. GET and HEAD need the "
-        "scope `read`, other methods `write`, which includes it.",
+        "description": "An API key (`satchel_...`) or a JWT of the identity provider. Required "
+        "if the server asks for credentials, as in production. GET and HEAD need the scope `read`, "
+        "other methods `write`, which includes `read`.",
     }
 }
-# What parameters without words of their own mean, by how their names end.
-PARAMETERS = {
-    "account_id": "The account's id",
-    "item_id": "The item's id",
-    "name": "Exactly this",
-    "_prefix": "Begins with exactly this",
-    "_gte": "From this on",
-    "_lte": "Up to this",
-    "_lt": "Before this",
+# A filter is named after the field that it compares; a suffix of its name tells how.
+COMPARISONS = {
+    "prefix": "begins with this text, case-sensitive",
+    "gte": "is this value or a greater one",
+    "lte": "is this value or a smaller one",
+    "lt": "is before this instant",
 }
-# What the name of a form's schema has after that of the JSON.
-_KINDS = {FORM: "Form", MULTIPART: "Multipart"}
+# The schema of a form is named after the JSON schema, with this suffix.
+_SUFFIXES = {FORM: "Form", MULTIPART: "Multipart"}
 
 
 class DocumentedAPI(FastAPI):
-    """Serves its document at /openapi.json, made once at the first request for it."""
+    """Serves its document at /openapi.json; the first request builds it."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(openapi_url=None, docs_url=None, redoc_url=None, **options)
@@ -65,7 +64,7 @@ class DocumentedAPI(FastAPI):
 
     async def _get_document(self, request: Request) -> Response:
         document = self.openapi()
-        if prefix := request.scope["root_path"]:  # behind a proxy that strips it
+        if prefix := request.scope["root_path"]:  # a proxy strips it from paths
             document = {**document, "servers": [{"url": prefix, "description": "This server"}]}
         own = {"Cache-Control": "private, no-cache"}
         return Response(to_json(document), headers=own, media_type=JSON)
@@ -88,8 +87,10 @@ def _derive(app: FastAPI) -> dict[str, Any]:
 def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     document["components"] |= headers.components()
+    responses: dict[str, Schema] = {}
+    document["components"]["responses"] = responses
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
-    # The document is the same everywhere, and where AUTH_MODE is off nobody needs credentials.
+    # Credentials are optional: the document is the same for a server with AUTH_MODE=off.
     document["security"] = [{"bearer": []}, {}]
     problem = TypeAdapter(ProblemRead).json_schema(ref_template=REF + "{model}")
     schemas |= problem.pop("$defs")
@@ -104,8 +105,8 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
             method = min(context.methods or ()).lower()
             operation = document["paths"][context.path_format][method]
             _describe_parameters(operation.get("parameters", ()))
-            headers.add_headers(operation, route)
             _describe_success(operation["responses"], schemas)
+            complete_operation(operation, route, responses)
             if route.media_types:
                 body = operation["requestBody"]
                 body["required"] = True
@@ -116,19 +117,27 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _open(code: Schema) -> None:
-    """Codes may be added: a client for which the list is closed fails at the first new one."""
+    """List the codes as examples: a client that reads an enum would fail at a new code."""
     known = code.pop("enum")
-    code |= {"description": f"{', '.join(known)}; more may come", "examples": known}
+    code |= {"description": f"{', '.join(known)}; later versions may add codes", "examples": known}
 
 
 def _describe_parameters(parameters: Iterable[Schema]) -> None:
+    """Ids of the path and filters need no description of their own."""
     for parameter in parameters:
-        fitting = (words for end, words in PARAMETERS.items() if parameter["name"].endswith(end))
-        parameter.setdefault("description", next(fitting, ""))
+        name: str = parameter["name"]
+        field, _, suffix = name.rpartition("_")
+        if parameter["in"] == "path":
+            description = f"The id of the {field}"
+        elif suffix in COMPARISONS:
+            description = f"`{field}` {COMPARISONS[suffix]}"
+        else:
+            description = f"`{name}` equals this value"
+        parameter.setdefault("description", description)
 
 
 def _describe_success(responses: Schema, schemas: dict[str, Schema]) -> None:
-    """The words of the schema, instead of the framework's that are the same everywhere."""
+    """Describe a success by its schema. FastAPI gives all the same description."""
     for response in responses.values():
         if response["description"] == "Successful Response":
             content = response.get("content")
@@ -140,12 +149,13 @@ def _describe_success(responses: Schema, schemas: dict[str, Schema]) -> None:
 def _content(
     route: StrictRoute, schema: Schema, schemas: dict[str, Schema]
 ) -> dict[str, dict[str, Any]]:
-    """The media types of a body. Each kind of form has a schema with a name of its own: generators
-    that meet one name twice write one function over the other, or send both forms at once.
+    """The media types of a body, each with a schema of its own name.
+
+    From one name for several media types, generators of clients make one function or send all.
     """
     content = {}
     for media_type in route.media_types:
-        reference = {"$ref": schema["$ref"] + _KINDS.get(media_type, "")}
+        reference = {"$ref": schema["$ref"] + _SUFFIXES.get(media_type, "")}
         if reference != schema:
             schemas[name_of(reference)] = _as_form(schemas[name_of(schema)], name_of(reference))
         content[media_type] = {"schema": reference}
@@ -153,8 +163,9 @@ def _content(
 
 
 def _as_form(schema: Schema, name: str) -> Schema:
-    """All is text in a form, and null is an empty value, for which a schema has no word: a field
-    keeps the first of its alternatives.
+    """The schema of a form: each field keeps the first of its alternatives.
+
+    In a form all values are text and an empty value is null, which a schema cannot express.
     """
     fields = {
         field: {key: value for key, value in one.items() if key != "anyOf"}

@@ -1,4 +1,4 @@
-"""Examples of the schemas of the OpenAPI document, made of the examples of their fields."""
+"""Examples of schemas, built from the examples of their fields."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ REF = "#/components/schemas/"
 
 
 def name_of(reference: Schema) -> str:
-    """Of the schema that it refers to."""
+    """The name of the schema that a reference points to."""
     name: str = reference["$ref"].removeprefix(REF)
     return name
 
 
 def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
-    """Fields that have no example are left out."""
+    """The example of a schema, without fields that have none."""
     if "$ref" in schema:
         return example_of(schemas[name_of(schema)], schemas)
     if "examples" in schema:

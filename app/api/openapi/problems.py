@@ -1,53 +1,19 @@
-"""The problems that operations declare in the OpenAPI document."""
+"""The problems that routes declare, as FastAPI's `responses=`."""
 
-from typing import Any
+from typing import Any, Final
 
-from app.errors import (
-    BodyTooLarge,
-    DatabaseUnavailable,
-    Forbidden,
-    IdempotencyInFlight,
-    IdempotencyKeyReused,
-    InternalError,
-    InvalidRequest,
-    MalformedBody,
-    MalformedHeader,
-    Overloaded,
-    PreconditionRequired,
-    Problem,
-    RateLimited,
-    StaleVersion,
-    Unauthenticated,
-    UnsupportedMediaType,
-)
-from app.problems import PROBLEM_JSON
+from app.errors import Problem
 
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The client has the current version already"}
-}
-# The problems that operations of a kind may answer with, besides their own.
-READING = (
-    Unauthenticated,
-    Forbidden,
-    RateLimited,
-    InvalidRequest,
-    InternalError,
-    DatabaseUnavailable,
-    Overloaded,
-)
-PUTTING = (*READING, MalformedBody, BodyTooLarge, UnsupportedMediaType)
-CREATING = (*PUTTING, MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused)
-WRITING = (*PUTTING, MalformedHeader, StaleVersion, PreconditionRequired)
-DELETING = (*READING, MalformedHeader, StaleVersion, PreconditionRequired)
+# Carries problems' titles, by code, through FastAPI; the finished document does not have it.
+TITLES: Final = "x-problems"
 
 
 def problems(*classes: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that may answer with these problems."""
+    """The `responses=` of a route that may raise these problems, besides those that follow from
+    what it takes.
+    """
     responses: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({cls.status for cls in classes}):
-        titles = sorted({f"{cls.title} (`{cls.code}`)" for cls in classes if cls.status == status})
-        responses[status] = {
-            "description": "; ".join(titles),
-            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+    for cls in classes:
+        titles = responses.setdefault(cls.status, {TITLES: {}})[TITLES]
+        titles[cls.code] = cls.title
     return responses

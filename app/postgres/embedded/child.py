@@ -1,7 +1,7 @@
-"""Runs between fork and exec of the server: drops root and ties its life to its starter's.
+"""Runs before the server in its process: drops root and ties the process to its starter's life.
 
-A program of its own, because only async-signal-safe code may run in the fork of a process with
-threads, and a new interpreter is free to do anything. It knows the standard library only.
+A program of its own, because between fork and exec only async-signal-safe code may run. It needs
+the standard library only.
 """
 
 import ctypes
@@ -15,20 +15,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 def become(arguments: Sequence[str]) -> NoReturn:
-    """Becomes a command. `arguments`: pid of the starter, uid and gid or two empty, command."""
+    """Become a command. `arguments`: process id of the starter, uid, gid, the command."""
     parent, uid, gid, *command = arguments
     try:
-        if uid:
-            # In this order: without root's rights the first two would be refused.
+        if int(uid) != os.geteuid():  # in this order: without root the first two would be refused
             os.setgroups([])
             os.setgid(int(gid))
             os.setuid(int(uid))
         if sys.platform == "linux":
-            # The kernel sends it a SIGINT, a fast shutdown, when the starting thread is no more, by
-            # kill -9 too. After the change of user, which would clear this.
+            # When the starting thread ends, the kernel sends SIGINT, for a fast shutdown.
+            # A later change of user would clear this.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
         if os.getppid() != int(parent):
-            sys.exit("The starter died before it could be followed.")
+            sys.exit("The starting process has ended.")
         os.execv(command[0], command)
     except OSError as error:
         sys.exit(f"{command[0]} cannot be run: {error}")

@@ -1,129 +1,84 @@
-"""The directory of the embedded PostgreSQL: its paths, its locks and what they tell."""
+"""The directory of an embedded PostgreSQL: its paths, its locks, and whether its server runs."""
 
 import contextlib
 import hashlib
 import os
 import socket
-import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, urlencode
 
-from app.postgres.embedded.fault import EmbeddedError
-
-with contextlib.suppress(ImportError):  # not on Windows, which is refused by name
+with contextlib.suppress(ImportError):  # on Windows, which is refused by name
     import fcntl
 
-# Not a TCP port: only a part of the socket's name.
-PORT = 5432
-_SOCKET = f".s.PGSQL.{PORT}"
-# What a socket's path may be long in bytes: 107 on Linux, 103 on macOS.
-_MAX_SOCKET_PATH = 103
-# The list of directories and the URL's list of hosts split at these.
-_SEPARATORS = frozenset(',:"\\')
+PORT = 5432  # not a TCP port: only a part of the socket's name
+_MAX_SOCKET_PATH = 103  # bytes; macOS allows 103, Linux 107
 
 
-@dataclass(frozen=True)
+class EmbeddedError(Exception):
+    """The embedded PostgreSQL cannot run; the message says why and what to do."""
+
+
 class Home:
-    """`path` must be resolved, so that all processes mean the same directory by it."""
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()  # so that all processes mean the same directory
+        self.data = self.path / "data"
+        self.log = self.path / "postgres.log"
+        self.socket = self._socket_dir() / f".s.PGSQL.{PORT}"
+        query = urlencode({"host": self.socket.parent, "port": PORT}, quote_via=quote)
+        self.url = f"postgresql+asyncpg://postgres@/postgres?{query}"
 
-    path: Path
-
-    @property
-    def data(self) -> Path:
-        return self.path / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "postgres.log"
-
-    @property
-    def socket_dir(self) -> Path:
-        """`socket` in the home, or a short name under /tmp where that could not be used."""
+    def _socket_dir(self) -> Path:
+        """`socket` in the home, or a short name under /tmp if a socket cannot have that path."""
         near = self.path / "socket"
-        text = str(near)
-        fits = len(os.fsencode(near / _SOCKET)) <= _MAX_SOCKET_PATH
-        if fits and text.isprintable() and not _SEPARATORS.intersection(text):
+        fits = len(os.fsencode(near)) + len(f"/.s.PGSQL.{PORT}") <= _MAX_SOCKET_PATH
+        # The excluded characters separate hosts in URLs and directories in PostgreSQL's settings.
+        if fits and str(near).isprintable() and not set(',:"\\').intersection(str(near)):
             return near
-        # Not hash(), which differs from process to process.
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        # Another user may have made it first: check_socket_dir() tells.
         return Path(f"/tmp/satchel-{os.geteuid()}-{digest}")
 
-    @property
-    def socket_path(self) -> Path:
-        return self.socket_dir / _SOCKET
-
-    @property
-    def url(self) -> str:
-        place = urlencode({"host": self.socket_dir, "port": PORT}, quote_via=quote)
-        return f"postgresql+asyncpg://postgres@/postgres?{place}"
-
     def open(self, name: str) -> BinaryIO:
-        """A file of ours for appending, private, and never somebody's symbolic link."""
+        """A file for appending that only this user can read; a symbolic link is refused."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        return os.fdopen(os.open(self.path / name, flags, mode=0o600), "ab")
 
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags | os.O_NOFOLLOW, mode=0o600)
-
-        return open(self.path / name, "ab", opener=private)
-
-    def log_end(self, since: int = 0) -> str:
-        """The last lines of the server's log, from an offset in bytes on."""
+    def failure(self, problem: str) -> EmbeddedError:
+        """An error with the last lines of the server's log."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
-            file.seek(max(since, file.seek(0, os.SEEK_END) - 8192))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
             lines = file.read().decode(errors="replace").splitlines()[-12:]
-            return "\n".join([f"The end of {self.log}:", *lines])
-        return ""
-
-    def check_socket_dir(self) -> None:
-        """Whoever can enter that directory is the database's superuser, so nobody else may.
-
-        Errors: EmbeddedError, OSError.
-        """
-        found = self.socket_dir.lstat()
-        ours = found.st_uid in {os.geteuid(), self.data.stat().st_uid}
-        if not (ours and stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700):
-            raise EmbeddedError(
-                f"{self.socket_dir} must be a directory that only this user can enter."
-                " Remove it, or choose a shorter EMBEDDED_DATA_DIR."
-            )
+            problem = "\n".join([problem, f"The end of {self.log}:", *lines])
+        return EmbeddedError(problem)
 
     def listening_pid(self) -> int | None:
-        """Who listens on the socket; the kernel tells, so it cannot be a number used again."""
+        """The process that listens on the socket, from the kernel: a pid file may be stale."""
         # Linux's struct ucred begins with the process id; macOS has SOL_LOCAL, LOCAL_PEERPID.
         level, option = (
             (0, 2) if sys.platform == "darwin" else (socket.SOL_SOCKET, socket.SO_PEERCRED)
         )
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
-            client.connect(str(self.socket_path))
+            client.connect(str(self.socket))
             return int.from_bytes(client.getsockopt(level, option, 4), sys.byteorder)
         return None
 
     def ready_pid(self) -> int | None:
-        """The server that takes queries now, by its own word and by its socket.
-
-        The pid file alone proves nothing: after a crash an old one says "ready" for ever.
-        """
-        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-            if lines[-1].strip() == "ready":
-                self.check_socket_dir()
-                if self.listening_pid() is not None:
-                    return int(lines[0])
+        """The server that accepts queries: its pid file ends with "ready", and it listens."""
+        with contextlib.suppress(FileNotFoundError):
+            if (self.data / "postmaster.pid").read_bytes().rstrip().endswith(b"ready"):
+                return self.listening_pid()
         return None
 
 
-def try_lock(file: BinaryIO) -> bool:
-    """Whether this open file holds the lock, at once or already.
+def try_lock(file: BinaryIO, *, wait: bool = False) -> bool:
+    """Whether this open file now holds the lock; with `wait`, sleeps until it does.
 
-    The kernel frees it when the last process that has this open file, by inheritance too, is gone,
-    however it ended: no stale lock, no process id to be mistaken about.
+    The kernel frees it when the last process that has the file open, also by inheritance, ends.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

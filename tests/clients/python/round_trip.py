@@ -1,6 +1,6 @@
-"""Drives every operation through the generated client; writes its requests, one a line.
+"""Calls every operation with the generated client, and prints its requests, one per line.
 
-It runs in an environment of its own, where the client was generated as `satchel_client`.
+It runs in an environment of its own, with the client generated as `satchel_client`.
 """
 
 import datetime as dt
@@ -124,7 +124,7 @@ def create_accounts(client: AuthenticatedClient) -> list[AccountRead]:
     taken = create_account.sync_detailed(client=client, body=ada)
     fault = expect_problem(taken, 409, "email_taken").errors[0]
     assert (fault.pointer, fault.code) == ("/email", "not_unique")
-    # Codes are added in time: a client of today must read those of tomorrow.
+    # A client must read codes that later versions add.
     assert Fault.from_dict({"code": "from_tomorrow", "detail": ""}).code == "from_tomorrow"
     return accounts
 
@@ -179,7 +179,7 @@ def write_account_if_current(client: AuthenticatedClient, account: AccountRead) 
     change = AccountChange(username="lovelace", country=None)
     changed = change_account.sync_detailed(account.id, client=client, body=change, if_match=tag)
     now = expect(changed, 200, AccountRead)
-    # Null clears; what was absent stays.
+    # Null clears; an absent field stays.
     assert (now.username, now.country, now.phone_number) == ("lovelace", None, "+962790000000")
     assert (now.version, changed.headers["ETag"]) == (2, '"2"')
 
@@ -187,7 +187,7 @@ def write_account_if_current(client: AuthenticatedClient, account: AccountRead) 
     expect_problem(stale, 412, "stale_version")
     assert stale.headers["ETag"] == '"2"'
 
-    # What was read can be sent back, as JSON; a form replaces too, and clears what it leaves out.
+    # What was read can be sent back as JSON. A form replaces too and clears what it leaves out.
     whole = AccountReplace.from_dict(now.to_dict())
     kept = replace_account.sync_detailed(account.id, client=client, body=whole, if_match='"2"')
     assert expect(kept, 200, AccountRead) == now

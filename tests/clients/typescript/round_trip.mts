@@ -1,5 +1,5 @@
-// Drives every operation through openapi-fetch with the generated types, and writes the operations
-// that it called, one a line.
+// Calls every operation by openapi-fetch with the generated types, and prints the operations that it
+// called, one per line.
 
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
@@ -8,7 +8,7 @@ import type { components, paths } from "./schema.mjs";
 type Schemas = components["schemas"];
 
 const [baseUrl, key] = process.argv.slice(2);
-assert(baseUrl !== undefined && key !== undefined, "the address of the server or the key is missing");
+assert(baseUrl !== undefined && key !== undefined, "the URL of the server or the key is missing");
 const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
 client.use({
   onRequest({ request, schemaPath }) {
@@ -18,7 +18,7 @@ client.use({
 
 const image_link = "https://example.com/lamp.jpg";
 
-// A form goes out as what FormData or URLSearchParams make of the same typed fields.
+// Forms are made from the same typed fields by FormData or URLSearchParams.
 function multipart(fields: object): FormData {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
@@ -27,7 +27,7 @@ function multipart(fields: object): FormData {
 
 const urlencoded = { "Content-Type": "application/x-www-form-urlencoded" };
 
-/** The data of a success; the types leave it undefined for every other answer. */
+/** The data of a success; for any other response it is undefined. */
 function expect<T>(answer: { data?: T; error?: unknown; response: Response }, status: number): T {
   assert.equal(answer.response.status, status, JSON.stringify(answer.error));
   assert(answer.data !== undefined);
@@ -110,7 +110,7 @@ async function writeAccountIfCurrent(account: Schemas["AccountRead"]): Promise<v
   });
   assert.equal(known.response.status, 304);
 
-  // Null clears; what is absent stays.
+  // Null clears; an absent field stays.
   const body = { username: "lovelace", country: null };
   const changed = await client.PATCH("/accounts/{account_id}", {
     params: { path, header },
@@ -124,7 +124,7 @@ async function writeAccountIfCurrent(account: Schemas["AccountRead"]): Promise<v
   const stale = await client.PATCH("/accounts/{account_id}", { params: { path, header }, body });
   expectProblem(stale, 412, "stale_version");
 
-  // What was read can be sent back; a form replaces too, and clears what it leaves out.
+  // What was read can be sent back. A form replaces too and clears what it leaves out.
   const kept = await client.PUT("/accounts/{account_id}", { params: { path }, body: now });
   assert.deepEqual(expect(kept, 200), now);
   const replaced = await client.PUT("/accounts/{account_id}", {

@@ -5,14 +5,14 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tests.conftest import Server, make_settings
 from tests.factories import account_body
-from tests.faults.conftest import PATIENT, assert_serves, client_for, environment_of
+from tests.failures.conftest import PATIENT, assert_serves, client_for, environment_of
 from tests.load import get, post
 from tests.locks import held_up
 from tests.waiting import come, until
@@ -88,7 +88,7 @@ async def leave_often(port: int, times: int, at_once: int = 50) -> None:
 
 
 async def assert_all_places_taken(
-    client: httpx2.AsyncClient, observer: AsyncConnection, database: URL
+    client: httpx.AsyncClient, observer: AsyncConnection, database: URL
 ) -> None:
     """Requests that a lock holds up open all connections that there may be, and no more."""
     await assert_serves(client)
@@ -104,7 +104,7 @@ async def assert_all_places_taken(
 
 
 async def assert_nothing_left(
-    service: Server, client: httpx2.AsyncClient, observer: AsyncConnection, database: URL
+    service: Server, client: httpx.AsyncClient, observer: AsyncConnection, database: URL
 ) -> None:
     async def quiet() -> bool:
         return bool(await observer.scalar(BUSY) == 0)
@@ -129,7 +129,7 @@ def sockets_of(port: int) -> int:
 
 
 async def test_10000_clients_that_went_leave_nothing(
-    service: Server, client: httpx2.AsyncClient, observer: AsyncConnection, database: URL
+    service: Server, client: httpx.AsyncClient, observer: AsyncConnection, database: URL
 ) -> None:
     await assert_all_places_taken(client, observer, database)
     await come(leave_often(service.port, 10_000))
@@ -137,7 +137,7 @@ async def test_10000_clients_that_went_leave_nothing(
 
 
 async def test_who_goes_while_statements_run_or_wait_leaves_nothing(
-    service: Server, client: httpx2.AsyncClient, observer: AsyncConnection, database: URL
+    service: Server, client: httpx.AsyncClient, observer: AsyncConnection, database: URL
 ) -> None:
     """Ten statements are held up by a lock, and all others wait for a connection."""
     await assert_all_places_taken(client, observer, database)
@@ -161,7 +161,7 @@ async def test_a_full_pool_tells_so_and_serves_on(
             asked = {asyncio.create_task(client.get("/accounts")) for _ in range(40)}
             await held_up(database, make_settings().pool_size)
             assert (await client.get("/livez")).status_code == 200
-            refused: set[asyncio.Task[httpx2.Response]] = set()
+            refused: set[asyncio.Task[httpx.Response]] = set()
             while len(refused) < 40 - make_settings().pool_size:
                 done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
                 refused |= done

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL
 
 from tests.conftest import Server
 from tests.factories import account_body
-from tests.faults.conftest import PATIENT, Cluster, assert_serves, client_for, environment_of
+from tests.failures.conftest import PATIENT, Cluster, assert_serves, client_for, environment_of
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
@@ -24,12 +24,12 @@ class Writers:
     def __init__(self, url: str) -> None:
         self.url = url
         self.stopped = False
-        self.acknowledged: dict[str, tuple[dict[str, Any], httpx2.Response]] = {}
+        self.acknowledged: dict[str, tuple[dict[str, Any], httpx.Response]] = {}
         self.doubts = 0
         self.replays = 0
 
     async def run(self) -> None:
-        async with httpx2.AsyncClient(timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             while not self.stopped:
                 key, body = secrets.token_hex(8), account_body()
                 answer = await self.write(client, key, body)
@@ -41,15 +41,15 @@ class Writers:
         await until(lambda: len(self.acknowledged) >= wanted, "it acknowledges nothing")
 
     async def write(
-        self, client: httpx2.AsyncClient, key: str, body: dict[str, Any]
-    ) -> httpx2.Response:
+        self, client: httpx.AsyncClient, key: str, body: dict[str, Any]
+    ) -> httpx.Response:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     answer = await client.post(
                         f"{self.url}/accounts", json=body, headers={"Idempotency-Key": key}
                     )
-                except httpx2.TransportError:
+                except httpx.TransportError:
                     self.doubts += 1
                 else:
                     if answer.status_code == 201:
@@ -61,7 +61,7 @@ class Writers:
                 await asyncio.sleep(0.02)
 
 
-async def all_accounts(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+async def all_accounts(client: httpx.AsyncClient) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     cursor = ""
     while True:
@@ -81,7 +81,7 @@ async def test_every_acknowledged_write_is_there_once(
     tasks = [asyncio.create_task(writers.run()) for _ in range(6)]
     await writers.acknowledge(20)
     if victim != "service":
-        cluster.kill()
+        tasks.append(asyncio.create_task(asyncio.to_thread(cluster.kill)))
     if victim != "database":
         server.process.kill()
         # It must start while the database is away, which one that migrates does not.

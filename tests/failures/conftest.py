@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL, NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -48,8 +48,10 @@ class Cluster:
                 os.kill(pid, number)
 
     def kill(self) -> None:
-        """Kill the server; whoever keeps it starts it again within a second."""
+        """Kill the server and start it again."""
         self.send(signal.SIGKILL)
+        self.stop()
+        self.start()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
@@ -81,7 +83,7 @@ async def database(cluster: Cluster) -> AsyncIterator[URL]:
 
 
 # A service that refuses nobody because the machine is slow: who waits for a connection, waits.
-_PATIENCE = f"from app.postgres import statements; statements.PATIENCE = {PATIENCE}"
+_PATIENCE = f"from app.postgres import statements; statements.POOL_WAIT_SECONDS = {PATIENCE}"
 PATIENT = ("-c", f"{_PATIENCE}; from app.cli.commands import main; main()", "serve")
 
 
@@ -99,13 +101,13 @@ async def service(database: URL, start_server: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
-async def client(service: Server) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(service: Server) -> AsyncIterator[httpx.AsyncClient]:
     async with client_for(service) as client:
         yield client
 
 
-def client_for(server: Server) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE)
+def client_for(server: Server) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=server.url, timeout=PATIENCE)
 
 
 async def terminate_backends(database: URL) -> int:
@@ -121,13 +123,13 @@ async def terminate_backends(database: URL) -> int:
         return len(ended.all())
 
 
-async def heard(client: httpx2.AsyncClient) -> None:
+async def heard(client: httpx.AsyncClient) -> None:
     """Return when the service has read what came for it before: it reads everything in turn."""
     for _ in range(3):
         assert (await client.get("/livez")).status_code == 200
 
 
-async def assert_unavailable(client: httpx2.AsyncClient) -> None:
+async def assert_unavailable(client: httpx.AsyncClient) -> None:
     """Reads and writes are told so, the process lives and is not ready."""
     asked = [
         client.get("/accounts"),
@@ -147,7 +149,7 @@ async def assert_unavailable(client: httpx2.AsyncClient) -> None:
     assert readyz.json()["checks"]["database"] == "fail"
 
 
-async def assert_serves(client: httpx2.AsyncClient) -> None:
+async def assert_serves(client: httpx.AsyncClient) -> None:
     """It gets ready, and from then on every request succeeds."""
 
     async def ready() -> bool:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import URL
 
 from app.postgres import watchdog as watch
 from tests.conftest import Server, execute
 from tests.factories import account_body, create_account
-from tests.faults.conftest import (
+from tests.failures.conftest import (
     PATIENT,
     Cluster,
     assert_serves,
@@ -36,7 +36,7 @@ def new_account() -> bytes:
 
 
 async def test_connections_that_ended_while_idle_cost_nobody_an_error(
-    client: httpx2.AsyncClient, database: URL
+    client: httpx.AsyncClient, database: URL
 ) -> None:
     await assert_serves(client)  # the pool is full of connections now
     for _ in range(3):
@@ -47,7 +47,7 @@ async def test_connections_that_ended_while_idle_cost_nobody_an_error(
 
 
 async def test_terminated_under_load_it_serves_on(
-    service: Server, client: httpx2.AsyncClient, database: URL
+    service: Server, client: httpx.AsyncClient, database: URL
 ) -> None:
     ended = 0
     requests = [get("/accounts?limit=5")] * 9
@@ -63,7 +63,7 @@ async def test_terminated_under_load_it_serves_on(
     await assert_serves(client)
 
 
-async def test_stopped_and_started_again(client: httpx2.AsyncClient, cluster: Cluster) -> None:
+async def test_stopped_and_started_again(client: httpx.AsyncClient, cluster: Cluster) -> None:
     await assert_serves(client)
     await asyncio.to_thread(cluster.stop)
     try:
@@ -75,7 +75,7 @@ async def test_stopped_and_started_again(client: httpx2.AsyncClient, cluster: Cl
 
 
 async def test_frozen_it_is_told_from_one_that_works(
-    service: Server, client: httpx2.AsyncClient, cluster: Cluster
+    service: Server, client: httpx.AsyncClient, cluster: Cluster
 ) -> None:
     await create_account(client)
     async with load_on(service.port, get("/accounts?limit=5"), new_account, clients=15) as load:
@@ -91,7 +91,7 @@ async def test_frozen_it_is_told_from_one_that_works(
     assert service.log.read_text().count("database silent") == 1
 
 
-async def test_frozen_while_all_is_quiet(client: httpx2.AsyncClient, cluster: Cluster) -> None:
+async def test_frozen_while_all_is_quiet(client: httpx.AsyncClient, cluster: Cluster) -> None:
     await assert_serves(client)
     with cluster.frozen():
         await assert_unavailable(client)
@@ -100,7 +100,7 @@ async def test_frozen_while_all_is_quiet(client: httpx2.AsyncClient, cluster: Cl
 
 
 async def test_frozen_it_keeps_nobody_from_leaving(
-    service: Server, client: httpx2.AsyncClient, cluster: Cluster
+    service: Server, client: httpx.AsyncClient, cluster: Cluster
 ) -> None:
     await assert_serves(client)
     with cluster.frozen():
@@ -113,20 +113,20 @@ async def test_frozen_it_keeps_nobody_from_leaving(
 
 
 async def test_a_service_that_was_stopped_takes_the_database_for_well(
-    service: Server, client: httpx2.AsyncClient
+    service: Server, client: httpx.AsyncClient
 ) -> None:
     """As on a laptop that was closed, or in a debugger."""
     await assert_serves(client)
     for _ in range(3):
         service.process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(watch.PATIENCE + 0.5)
+        await asyncio.sleep(watch.PROBE_TIMEOUT_SECONDS + 0.5)
         service.process.send_signal(signal.SIGCONT)
         assert (await client.get("/accounts")).status_code == 200
     assert "database silent" not in service.log.read_text()
 
 
 async def test_clients_that_wait_for_no_answer_silence_nothing(
-    service: Server, client: httpx2.AsyncClient
+    service: Server, client: httpx.AsyncClient
 ) -> None:
     """They keep it busy, and everybody is served."""
     served: Counter[bytes] = Counter()
@@ -156,7 +156,7 @@ async def test_clients_that_wait_for_no_answer_silence_nothing(
     assert "database silent" not in service.log.read_text()
 
 
-async def test_read_only_for_a_while(client: httpx2.AsyncClient, database: URL) -> None:
+async def test_read_only_for_a_while(client: httpx.AsyncClient, database: URL) -> None:
     account = await create_account(client)
     alter = f'ALTER DATABASE "{database.database}"'
     await execute(database, f"{alter} SET default_transaction_read_only = on")
@@ -214,7 +214,7 @@ async def test_no_connection_left_to_be_had(
     ],
 )
 async def test_a_refused_write_stores_nothing_and_may_be_repeated(
-    client: httpx2.AsyncClient, database: URL, sqlstate: str, code: str
+    client: httpx.AsyncClient, database: URL, sqlstate: str, code: str
 ) -> None:
     await execute(
         database,

@@ -1,4 +1,4 @@
-"""An event loop that is busy: each of its turns takes long."""
+"""Makes the running event loop busy: each of its turns takes longer."""
 
 import asyncio
 import time
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def slow_turns(seconds: float) -> Iterator[None]:
-    """Each turn of the running loop takes this much longer while the block runs."""
+def busy_loop(seconds: float) -> Iterator[None]:
+    """Add this time to each turn of the loop while the block runs."""
     loop = asyncio.get_running_loop()
     handle: asyncio.Handle
 
-    def turn() -> None:
+    def block() -> None:
         nonlocal handle
         time.sleep(seconds)
-        handle = loop.call_soon(turn)
+        handle = loop.call_soon(block)
 
-    handle = loop.call_soon(turn)
+    handle = loop.call_soon(block)
     try:
         yield
     finally:

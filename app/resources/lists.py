@@ -1,24 +1,23 @@
-"""Keyset pages: the query that every list takes, its filters and sorts, and the page itself.
+"""Lists: keyset pages of filtered and sorted rows.
 
-A page starts where the one before ended (`WHERE (key, id) > (:key, :id) ORDER BY key, id LIMIT n`),
-so page 10,000 costs what page 1 costs and rows that come and go meanwhile shift nothing.
+A page starts where the previous one ended (`WHERE (key, id) > (:key, :id) ORDER BY key, id LIMIT
+n`), so page 10,000 costs as much as page 1, and rows inserted or deleted meanwhile shift nothing.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import MISSING, BaseModel, BeforeValidator, Field
+from pydantic import MISSING, BaseModel, BeforeValidator, Field, create_model
 from pydantic_core import PydanticCustomError
 from sqlalchemy import (
     ARRAY,
     Column,
     Integer,
     Numeric,
-    Row,
     Select,
     Uuid,
     bindparam,
@@ -26,10 +25,11 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.postgres.statements import Statements
+from app.postgres.sessions import execute_read
 from app.resources.counts import count_rows
-from app.resources.cursors import binding_of, decode_cursor, encode_cursor
+from app.resources.cursors import TYPES, binding_of, decode_cursor, encode_cursor
 from app.resources.filters import Filter
 
 Count = Literal["none", "exact", "estimated"]
@@ -42,7 +42,7 @@ def _digits(value: Any) -> Any:
 
 
 class PageQuery(BaseModel):
-    """What every list takes. A list adds its `sort` and its filters, named as in its Listing."""
+    """The parameters of every list. A list adds its `sort` and filters, named as in its Listing."""
 
     limit: Annotated[
         int, Field(ge=1, le=200, description="Rows on a page"), BeforeValidator(_digits)
@@ -65,38 +65,60 @@ class PageQuery(BaseModel):
     sort: str = "-created"
 
 
-NextCursor = Annotated[
-    str | None,
-    Field(description="For the page after this one; null: this is the last", examples=["b3BhcXVl"]),
-]
-RowCount = Annotated[
-    int | None,
-    Field(ge=0, description="Of all rows that the filters let through, if asked", examples=[None]),
-]
+Read = TypeVar("Read")
+
+
+class Page(BaseModel, Generic[Read]):
+    """A page of a list."""
+
+    data: Annotated[list[Read], Field(max_length=200)]
+    next_cursor: Annotated[
+        str | None,
+        Field(
+            description="For the page after this one; null: this is the last",
+            examples=["b3BhcXVl"],
+        ),
+    ]
+    count: Annotated[
+        int | None,
+        Field(
+            ge=0, description="Of all rows that the filters let through, if asked", examples=[None]
+        ),
+    ]
+
+
+def page_of(read: type[Any], rows: str) -> type[BaseModel]:
+    """The schema of a page of such rows, under a name that generated clients can use."""
+    page: Any = Page
+    name = f"{read.__name__.removesuffix('Read')}Page"
+    schema: type[BaseModel]
+    schema = create_model(name, __base__=page[read], __doc__=f"A page of {rows}.")
+    return schema
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Rows as JSON text in the form of the list's read schema, and the cursor to what follows.
+class Rows:
+    """The rows of a page, the cursor to those that follow, and the count.
 
-    rows: with commas between them.
+    text: JSON texts in the form of the list's read schema, with commas between them.
     """
 
-    rows: str
+    text: str
     next_cursor: str | None
     count: int | None
 
 
-# Stands for the parent's id in the statement of a list that has one.
+# The parent's id in the statement of a list that has one.
 PARENT_ID = bindparam("parent_id", type_=Uuid)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """What a list consists of.
+    """What a list consists of, checked when it is made. Errors: TypeError.
 
-    statement: selects the JSON text of its rows, those of PARENT_ID where it has a parent.
-    sorts: by their names in the query; each goes with `tie`, a unique column, in one direction.
+    name: binds cursors to the list.
+    statement: selects the JSON text of the rows, those of PARENT_ID where the list has a parent.
+    sorts: columns by their names in the query. Each is sorted together with `tie`, a unique column.
     filters: by their names in the query.
     """
 
@@ -106,10 +128,19 @@ class Listing:
     tie: Column[Any]
     filters: Mapping[str, Filter] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for column in self.sorts.values():
+            if column.nullable:  # a row comparison with NULL holds for no row
+                raise TypeError(
+                    f"{column} may be NULL, so that a list sorted by it would lose rows"
+                )
+            if column.type.python_type not in TYPES:
+                raise TypeError(f"{column}: cursors cannot hold {column.type!r}")
 
-async def fetch_page(
-    session: Statements, listing: Listing, query: PageQuery, parent_id: UUID | None = None
-) -> Page:
+
+async def fetch_rows(
+    session: AsyncSession, listing: Listing, query: PageQuery, parent_id: UUID | None = None
+) -> Rows:
     """One page of a list: one statement, and one for the count where it is asked for.
 
     Errors: InvalidCursor.
@@ -120,24 +151,25 @@ async def fetch_page(
     for name, value in given.items():
         parameters |= listing.filters[name].parameters(name, value)
 
-    # A cursor is good for this list, with these filters, in this order.
+    # A cursor is valid for this list, with these filters, in this order.
     binding = binding_of(listing.name, parent_id, query.sort, given)
-    page = _page(listing, filtered, query.sort, query.cursor is not MISSING)
-    # One row more than asked for tells whether another page follows.
+    statement = _page(listing, filtered, query.sort, query.cursor is not MISSING)
+    # One row more than asked for shows whether another page follows.
     position: dict[str, Any] = {"row_limit": query.limit, "row_limit_and_one": query.limit + 1}
     if query.cursor is not MISSING:
         value_type = _sorted_by(listing, query.sort).type.python_type
         after = decode_cursor(query.cursor, binding, value_type)
         position |= {"after_key": after[0], "after_tie": after[1]}
-    result: Row[*tuple[Any, ...]] = (await session.execute(page, parameters | position)).one()
-    found, rows, key, tie = result
+    result = await execute_read(session, statement, parameters | position)
+    row: Any = result.one()
+    found, text, key, tie = row
     next_cursor = encode_cursor(key, tie, binding) if found > query.limit else None
     count = await count_rows(session, filtered, parameters, query.count)
-    return Page(rows or "", next_cursor, count)
+    return Rows(text or "", next_cursor, count)
 
 
-# Making a statement costs more than running it, so each form is made once. There are as many forms
-# as sorts and sets of filters; those in use stay.
+# Building a statement costs more than running it, so each form is built once. There are as many
+# forms as sorts and sets of filters; those in use stay cached.
 
 
 @lru_cache(maxsize=1000)
@@ -149,7 +181,7 @@ def _filtered(listing: Listing, names: frozenset[str]) -> Select[Any]:
 @lru_cache(maxsize=1000)
 def _page(listing: Listing, filtered: Select[Any], sort: str, after_cursor: bool) -> Select[Any]:
     """The number of rows up to one more than the limit, the text of those up to the limit, and the
-    key and tie of the last of them. In one row: apart, each would cost as much to decode as all.
+    key and tie of the last of them. One row of arrays is cheaper to decode than many rows.
     """
     column, tie = _sorted_by(listing, sort), listing.tie
     descending = sort.startswith("-")

@@ -1,0 +1,152 @@
+"""The headers and problems of each operation, derived from its body, query and dependencies."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi.dependencies.models import Dependant
+
+from app.api.conditions import get_known_versions, get_precondition
+from app.api.idempotency import get_attempt
+from app.api.openapi.problems import TITLES, problems
+from app.api.requests import MERGE_PATCH
+from app.api.routes import StrictRoute
+from app.errors import (
+    BodyTooLarge,
+    DatabaseUnavailable,
+    Forbidden,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    InternalError,
+    InvalidCursor,
+    InvalidRequest,
+    MalformedBody,
+    MalformedHeader,
+    Overloaded,
+    PreconditionRequired,
+    Problem,
+    RateLimited,
+    StaleVersion,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from app.problems import PROBLEM_JSON
+
+Operation = dict[str, Any]
+Responses = dict[str, Any]  # by status, or by name
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one kind of input adds to the description of an operation."""
+
+    parameter: str | None = None  # a request header
+    problems: tuple[type[Problem], ...] = ()
+    headers: dict[str, list[str]] = field(default_factory=dict)  # of the responses, by status
+
+
+_RATE: Final = ["RateLimit-Policy", "RateLimit"]
+_ALWAYS: Final = Effect(
+    problems=(
+        Unauthenticated,
+        Forbidden,
+        RateLimited,
+        InvalidRequest,
+        InternalError,
+        DatabaseUnavailable,
+        Overloaded,
+    ),
+    headers={
+        **dict.fromkeys(("200", "201", "204"), _RATE),
+        "429": [*_RATE, "Retry-After"],
+        "401": ["WWW-Authenticate"],
+        "403": ["WWW-Authenticate"],
+        "503": ["Retry-After"],
+    },
+)
+_BODY: Final = Effect(problems=(MalformedBody, BodyTooLarge, UnsupportedMediaType))
+_MERGE_PATCH: Final = Effect(headers={"415": ["Accept-Patch"]})
+_CURSOR: Final = Effect(problems=(InvalidCursor,), headers={"200": ["Link"]})
+_DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
+    get_precondition: Effect(
+        "If-Match",
+        (MalformedHeader, StaleVersion, PreconditionRequired),
+        {"200": ["ETag"], "412": ["ETag"]},
+    ),
+    get_known_versions: Effect(
+        "If-None-Match", (MalformedHeader,), {"200": ["ETag"], "304": ["ETag"]}
+    ),
+    get_attempt: Effect(
+        "Idempotency-Key",
+        (MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused),
+        {"201": ["ETag", "Location", "Idempotency-Replayed"], "409": ["Retry-After"]},
+    ),
+}
+
+
+def complete_operation(operation: Operation, route: StrictRoute, shared: Responses) -> None:
+    """Add the headers that an operation takes, its problems, and the headers of its responses.
+
+    Problem responses are put into `shared`, the responses that operations refer to by name.
+    """
+    effects = list(_effects(operation, route))
+    taken = [effect.parameter for effect in effects if effect.parameter is not None]
+    if taken:
+        operation.setdefault("parameters", []).extend(
+            {"$ref": f"#/components/parameters/{name}"} for name in taken
+        )
+    responses = operation["responses"]
+    if "If-None-Match" in taken:
+        responses["304"] = {"description": "The client has the current version"}
+    names = _add_problems(responses, [cls for effect in effects for cls in effect.problems])
+    for status, response in responses.items():
+        headers = [name for effect in effects for name in effect.headers.get(status, ())]
+        response["headers"] = {
+            name: {"$ref": f"#/components/headers/{name}"} for name in ["X-Request-ID", *headers]
+        }
+    for status, name in names.items():
+        # Accept-Patch is the one header that responses with the same problems do not all have.
+        key = f"{name}OfPatch" if "Accept-Patch" in responses[status]["headers"] else name
+        assert shared.setdefault(key, responses[status]) == responses[status], key
+        responses[status] = {"$ref": f"#/components/responses/{key}"}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _effects(operation: Operation, route: StrictRoute) -> Iterator[Effect]:
+    yield _ALWAYS
+    if route.media_types:
+        yield _BODY
+    if MERGE_PATCH in route.media_types:
+        yield _MERGE_PATCH
+    if any(parameter["name"] == "cursor" for parameter in operation.get("parameters", ())):
+        yield _CURSOR
+    calls = set(_calls(route.dependant))
+    for call, effect in _DEPENDENCIES.items():
+        if call in calls:
+            yield effect
+
+
+def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from _calls(inner)
+
+
+def _add_problems(responses: Responses, classes: list[type[Problem]]) -> dict[str, str]:
+    """Put these problems beside the route's own, and name the response of each status by them.
+
+    FastAPI's own 422 is replaced.
+    """
+    titles = {str(status): response[TITLES] for status, response in problems(*classes).items()}
+    for status, response in responses.items():
+        if TITLES in response:
+            titles[status] = titles.get(status, {}) | response[TITLES]
+    for status, of in titles.items():
+        responses[status] = {
+            "description": "; ".join(sorted(f"{title} (`{code}`)" for code, title in of.items())),
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    return {
+        status: "Or".join(code.title().replace("_", "") for code in sorted(of))
+        for status, of in titles.items()
+    }

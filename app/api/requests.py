@@ -1,0 +1,68 @@
+"""Reads the body of a request by its media type."""
+
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import Headers
+
+from app.api import bodies
+from app.errors import MalformedBody, UnsupportedMediaType
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+
+class ParsedRequest(Request):
+    """A request whose body was parsed before, for FastAPI, which would parse it its own way."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.scope, request.receive)
+
+    @property
+    def headers(self) -> Headers:
+        headers = super().headers.mutablecopy()
+        headers["content-type"] = JSON  # whatever it was, `json` has what it held
+        return headers
+
+    async def body(self) -> bytes:
+        return b"parsed"
+
+    async def json(self) -> Any:
+        return self.scope["parsed_body"]
+
+
+async def parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
+    """The parsed body. Errors: MalformedBody, UnsupportedMediaType."""
+    raw = await request.body()
+    content_type = request.headers.get("content-type")
+    if content_type is None:
+        if raw:
+            raise _unsupported(media_types)
+        raise MalformedBody("The body is empty.")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in media_types:
+        raise _unsupported(media_types)
+    if media_type == FORM:
+        return bodies.parse_urlencoded(raw)
+    if media_type == MULTIPART:
+        return bodies.parse_multipart(raw, content_type)
+    return bodies.parse_json(raw)
+
+
+def _unsupported(media_types: tuple[str, ...]) -> UnsupportedMediaType:
+    headers = {"Accept-Patch": ", ".join(media_types)} if MERGE_PATCH in media_types else {}
+    return UnsupportedMediaType(f"This operation takes {', '.join(media_types)}.", headers=headers)
+
+
+def refuse_other_id(parsed: Any, path_id: str | None) -> None:
+    """Refuse an `id` in the body that is not that of the path, together with the other faults.
+
+    path_id: None if the body of the operation has no `id`.
+    """
+    if path_id is None or not isinstance(parsed, dict):
+        return
+    given = parsed.get("id")
+    if isinstance(given, str) and given.lower() != path_id.lower():
+        parsed["id"] = bodies.OTHER_ID

@@ -1,0 +1,171 @@
+"""Sessions, on which services run their statements.
+
+A service gets an `AsyncSession`, on which everything that SQLAlchemy documents works. Most requests
+need one statement. A transaction would add two round trips to it, and an identity map a third of
+its time, so both are made when they are first needed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Executable, Result, Select
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.sql.selectable import ForUpdateArg
+from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
+
+from app.postgres.statements import Statements
+
+
+class RequestSession(AsyncSession):
+    """The session of one request.
+
+    A SELECT of columns that neither locks nor writes runs alone, in AUTOCOMMIT. Everything else (a
+    write, `add`, `get`, `begin`, an ORM query) begins a transaction, in which all later statements
+    run too; `finish` commits it.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        # The base class is initialized by `sync_session`.
+        self._statements = statements
+        self._orm: Session | None = None
+        self._has_written = False
+
+    @property
+    def sync_session(self) -> Session:
+        if self._orm is None:
+            super().__init__(
+                sync_session_class=_OrmSession,
+                statements=self._statements,
+                expire_on_commit=False,
+                **self._statements.session_options,
+            )
+        assert self._orm is not None
+        return self._orm
+
+    @sync_session.setter
+    def sync_session(self, session: Session) -> None:
+        self._orm = session
+
+    @property
+    def _proxied(self) -> Session:
+        return self.sync_session
+
+    @_proxied.setter
+    def _proxied(self, session: Session) -> None:
+        self._orm = session
+
+    @property
+    def autocommit(self) -> Statements | None:
+        """Runs statements outside of a transaction; None once the session has begun one."""
+        return self._statements if self._orm is None else None
+
+    def begin_only_write(self) -> Statements | None:
+        """As `autocommit`, for a write that is the only one of its request.
+
+        Errors: InvalidRequestError for a second one, since a failure after it could not undo the
+        first.
+        """
+        if self._orm is None:
+            if self._has_written:
+                raise InvalidRequestError("A second write needs `async with session.begin()`.")
+            self._has_written = True
+        return self.autocommit
+
+    async def execute(self, statement: Executable, params: Any = None, **options: Any) -> Any:
+        if self._orm is None and not options and _is_plain_read(statement):
+            return await self._statements.execute(statement, params)
+        return await super().execute(statement, params, **options)
+
+    async def scalar(self, statement: Executable, params: Any = None, **options: Any) -> Any:
+        return (await self.execute(statement, params, **options)).scalar()
+
+    async def scalars(self, statement: Executable, params: Any = None, **options: Any) -> Any:
+        return (await self.execute(statement, params, **options)).scalars()
+
+    async def finish(self) -> None:
+        """Commit what the session has begun. Errors: those of the database."""
+        if self._orm is not None:
+            try:
+                await self.commit()
+            finally:
+                await self.discard()
+
+    async def discard(self) -> None:
+        """Roll back what is not committed, and give the connection back."""
+        if isinstance(self._orm, _OrmSession):
+            await asyncio.shield(self._close(self._orm))
+
+    async def _close(self, orm: "_OrmSession") -> None:
+        try:
+            await self.close()
+        finally:
+            if orm.has_connection:
+                self._statements.release()
+            self._orm = None
+
+
+class _OrmSession(Session):
+    """Waits for its connection in the same queue as single statements do."""
+
+    def __init__(self, *, statements: Statements, **options: Any) -> None:
+        super().__init__(**options)
+        self._statements = statements
+        self.has_connection = False
+
+    def get_bind(self, *args: Any, **options: Any) -> Any:
+        """Called before each statement. Outside of a greenlet no statement follows."""
+        if not self.has_connection and in_greenlet():
+            await_only(self._statements.reserve())
+            self.has_connection = True
+        return super().get_bind(*args, **options)
+
+
+@asynccontextmanager
+async def request_session(statements: Statements) -> AsyncIterator[RequestSession]:
+    """A session that is committed where the block ends, and rolled back where it raises."""
+    session = RequestSession(statements)
+    try:
+        yield session
+        await session.finish()
+    finally:
+        await session.discard()
+
+
+async def execute_read(
+    session: AsyncSession, statement: Executable, parameters: Any = None
+) -> Result[Any]:
+    """Run a statement that is known to write nothing: alone, or in the session's transaction."""
+    if isinstance(session, RequestSession) and session.autocommit is not None:
+        return await session.autocommit.execute(statement, parameters)
+    return await session.execute(statement, parameters)
+
+
+async def execute_only_write(
+    session: AsyncSession, statement: Executable, parameters: Any = None
+) -> Result[Any]:
+    """Run the only write of a request: alone, or in the session's transaction."""
+    if isinstance(session, RequestSession):
+        statements = session.begin_only_write()
+        if statements is not None:
+            return await statements.execute(statement, parameters)
+    return await session.execute(statement, parameters)
+
+
+def _is_plain_read(statement: Executable) -> bool:
+    """A SELECT of columns and not of ORM entities, without locks, CTEs that write, or raw SQL."""
+    return (
+        isinstance(statement, Select)
+        and not any("entity" in column for column in statement.column_descriptions)
+        and not any(
+            isinstance(element, UpdateBase | ForUpdateArg | TextClause)
+            for element in iterate(statement)
+        )
+    )

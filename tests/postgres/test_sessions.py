@@ -1,0 +1,169 @@
+"""The session of a request: alone in AUTOCOMMIT as long as nothing needs a transaction."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Engine, event, insert, select, text
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
+
+from app.errors import Overloaded
+from app.models import Account, table_of
+from app.postgres import statements as statements_module
+from app.postgres.engine import make_engine
+from app.postgres.sessions import (
+    RequestSession,
+    execute_only_write,
+    execute_read,
+    request_session,
+)
+from app.postgres.statements import Statements
+from tests.conftest import make_settings
+
+ACCOUNTS = table_of(Account)
+IDS = select(ACCOUNTS.c.id)
+
+
+def account(name: str) -> dict[str, Any]:
+    email = f"{name}@example.com"
+    return {"id": uuid7(), "email": email, "email_key": email, "username": name}
+
+
+@pytest.fixture
+async def statements(database: URL) -> AsyncIterator[Statements]:
+    engine = make_engine(database, make_settings(pool_size=1), autocommit=True)
+    statements = Statements(engine)
+    yield statements
+    await statements.close()
+
+
+async def names(statements: Statements) -> list[str]:
+    return list((await statements.execute(select(ACCOUNTS.c.username))).scalars())
+
+
+class TestAutocommit:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            IDS,
+            select(text("1")).select_from(ACCOUNTS).with_only_columns(ACCOUNTS.c.id),
+            IDS.where(ACCOUNTS.c.id.in_(IDS)),
+        ],
+    )
+    async def test_serves_plain_reads(self, statements: Statements, statement: Any) -> None:
+        async with request_session(statements) as session:
+            await session.execute(statement)
+            await session.scalar(statement)
+            (await session.scalars(statement)).all()
+            assert session.autocommit is not None
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            insert(ACCOUNTS).values(account("ada")),
+            IDS.with_for_update(),
+            select(Account),
+            select(insert(ACCOUNTS).values(account("ada")).returning(ACCOUNTS.c.id).cte()),
+            text("SELECT 1"),
+            select(text("1")),
+        ],
+    )
+    async def test_ends_at_whatever_else(self, statements: Statements, statement: Any) -> None:
+        async with request_session(statements) as session:
+            await session.execute(statement)
+            assert session.autocommit is None
+            assert session.in_transaction()
+            await session.execute(IDS)
+            assert statements.usage().in_use == 1
+        assert statements.usage().in_use == 0
+
+    async def test_takes_one_write_of_a_request(self, statements: Statements) -> None:
+        async with request_session(statements) as session:
+            await execute_only_write(session, insert(ACCOUNTS), account("ada"))
+            assert session.autocommit is not None
+            with pytest.raises(InvalidRequestError, match="begin"):
+                await execute_only_write(session, insert(ACCOUNTS), account("bob"))
+        assert await names(statements) == ["ada"]
+
+    async def test_is_over_in_a_transaction(self, statements: Statements) -> None:
+        with pytest.raises(ValueError, match="no"):
+            async with request_session(statements) as session, session.begin():
+                for name in ("ada", "bob"):
+                    await execute_only_write(session, insert(ACCOUNTS), account(name))
+                assert len((await execute_read(session, IDS)).all()) == 2
+                raise ValueError("no")
+        assert await names(statements) == []
+
+    async def test_is_not_for_sessions_of_others(self, statements: Statements) -> None:
+        async with AsyncSession(**statements.session_options) as session:
+            await execute_only_write(session, insert(ACCOUNTS), account("ada"))
+            assert len((await execute_read(session, IDS)).all()) == 1
+        assert await names(statements) == []
+
+
+class TestORM:
+    def test_is_an_async_session(self, statements: Statements) -> None:
+        session = RequestSession(statements)
+        assert isinstance(session, AsyncSession)
+
+    async def test_is_committed_at_the_end(self, statements: Statements) -> None:
+        async with request_session(statements) as session:
+            row = Account(**account("ada"))
+            session.add(row)
+            assert row in session.new
+        assert await names(statements) == ["ada"]
+        assert row.username == "ada"  # does not expire
+
+    async def test_is_rolled_back_on_raise(self, statements: Statements) -> None:
+        with pytest.raises(ValueError, match="no"):
+            async with request_session(statements) as session:
+                session.add(Account(**account("ada")))
+                await session.flush()
+                raise ValueError("no")
+        assert await names(statements) == []
+        assert statements.usage().in_use == 0
+
+    async def test_only_the_commit_ends_what_is_begun(self, statements: Statements) -> None:
+        async with request_session(statements) as session:
+            session.add(Account(**account("ada")))
+            await session.commit()
+            session.add(Account(**account("bob")))
+            await session.rollback()
+        assert await names(statements) == ["ada"]
+
+    async def test_waits_for_its_turn_as_statements_do(
+        self, statements: Statements, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statements_module, "POOL_WAIT_SECONDS", 0.05)
+        async with request_session(statements) as session:
+            await session.execute(text("SELECT 1"))
+            for _ in range(2):
+                with pytest.raises(Overloaded):
+                    async with request_session(statements) as other:
+                        await other.execute(text("SELECT 1"))
+            with pytest.raises(Overloaded):
+                await statements.execute(IDS)
+        assert statements.usage() == (1, 0, 0)
+        assert await names(statements) == []
+
+    async def test_who_only_asks_for_the_bind_takes_no_connection(
+        self, statements: Statements
+    ) -> None:
+        async with request_session(statements) as session:
+            assert session.get_bind() is not None
+            assert session.bind is not None
+            assert statements.usage().in_use == 0
+
+
+async def test_a_session_of_one_read_begins_no_transaction(statements: Statements) -> None:
+    seen: list[str] = []
+    record = lambda *_: seen.append("BEGIN")  # noqa: E731
+    event.listen(Engine, "begin", record)
+    try:
+        async with request_session(statements) as session:
+            await session.execute(IDS)
+    finally:
+        event.remove(Engine, "begin", record)
+    assert len(seen) <= 1  # SQLAlchemy's own, which AUTOCOMMIT does not send
