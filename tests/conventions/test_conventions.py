@@ -111,7 +111,7 @@ class TestDeclarations:
             "lucky": 7,
         }
         # FastAPI leaves a dependency of its default scope after the response and its tasks.
-        assert toys.seen == ["opened", "endpoint", "task", "closed"]
+        assert toys.seen == ["opened", "lucky", "endpoint", "task", "closed"]
 
     async def test_what_is_missing_is_a_fault(self, base: str, client: httpx.AsyncClient) -> None:
         answer = await client.get(f"{base}/red")

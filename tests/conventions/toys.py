@@ -93,6 +93,7 @@ async def require_color(x_color: Annotated[str, Header()]) -> None:
 
 
 async def get_lucky_number(request: Request) -> int:
+    seen.append("lucky")
     return 7
 
 

@@ -1,0 +1,117 @@
+"""Reads the arguments of an endpoint from a request, in one pass that is planned at start-up."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel
+from starlette.types import Scope
+
+from app.api.faults import faults_of
+from app.api.queries import parse_query
+from app.api.requests import parse_body, refuse_other_id
+from app.errors import Fault, InvalidRequest, NotFound
+
+Dependency = Callable[[Request], Awaitable[Any]]
+
+
+class ArgumentReader:
+    """Reads what an endpoint declares, but for what only FastAPI can give."""
+
+    def __init__(self, dependant: Dependant, path: str, media_types: Sequence[str]) -> None:
+        self._media_types = tuple(media_types)
+        self._dependencies = list(simple_dependencies(dependant))
+        # Of several body parameters, each is a member of the body: FastAPI reads these.
+        self._body = dependant.body_params if len(dependant.body_params) == 1 else []
+        self._query = [field for field in dependant.query_params if model_of(field)]
+        self._path = dependant.path_params
+        self._repeatable = _query_parameters(dependant)
+        self._own_id = _own_id(dependant)
+        self._ends_in_text = not path.endswith("}")
+
+    async def __call__(
+        self, request: Request, overrides: Mapping[Any, Any] | None
+    ) -> dict[str, Any]:
+        """The arguments. Errors: NotFound, InvalidRequest, those of the body and dependencies.
+
+        With the overrides of dependencies it only checks: FastAPI calls the dependencies.
+        """
+        scope = request.scope
+        # The framework's patterns end in `$`, which accepts a line feed.
+        if self._ends_in_text and scope["path"].endswith("\n"):
+            raise NotFound
+        if self._media_types:
+            parsed = scope["parsed_body"] = await parse_body(request, self._media_types)
+            refuse_other_id(parsed, scope["path_params"].get(self._own_id))
+        arguments, errors, faults = self._validate(scope)
+        if overrides is None or errors or faults:  # errors of dependencies come first
+            for name, dependency in self._dependencies:
+                if dependency not in (overrides or ()):
+                    arguments[name] = await dependency(request)
+        if errors or faults:
+            raise InvalidRequest(errors=faults + faults_of(errors, known=faults))
+        return arguments
+
+    def _validate(self, scope: Scope) -> tuple[dict[str, Any], list[Any], list[Fault]]:
+        """The arguments, Pydantic's errors, and the faults of the query."""
+        arguments: dict[str, Any] = {}
+        errors: list[Any] = []
+        values, faults = parse_query(scope["query_string"], self._repeatable)
+        for field in self._body:
+            arguments[field.name], found = field.validate(scope["parsed_body"], loc=("body",))
+            errors += found
+        for field in self._path:
+            value = scope["path_params"][field.name]
+            arguments[field.name], found = field.validate(value, loc=("path", field.alias))
+            errors += found
+        for field in self._query:
+            arguments[field.name], found = field.validate(values, loc=("query",))
+            errors += found
+        return arguments, errors, faults
+
+
+def simple_dependencies(dependant: Dependant) -> Iterator[tuple[str, Dependency]]:
+    """The parameters that depend on an async function of the request alone."""
+    for inner in dependant.dependencies:
+        call = inner.call
+        if (
+            inner.name is not None
+            and inspect.iscoroutinefunction(call)
+            and list(inspect.signature(call).parameters) == [inner.request_param_name]
+        ):
+            yield inner.name, call
+
+
+def _query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """The names that an operation takes, each with whether it may be repeated."""
+    names: dict[str, bool] = {}
+    for field in dependant.query_params:
+        model = model_of(field)
+        if model is None:
+            names[field.alias] = _is_list(field.field_info.annotation)
+        else:
+            names |= {name: _is_list(info.annotation) for name, info in model.model_fields.items()}
+    for inner in dependant.dependencies:
+        names |= _query_parameters(inner)
+    return names
+
+
+def model_of(field: Any) -> type[BaseModel] | None:
+    annotation = field.field_info.annotation
+    return (
+        annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    )
+
+
+def _own_id(dependant: Dependant) -> str | None:
+    """The path parameter that the `id` of the body must equal; None: the body has none."""
+    for field in dependant.body_params:
+        if "id" in getattr(field.field_info.annotation, "model_fields", ()):
+            return dependant.path_params[-1].alias
+    return None
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))
