@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import URL
 
 from app.config import Settings
-from tests.conftest import Server, find_program, server_environment
+from tests.programs import find_program
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE
 
 PAGE = (Path(__file__).parent.parent / "docs" / "authentication.md").read_text()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.conftest import execute
+from tests.databases import execute
 from tests.factories import account_body, create_account, create_item, item_body
 from tests.locks import held_up
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 RUN = """
 import subprocess, sys, time
 from pathlib import Path
-from tests.conftest import Server, server_environment
+from tests.servers import Server, server_environment
 
 def test_that_is_killed(database, start_server):
     start_server(server_environment(database), "--workers", "2")

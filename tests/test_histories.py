@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import URL
 
-from tests.conftest import client_of, execute, running_app
+from tests.applications import client_of, running_app
+from tests.databases import execute
 from tests.factories import account_body, create_account, create_item, item_body
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,8 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.main import create_app
-from tests.conftest import client_of, execute, make_settings, running_app
+from tests.applications import client_of, make_settings, running_app
+from tests.databases import execute
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("logs_restored")

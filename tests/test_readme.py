@@ -19,8 +19,9 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from app.cli.commands import app as command
-from tests.conftest import find_program, free_port
+from tests.programs import find_program
 from tests.pythons import note_on_python, supported_pythons
+from tests.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "README.md").read_text()

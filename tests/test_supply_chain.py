@@ -8,7 +8,7 @@ import pytest
 
 from scripts.locks import LOCKS
 from tests.clients.conftest import run_tool
-from tests.conftest import find_program
+from tests.programs import find_program
 
 ROOT = Path(__file__).parent.parent
 PIN = re.compile(r"^([a-z0-9.\-]+)(?:\[[a-z,]+\])?==([^\s;]+)", re.MULTILINE)

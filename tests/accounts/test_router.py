@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from app.config import Settings
-from tests.conftest import make_settings
+from tests.applications import make_settings
+from tests.edge.answers import code_of, faults, without
 from tests.factories import account_body, create_account, create_item
 
 FIELDS = [
@@ -51,25 +52,6 @@ REFUSED = [
     ("phone_number", 962790000000, "wrong_type"),
     ("nickname", "ada", "unknown"),
 ]
-
-
-def faults(answer: httpx.Response) -> dict[str, str]:
-    """The faults of a 422 by the name of the field or parameter."""
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["code"] == "invalid_request"
-    return {e.get("pointer", e.get("parameter")): e["code"] for e in problem["errors"]}
-
-
-def code_of(answer: httpx.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["status"] == status
-    assert problem["type"] == f"/problems/{problem['code'].replace('_', '-')}"
-    code: str = problem["code"]
-    return code
 
 
 class TestCreate:
@@ -217,10 +199,6 @@ class TestForms:
         fields = dict.fromkeys(self.FIELDS, "")
         answer = await client.post("/accounts", **getattr(self, form)(fields))
         assert faults(answer) == {"/email": "null_not_allowed", "/username": "null_not_allowed"}
-
-
-def without(resource: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in resource.items() if name not in names}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.catalog import CATALOG
-from tests.conftest import Server, server_environment
 from tests.factories import create_account
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE
 
 # So that a connection that ends is one that the server ends for another reason.

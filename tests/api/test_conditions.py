@@ -10,8 +10,8 @@ from app.api.conditions import MAX_TAGS, _parse_tags
 from app.config import Settings
 from app.errors import MalformedHeader
 from tests.api.cases import UNKNOWN
+from tests.applications import make_settings
 from tests.catalog import Entry, Row, every_resource
-from tests.conftest import make_settings
 from tests.edge.answers import assert_problem
 from tests.factories import create_item
 

@@ -14,8 +14,8 @@ from sqlalchemy import URL
 
 from app.api.docs import pages as docs
 from app.errors import NotFound
-from tests.conftest import Server, server_environment
 from tests.factories import make_key
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE
 
 PAGES = ["/docs", "/redoc"]

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from tests.applications import client_of, running_app
 from tests.catalog import Entry, every_resource
-from tests.conftest import client_of, execute, running_app
+from tests.databases import execute
 from tests.factories import account_body, create_account, item_body
 from tests.locks import held_up
 from tests.waiting import PATIENCE

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from app.api import idempotency_keys as idempotency
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep, sweep
 from app.errors import IdempotencyInFlight, IdempotencyKeyReused
-from tests.conftest import execute
+from tests.databases import execute
 from tests.locks import held_up
 from tests.waiting import PATIENCE
 

@@ -15,7 +15,7 @@ from app import __version__ as version
 from app.errors import FaultCode
 from app.main import create_app
 from tests.api.breaking import METHODS, breaking_changes
-from tests.conftest import make_settings
+from tests.applications import make_settings
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 REGENERATE = "run `make openapi`"

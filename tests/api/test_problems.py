@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from app.errors import Problem, problem_types
 from app.problems import problem_response, slug
 from tests.api.cases import UNKNOWN
+from tests.applications import client_of
 from tests.catalog import CATALOG
-from tests.conftest import client_of
 from tests.edge.answers import assert_headers, assert_problem
 from tests.factories import account_body, create_account, create_item
 

@@ -7,16 +7,12 @@ import pytest
 
 from tests.api.cases import FORM, JSON, MERGE_PATCH, MULTIPART, sent_as
 from tests.catalog import Entry, Row, every_resource
-from tests.edge.answers import assert_problem
+from tests.edge.answers import assert_problem, without
 
 SYSTEM_FIELDS = ("id", "created", "updated", "version")
 LONG_AGO = "2001-01-01T00:00:00+14:00"
 both_updates = pytest.mark.parametrize("method", ["PUT", "PATCH"])
 media_types = pytest.mark.parametrize("media_type", [JSON, FORM, MULTIPART])
-
-
-def without(row: Row, *names: str) -> Row:
-    return {name: value for name, value in row.items() if name not in names}
 
 
 def without_blanks(row: Row) -> Row:

@@ -30,6 +30,7 @@ from app.config import Settings
 from app.edge import middleware
 from app.errors import Unauthenticated
 from app.main import create_app
+from tests.applications import client_of, make_settings
 from tests.auth.provider import (
     AUDIENCE,
     EC,
@@ -43,7 +44,7 @@ from tests.auth.provider import (
     serving,
     signed,
 )
-from tests.conftest import OneConnection, client_of, make_settings
+from tests.databases import OneConnection
 from tests.factories import account_body
 from tests.waiting import PATIENCE
 

@@ -17,6 +17,7 @@ from app.auth.jwks import FetchedKeys, FixedKeys
 from app.auth.jwts import Verifier, make_verifier
 from app.auth.principals import Principal
 from app.config import ConfigurationError, Settings
+from tests.applications import make_settings
 from tests.auth.provider import (
     AUDIENCE,
     EC,
@@ -29,7 +30,6 @@ from tests.auth.provider import (
     part,
     signed,
 )
-from tests.conftest import make_settings
 
 unhurried = settings_of_hypothesis(
     deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -16,7 +16,7 @@ from app.auth.key_format import digest_of
 from app.auth.key_lookup import KeyLookup
 from app.auth.principals import SCOPES, Principal
 from app.postgres import coalescing
-from tests.conftest import OneConnection
+from tests.databases import OneConnection
 from tests.waiting import until
 
 

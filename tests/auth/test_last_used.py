@@ -15,7 +15,8 @@ from app.auth.key_lookup import KeyLookup
 from app.auth.last_used import write_uses, writing_uses
 from app.errors import Overloaded
 from app.postgres.sessions import request_session
-from tests.conftest import OneConnection, running_app
+from tests.applications import running_app
+from tests.databases import OneConnection
 from tests.waiting import PATIENCE
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.contestants.registry import CONTESTANTS
 from benchmarks.plan import TINY
-from tests.conftest import find_program
+from tests.programs import find_program
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.slow

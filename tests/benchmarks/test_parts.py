@@ -21,7 +21,7 @@ from benchmarks.marks import MARKS
 from benchmarks.plan import Cell
 from benchmarks.sample import Figures, median_of, take_sample
 from benchmarks.targets import Targets, make_targets
-from tests.conftest import find_program
+from tests.programs import find_program
 
 ON_LINUX = pytest.mark.skipif(not measure.can_measure(), reason="reads /proc, which is Linux's")
 

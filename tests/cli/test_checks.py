@@ -9,7 +9,9 @@ from sqlalchemy import URL
 
 from app.cli import checks
 from app.cli.checks import check_database, explain
-from tests.conftest import add_revision, execute, free_port, make_settings
+from tests.applications import make_settings
+from tests.databases import add_revision, execute
+from tests.servers import free_port
 
 SETTINGS = make_settings()
 MIGRATE = "run `satchel migrate`."

@@ -18,7 +18,8 @@ from typer.testing import CliRunner, Result
 
 from app.auth.key_format import is_well_formed, prefix_of
 from app.cli import commands as cli
-from tests.conftest import execute, free_port, server_environment
+from tests.databases import execute
+from tests.servers import free_port, server_environment
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("logs_restored")

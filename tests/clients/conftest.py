@@ -17,8 +17,10 @@ from filelock import FileLock
 from sqlalchemy import URL
 
 from app.main import create_app
-from tests.conftest import Server, find_program, make_settings, server_environment
+from tests.applications import make_settings
 from tests.factories import make_key
+from tests.programs import find_program
+from tests.servers import Server, server_environment
 
 HERE = Path(__file__).parent
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}

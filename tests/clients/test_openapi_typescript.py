@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import HERE, operations, run_tool
-from tests.conftest import find_program
+from tests.programs import find_program
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from sqlalchemy import URL
 
 from scripts.postman.collection import COLLECTION, write
 from tests.clients.conftest import called_operations, operations, run_tool
-from tests.conftest import Server, server_environment
 from tests.factories import make_key
+from tests.servers import Server, server_environment
 
 pytestmark = pytest.mark.slow
 

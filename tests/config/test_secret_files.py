@@ -9,7 +9,7 @@ from sqlalchemy import URL
 
 from app.config import ConfigurationError, Settings, load_settings
 from app.config.secret_files import SecretFiles, is_secret
-from tests.conftest import Server, server_environment
+from tests.servers import Server, server_environment
 
 URL_TEXT = "postgresql://me:hunter2@db.example.com/satchel"
 SECRETS = [name.upper() for name, field in Settings.model_fields.items()

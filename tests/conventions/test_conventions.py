@@ -10,9 +10,10 @@ from sqlalchemy import URL, text
 
 from app.api.sessions import get_session
 from app.errors import Overloaded
-from tests.conftest import client_of, execute, running_app
+from tests.applications import client_of, running_app
 from tests.conventions import toys
 from tests.conventions.toys import ROUTERS, TABLES, get_lucky_number, get_shelf
+from tests.databases import execute
 
 # Routes of ours as `create_app` adds them and as `include_router` does, and FastAPI's own.
 BASES = ("/strict", "/included/strict", "/included/plain")

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import find_program
 from tests.factories import create_account
+from tests.programs import find_program
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import URL
 
-from tests.conftest import execute, find_program, free_port
+from tests.databases import execute
+from tests.programs import find_program
+from tests.servers import free_port
 from tests.waiting import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"

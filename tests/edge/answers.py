@@ -54,6 +54,24 @@ def assert_problem(
     return problem
 
 
+def faults(answer: httpx.Response) -> dict[str, str]:
+    """The codes of the faults of an invalid request by `/pointer` or parameter."""
+    assert_problem(answer, 422, "invalid_request")
+    return {place.removeprefix("?"): code for place, code in places(answer).items()}
+
+
+def code_of(answer: httpx.Response, status: int) -> str:
+    """The code of a problem with this status."""
+    code: str = answer.json()["code"]
+    assert_problem(answer, status, code)
+    return code
+
+
+def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The other fields."""
+    return {name: value for name, value in row.items() if name not in names}
+
+
 def head(method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
     """The head of a request, encoded in Latin-1, so that any byte can be sent."""
     lines = [f"{method} {target} HTTP/1.1", "Host: satchel.test"]

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from app.config import Settings
 from app.main import create_app
-from tests.conftest import make_settings
+from tests.applications import make_settings
 from tests.edge.answers import assert_headers, assert_problem
 from tests.factories import create_account
 

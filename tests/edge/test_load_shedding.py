@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.config import Settings
-from tests.conftest import client_of, make_settings
+from tests.applications import client_of, make_settings
 from tests.edge.answers import assert_problem
 from tests.waiting import PATIENCE, until
 

@@ -13,10 +13,11 @@ from uvicorn.server import ServerState
 
 from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, ServerConfig
 from tests.api.conftest import Running
-from tests.conftest import find_program, make_settings
+from tests.applications import make_settings
 from tests.edge.answers import Connection, assert_problem, head
 from tests.edge.timers import ManualTimers
 from tests.factories import account_body
+from tests.programs import find_program
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.edge.proxies import TrustedProxies
 from app.main import create_app
-from tests.conftest import make_settings
+from tests.applications import make_settings
 
 PROXIES = ("10.0.0.0/8", "2001:db8::1")
 

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from app.config import Settings
 from app.edge.rate_limits import CountRefused, RateLimit, network_of
 from app.errors import Forbidden, RateLimited
-from tests.conftest import make_settings
+from tests.applications import make_settings
 from tests.edge.answers import assert_problem
 
 

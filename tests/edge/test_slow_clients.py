@@ -19,9 +19,10 @@ from app.edge.middleware import RequestMiddleware
 from app.edge.protocol import EdgeProtocol, ServerConfig
 from app.serving import server as serving
 from app.telemetry.request_counters import RequestCounters
-from tests.conftest import Server, make_settings, server_environment
+from tests.applications import make_settings
 from tests.edge.answers import PROBLEM_FIELDS, Connection, head
 from tests.edge.timers import ManualTimers
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,8 @@ from sqlalchemy import URL, NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.postgres.embedded import embedded_postgres
-from tests.conftest import Server, execute, server_environment
+from tests.databases import execute
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE, until
 
 

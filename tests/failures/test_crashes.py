@@ -10,9 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import URL
 
-from tests.conftest import Server
 from tests.factories import account_body
 from tests.failures.conftest import PATIENT, Cluster, assert_serves, client_for, environment_of
+from tests.servers import Server
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow

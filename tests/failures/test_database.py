@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL
 
 from app.postgres import watchdog as watch
-from tests.conftest import Server, execute
+from tests.databases import execute
 from tests.factories import account_body, create_account
 from tests.failures.conftest import (
     PATIENT,
@@ -27,6 +27,7 @@ from tests.failures.conftest import (
     terminate_backends,
 )
 from tests.load import get, load_on, post
+from tests.servers import Server
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from tests.conftest import Server, make_settings
+from tests.applications import make_settings
 from tests.factories import account_body
 from tests.failures.conftest import PATIENT, assert_serves, client_for, environment_of
 from tests.load import get, post
 from tests.locks import held_up
+from tests.servers import Server
 from tests.waiting import come, until
 
 pytestmark = pytest.mark.slow

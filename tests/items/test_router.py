@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.edge.answers import code_of, faults, without
 from tests.factories import create_account, create_item, item_body
 
 FIELDS = [
@@ -75,26 +76,6 @@ def with_raw(body: dict[str, Any], field: str, raw: str) -> bytes:
     rest = {name: value for name, value in body.items() if name != field}
     text = httpx.Request("POST", "http://x", json=rest).content.decode()
     return (text[:-1] + ("," if rest else "") + f'"{field}":{raw}}}').encode()
-
-
-def faults(answer: httpx.Response) -> dict[str, str]:
-    """The faults of a 422 by the name of the field or parameter."""
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["code"] == "invalid_request"
-    return {e.get("pointer", e.get("parameter")): e["code"] for e in problem["errors"]}
-
-
-def code_of(answer: httpx.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    code: str = answer.json()["code"]
-    return code
-
-
-def without(resource: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in resource.items() if name not in names}
 
 
 class TestCreate:

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.api.cases import UNKNOWN
 from tests.factories import create_account, create_item
-from tests.links.test_router import UNKNOWN, own_answer, problem, put
+from tests.links.test_router import own_answer, problem, put
 
 # Each list: its address, the end that its rows hold, and its parent's kind.
 LISTS = {

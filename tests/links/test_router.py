@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.api.cases import UNKNOWN
 from tests.factories import create_account, create_item
-
-UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

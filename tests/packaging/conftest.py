@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import Server
+from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
 # What makes a wheel or an image, and some of what does not.

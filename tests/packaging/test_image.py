@@ -23,8 +23,10 @@ from sqlalchemy import make_url
 from app.config import MODE_DEFAULTS, Mode, Settings
 from app.postgres.embedded import embedded_postgres
 from tests.clients.conftest import run_tool
-from tests.conftest import FAST, execute, find_program, free_port
+from tests.databases import FAST, execute
 from tests.packaging.conftest import Checkout, Program, ask
+from tests.programs import find_program
+from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 Buildah = Callable[..., str]

@@ -18,8 +18,9 @@ from sqlalchemy import URL
 
 from app import __version__
 from tests.clients.conftest import run_tool
-from tests.conftest import execute, free_port
+from tests.databases import execute
 from tests.packaging.conftest import ROOT, Checkout, Program, ask
+from tests.servers import free_port
 from tests.test_supply_chain import PIN
 
 NAME = f"satchel-{__version__}"

@@ -17,7 +17,8 @@ from app.errors import AccountNotFound
 from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources.reads import get
-from tests.conftest import client_of, execute, running_app
+from tests.applications import client_of, running_app
+from tests.databases import execute
 from tests.factories import create_account
 from tests.waiting import PATIENCE
 

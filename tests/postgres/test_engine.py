@@ -14,8 +14,9 @@ from app.postgres import engine as engines
 from app.postgres import loop_timeout as timeouts
 from app.postgres.engine import log_statements, make_engine, transactional
 from app.telemetry.logs import Lines
+from tests.applications import make_settings
 from tests.busy_loop import busy_loop
-from tests.conftest import execute, make_settings
+from tests.databases import execute
 from tests.waiting import come
 
 INSERT = text(

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.postgres import statements
 from app.postgres.failures import problem_of
-from tests.conftest import LIMITS, client_of, execute, make_settings, running_app
+from tests.applications import client_of, make_settings, running_app
+from tests.databases import LIMITS, execute
 from tests.factories import account_body, create_account
 from tests.locks import held_up
 

@@ -26,7 +26,7 @@ from app.postgres.migrations import (
     migrate,
     older_revisions,
 )
-from tests.conftest import execute
+from tests.databases import execute
 from tests.waiting import PATIENCE
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.postgres import engine as engines
 from app.postgres.engine import make_engine, transactional
 from app.postgres.failures import problem_of
-from tests.conftest import execute, make_settings
+from tests.applications import make_settings
+from tests.databases import execute
 from tests.waiting import PATIENCE
 
 PID = text("SELECT pg_backend_pid()")

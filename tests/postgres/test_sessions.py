@@ -20,7 +20,7 @@ from app.postgres.sessions import (
     request_session,
 )
 from app.postgres.statements import Statements
-from tests.conftest import make_settings
+from tests.applications import make_settings
 
 ACCOUNTS = table_of(Account)
 IDS = select(ACCOUNTS.c.id)

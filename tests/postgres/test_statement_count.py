@@ -15,7 +15,7 @@ from app.postgres.sessions import request_session
 from app.postgres.statement_count import start_statement_count
 from app.postgres.statements import Statements
 from app.resources.reads import get
-from tests.conftest import make_settings
+from tests.applications import make_settings
 
 ONE = text("SELECT 1")
 

@@ -14,7 +14,8 @@ from app.postgres import engine as engine_module
 from app.postgres import statements as statements_module
 from app.postgres.sessions import request_session
 from app.postgres.statements import ConnectionQueue
-from tests.conftest import execute, running_app
+from tests.applications import running_app
+from tests.databases import execute
 
 
 class TestConnectionQueue:

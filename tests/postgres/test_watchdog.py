@@ -20,8 +20,9 @@ from app.postgres import watchdog as module
 from app.postgres.engine import make_engine
 from app.postgres.failures import FAILURES
 from app.postgres.watchdog import watchdog
+from tests.applications import make_settings
 from tests.busy_loop import busy_loop
-from tests.conftest import free_port, make_settings
+from tests.servers import free_port
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow

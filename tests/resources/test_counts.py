@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from app.postgres.sessions import request_session
 from app.resources import counts
 from app.resources.counts import count_rows
+from tests.applications import client_of, running_app
 from tests.catalog import insert_accounts, insert_items
-from tests.conftest import OneConnection, client_of, execute, running_app
+from tests.databases import OneConnection, execute
 from tests.factories import create_account
 
 MANY = 60_000

@@ -19,7 +19,8 @@ from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources.inserts import create
 from app.resources.resource import Resource
-from tests.conftest import LIMITS, client_of, running_app
+from tests.applications import client_of, running_app
+from tests.databases import LIMITS
 from tests.factories import account_body, create_account, item_body
 from tests.locks import held_up
 from tests.waiting import PATIENCE, come

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from tests.api.cases import UNKNOWN
 from tests.catalog import (
     CATALOG,
     NOON,
@@ -28,7 +29,6 @@ from tests.pages import walk
 from tests.resources.test_filters import takes_many
 
 TICK = timedelta(microseconds=1)
-UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
 async def found(client: httpx.AsyncClient, path: str, key: str, **query: Any) -> set[Any]:

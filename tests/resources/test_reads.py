@@ -13,7 +13,7 @@ from app.postgres.engine import make_engine
 from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources import inserts, reads
-from tests.conftest import make_settings
+from tests.applications import make_settings
 
 
 @pytest.fixture

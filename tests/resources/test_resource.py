@@ -39,7 +39,7 @@ from app.resources.filters import at_least
 from app.resources.lists import PageQuery, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
-from tests.conftest import make_settings
+from tests.applications import make_settings
 
 
 class TestEntity(Entity):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.uv import ROOT
-from tests.conftest import find_program
+from tests.programs import find_program
 
 
 def make(venv: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -21,10 +21,10 @@ from uvicorn.lifespan.off import LifespanOff
 
 from app.serving import draining
 from app.serving.draining import DrainingServer
-from tests.conftest import Server, server_environment
 from tests.factories import account_body
 from tests.load import get, load_on, post
 from tests.locks import held_up
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("measured")]

@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.main import create_app
 from app.serving import health
-from tests.conftest import add_revision, client_of, execute, free_port, make_settings, running_app
+from tests.applications import client_of, make_settings, running_app
+from tests.databases import add_revision, execute
+from tests.servers import free_port
 from tests.waiting import PATIENCE
 
 PASS = {"status": "pass", "checks": {"database": "pass", "schema": "pass"}}

@@ -29,8 +29,9 @@ from app.serving import metrics
 from app.telemetry.process_metrics import ProcessMetrics
 from app.telemetry.request_counters import FOLDER, RequestCounters, drop_files
 from tests.api.cases import UNKNOWN
-from tests.conftest import Server, client_of, running_app, server_environment
+from tests.applications import client_of, running_app
 from tests.factories import create_account
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE, until, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"

@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import URL
 
 from app.auth.key_format import make_key
-from tests.conftest import Server, add_revision, free_port, server_environment
+from tests.databases import add_revision
 from tests.factories import account_body
+from tests.servers import Server, free_port, server_environment
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = [

@@ -16,7 +16,9 @@ from app.cli import commands as cli
 from app.postgres.statements import Statements
 from app.serving import sweeper
 from app.serving.sweeper import sweep_all, sweeping
-from tests.conftest import execute, running_app, server_environment
+from tests.applications import running_app
+from tests.databases import execute
+from tests.servers import server_environment
 from tests.waiting import PATIENCE
 
 KEYS = (

@@ -11,7 +11,8 @@ from sqlalchemy import URL
 from tests.canaries import HEADERS, NAME, PATH, VALID, WORD, Canaries, found_in
 from tests.catalog import CATALOG
 from tests.collector import Collector, running_collector
-from tests.conftest import Server, execute, server_environment
+from tests.databases import execute
+from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow

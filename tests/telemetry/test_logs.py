@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.main import create_app
 from app.telemetry.logs import configure_logs
-from tests.conftest import client_of, execute, make_settings, running_app
+from tests.applications import client_of, make_settings, running_app
+from tests.databases import execute
 from tests.factories import account_body
 
 pytestmark = pytest.mark.usefixtures("logs_restored")

@@ -14,9 +14,11 @@ from sqlalchemy import URL
 from app.config import ConfigurationError
 from app.main import create_app
 from app.telemetry import spans, tracing
+from tests.applications import client_of, make_settings, running_app
 from tests.collector import Collector, running_collector
-from tests.conftest import client_of, execute, free_port, make_settings, running_app
+from tests.databases import execute
 from tests.factories import account_body, create_account
+from tests.servers import free_port
 from tests.waiting import PATIENCE, until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

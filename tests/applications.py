@@ -1,0 +1,47 @@
+"""Applications of tests: their settings and clients."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from sqlalchemy import URL
+
+from app.config import Mode, Settings
+from app.main import create_app
+
+
+class _GivenSettings(Settings):
+    """Settings from the given values alone; looking for others takes most of their time."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def make_settings(**values: Any) -> Settings:
+    """Settings from these values alone."""
+    return _GivenSettings(**{"config_mode": Mode.testing, **values})
+
+
+def client_of(application: FastAPI) -> httpx.AsyncClient:
+    """A client that talks to the application in this process."""
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://satchel.test")
+
+
+@contextlib.asynccontextmanager
+async def running_app(database: URL, **values: Any) -> AsyncIterator[FastAPI]:
+    """The application with its own engine on a real database, as a worker runs it."""
+    url = database.render_as_string(hide_password=False)
+    application = create_app(make_settings(test_database_url=url, **values))
+    async with application.router.lifespan_context(application):
+        yield application

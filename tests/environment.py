@@ -1,0 +1,21 @@
+"""The environment of whoever runs the tests, which must not change them.
+
+No test may touch the database that a variable names: only the server that TEST_DATABASE_URL names
+is used.
+"""
+
+import os
+
+from app.config import Settings
+
+
+def _take_test_server() -> str | None:
+    """The value of TEST_DATABASE_URL; all variables that settings read are removed."""
+    found = os.environ.get("TEST_DATABASE_URL")
+    for name in Settings.model_fields:
+        os.environ.pop(name.upper(), None)
+        os.environ.pop(f"{name.upper()}_FILE", None)
+    return found
+
+
+TEST_SERVER = _take_test_server()
