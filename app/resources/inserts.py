@@ -99,12 +99,9 @@ def _inserting(resource: Resource[Any], names: tuple[str, ...]) -> Executable:
     new = func.unnest(*arrays).table_valued(*names).render_derived(name="new")
     rows = select(*new.c)
     for name in resource.references:
-        if name in names:
-            (key,) = table.c[name].foreign_keys
-            known = exists().where(key.column == new.c[name])
-            rows = rows.where(
-                or_(new.c[name].is_(None), known) if table.c[name].nullable else known
-            )
+        (key,) = table.c[name].foreign_keys
+        known = exists().where(key.column == new.c[name])
+        rows = rows.where(or_(new.c[name].is_(None), known) if table.c[name].nullable else known)
     statement = insert(table).from_select(names, rows)
     if resource.unique:
         statement = statement.on_conflict_do_nothing()

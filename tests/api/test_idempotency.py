@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.api.routes import StrictRoute
 from tests.applications import client_of, running_app
 from tests.catalog import Entry, every_resource
 from tests.databases import execute
@@ -475,3 +476,11 @@ class TestCommit:
         assert headers == {
             name: first.headers[name] for name in ("cache-control", "etag", "location")
         }
+
+
+def test_a_post_without_a_session_is_refused_when_it_is_made() -> None:
+    async def endpoint() -> Response:
+        return Response()
+
+    with pytest.raises(TypeError, match="needs the parameter session"):
+        StrictRoute("/x", endpoint, methods=["POST"])

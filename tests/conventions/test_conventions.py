@@ -136,6 +136,17 @@ class TestDeclarations:
         app.dependency_overrides[get_lucky_number] = lambda: 13
         answer = (await client.get(f"{base}/declares")).json()
         assert (answer["found"], answer["lucky"]) == ("any on the low shelf", 13)
+        refused = (await client.get(f"{base}/declares?unknown=1")).status_code
+        assert refused == (200 if base.endswith("plain") else 422)
+        assert "lucky" not in toys.seen
+
+    async def test_a_request_and_a_response(self, base: str, client: httpx.AsyncClient) -> None:
+        assert (await client.get(f"{base}/path")).text == f"{base}/path"
+
+    async def test_a_broken_body_is_malformed(self, base: str, client: httpx.AsyncClient) -> None:
+        json = {"Content-Type": "application/json"}
+        answer = await client.post(f"{base}/toys", content=b'{"name"', headers=json)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
 
 
 class TestOurs:

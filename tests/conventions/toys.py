@@ -4,7 +4,16 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Cookie, Depends, Header, HTTPException, Request
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Cookie,
+    Depends,
+    Header,
+    HTTPException,
+    Request,
+    Response,
+)
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ForeignKey, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
@@ -179,6 +188,10 @@ def toys_of(router: APIRouter) -> APIRouter:
         tasks.add_task(counter.append, "task")
         counter.append("endpoint")
         return {"found": librarian.found, "agent": user_agent, "crumb": crumb, "lucky": lucky}
+
+    @router.get("/path")
+    async def path(request: Request) -> Response:
+        return Response(request.url.path)
 
     @router.get("/raises")
     async def raises(counter: CounterDep) -> None:

@@ -168,6 +168,24 @@ class TestStatements:
             assert statements._idle == []
             assert await statements.scalar(text("SELECT 1")) == 1
 
+    async def test_a_reservation_that_fails_gives_its_place_back(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with running_app(database, pool_size=1) as app:
+            statements = app.state.statements
+            await statements.execute(text("SELECT 1"))
+            close = AsyncConnection.close
+
+            async def close_and_fail(connection: AsyncConnection) -> None:
+                await close(connection)
+                raise TimeoutError
+
+            with monkeypatch.context() as patch:
+                patch.setattr(AsyncConnection, "close", close_and_fail)
+                with pytest.raises(TimeoutError):
+                    await statements.reserve()
+            assert statements.usage().in_use == 0
+
     async def test_old_connections_are_replaced(
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
