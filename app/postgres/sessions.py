@@ -41,6 +41,7 @@ class RequestSession(AsyncSession):
     @property
     def sync_session(self) -> Session:
         if self._orm is None:
+            self._refuse_after_write()
             super().__init__(
                 sync_session_class=_OrmSession,
                 statements=self._statements,
@@ -70,14 +71,20 @@ class RequestSession(AsyncSession):
     def begin_only_write(self) -> Statements | None:
         """As `autocommit`, for a write that is the only one of its request.
 
-        Errors: InvalidRequestError for a second one, since a failure after it could not undo the
-        first.
+        Errors: InvalidRequestError for a second one.
         """
         if self._orm is None:
-            if self._has_written:
-                raise InvalidRequestError("A second write needs `async with session.begin()`.")
+            self._refuse_after_write()
             self._has_written = True
         return self.autocommit
+
+    def _refuse_after_write(self) -> None:
+        """A write that ran alone is committed: a failure later in the request cannot undo it."""
+        if self._has_written:
+            raise InvalidRequestError(
+                "This request has written without a transaction. If it does more,"
+                " all of it belongs into `async with session.begin()`."
+            )
 
     async def execute(self, statement: Executable, params: Any = None, **options: Any) -> Any:
         if self._orm is None and not options and _is_plain_read(statement):

@@ -1,6 +1,6 @@
 """The session of a request: alone in AUTOCOMMIT as long as nothing needs a transaction."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -85,6 +85,26 @@ class TestAutocommit:
             assert session.autocommit is not None
             with pytest.raises(InvalidRequestError, match="begin"):
                 await execute_only_write(session, insert(ACCOUNTS), account("bob"))
+        assert await names(statements) == ["ada"]
+
+    @pytest.mark.parametrize(
+        "go_on",
+        [
+            lambda session: session.execute(insert(ACCOUNTS).values(account("bob"))),
+            lambda session: session.execute(text("SELECT 1")),
+            lambda session: session.get(Account, uuid7()),
+            lambda session: session.flush(),
+        ],
+    )
+    async def test_after_a_write_begins_no_transaction(
+        self, statements: Statements, go_on: Callable[[AsyncSession], Awaitable[object]]
+    ) -> None:
+        """Its failure could not take the write back."""
+        async with request_session(statements) as session:
+            await execute_only_write(session, insert(ACCOUNTS), account("ada"))
+            with pytest.raises(InvalidRequestError, match="begin"):
+                await go_on(session)
+            assert (await execute_read(session, IDS)).all()
         assert await names(statements) == ["ada"]
 
     async def test_is_over_in_a_transaction(self, statements: Statements) -> None:
