@@ -13,6 +13,8 @@ from structlog.typing import EventDict
 
 from app.config import Settings
 
+_processors: list[Any] = []
+
 
 def configure_logs(settings: Settings) -> None:
     """Write all logs to standard error, as text or as JSON lines."""
@@ -29,8 +31,10 @@ def configure_logs(settings: Settings) -> None:
     last: list[Any] = [structlog.processors.ExceptionRenderer(_format_exception), renderer]
     # Satchel's own lines bypass the logging module, which would add a third to the cost of a
     # request.
+    # The same list each time: loggers that have been used keep a reference to it.
+    _processors[:] = [_filter_by_level, *shared, *last]
     structlog.configure(
-        processors=[_filter_by_level, *shared, *last],
+        processors=_processors,
         logger_factory=Lines,
         cache_logger_on_first_use=True,
     )

@@ -11,6 +11,7 @@ import structlog
 import uvicorn.config
 from sqlalchemy import URL
 from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
 from app.main import create_app
 from app.telemetry.logs import configure_logs
@@ -48,6 +49,18 @@ class TestFormats:
             "number": 1,
             "text": "ü\ud800",
         }
+
+    def test_a_logger_in_use_follows_a_new_configuration(self, capsys: Captured) -> None:
+        log = structlog.get_logger("satchel.test")
+        configure_logs(make_settings(log_format="console"))
+        log.warning("first")
+        configure_logs(make_settings(log_format="json"))
+        capsys.readouterr()
+        with capture_logs() as captured:
+            log.warning("second")
+        log.warning("third")
+        assert [entry["event"] for entry in captured] == ["second"]
+        assert [line["event"] for line in json_lines(capsys)] == ["third"]
 
     def test_json_is_ascii(self, capsys: Captured) -> None:
         configure_logs(make_settings(log_format="json"))
