@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -35,19 +36,29 @@ def _descend(root: int, children: dict[int, list[int]]) -> Iterator[int]:
         yield from _descend(child, children)
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """What the threads of these processes have run so far, user and system, to the microsecond.
+def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
+    """What the threads of each of these processes have run so far, user and system, to the
+    microsecond.
 
     The usual utime and stime come in hundredths of a second: too coarse for ten backends of
     PostgreSQL that each did a tenth of the work.
     """
-    nanoseconds = 0
-    for pid in pids:
+    seconds = dict.fromkeys(pids, 0.0)
+    for pid in seconds:
         with contextlib.suppress(OSError):
             for thread in (_PROC / str(pid) / "task").iterdir():
                 with contextlib.suppress(OSError):
-                    nanoseconds += int((thread / "schedstat").read_text().split()[0])
-    return nanoseconds / 1e9
+                    nanoseconds = int((thread / "schedstat").read_text().split()[0])
+                    seconds[pid] += nanoseconds / 1e9
+    return seconds
+
+
+def cpu_between(first: dict[int, float], last: dict[int, float]) -> float:
+    """The seconds from `first` to `last`, without those of processes that ended meanwhile.
+
+    Autovacuum's workers come and go; a difference of sums would take away all that one ever ran.
+    """
+    return sum(seconds - min(first.get(pid, 0.0), seconds) for pid, seconds in last.items())
 
 
 def memory_mb(pids: Iterable[int]) -> float:
@@ -64,10 +75,10 @@ def memory_mb(pids: Iterable[int]) -> float:
 def settle(*roots: int, seconds: float = 5) -> None:
     """Wait until these trees are at rest: requests cut off by the end of a load are still run."""
     deadline = time.monotonic() + seconds
-    before = sum(map(cpu_seconds, trees(*roots)))
+    before = cpu_seconds(chain(*trees(*roots)))
     while time.monotonic() < deadline:
         time.sleep(0.05)
-        now = sum(map(cpu_seconds, trees(*roots)))
-        if now - before < 0.005:
+        now = cpu_seconds(chain(*trees(*roots)))
+        if cpu_between(before, now) < 0.005:
             return
         before = now

@@ -30,11 +30,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Look:
-    """What had been used at an instant: CPU seconds and statements."""
+    """What had been used at an instant: CPU seconds by process, and statements."""
 
     instant: float
-    server: float
-    postgres: float
+    server: dict[int, float]
+    postgres: dict[int, float]
     statements: int
 
 
@@ -60,8 +60,8 @@ def take_sample(
     # By rates and not by counts: what wrk cut off at its end was never counted, but was run.
     per_request = 1 / (last.instant - first.instant) / rate
     return Figures(
-        server_us=(last.server - first.server) * per_request * 1e6,
-        postgres_us=(last.postgres - first.postgres) * per_request * 1e6,
+        server_us=measure.cpu_between(first.server, last.server) * per_request * 1e6,
+        postgres_us=measure.cpu_between(first.postgres, last.postgres) * per_request * 1e6,
         requests_per_second=rate,
         p50_ms=seen.p50_ms,
         p99_ms=seen.p99_ms,

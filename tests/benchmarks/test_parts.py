@@ -46,11 +46,18 @@ def test_cpu_of_a_tree_is_what_its_processes_ran() -> None:
         process.stdout.readline()
         (tree,) = measure.trees(process.pid)
         assert len(tree) == 2
-        alone, all_of_it = measure.cpu_seconds([process.pid]), measure.cpu_seconds(tree)
+        alone, all_of_it = (
+            measure.cpu_between({}, measure.cpu_seconds(pids)) for pids in ([process.pid], tree)
+        )
         assert 0.29 < all_of_it - alone < 0.6
         assert measure.memory_mb(tree) > measure.memory_mb([process.pid]) > 0
         process.communicate(b"\n")
-    assert measure.cpu_seconds(tree) == 0
+    assert measure.cpu_between({}, measure.cpu_seconds(tree)) == 0
+
+
+def test_a_process_that_ends_takes_no_time_away() -> None:
+    assert measure.cpu_between({1: 2.0, 2: 9.0}, {1: 2.5, 3: 0.25}) == 0.75
+    assert measure.cpu_between({1: 2.0, 2: 9.0}, {1: 2.0, 2: 0.0}) == 0
 
 
 @ON_LINUX
