@@ -433,8 +433,16 @@ class TestStopping:
         self, monkeypatch: pytest.MonkeyPatch, deaf: bool, end: signal.Signals
     ) -> None:
         monkeypatch.setattr(server, "SHUTDOWN_SECONDS", 0.2 if deaf else PATIENCE)
-        script = f"trap '' HUP {'INT' * deaf}; echo; while :; do sleep 0.1; done"
-        with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
+        # Not a shell, which keeps ignoring SIGINT where these tests run in the background.
+        script = (
+            "import signal, time\n"
+            "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+            f"signal.signal(signal.SIGINT, signal.{'SIG_IGN' if deaf else 'SIG_DFL'})\n"
+            "print(flush=True)\n"
+            "while True: time.sleep(60)"
+        )
+        command = [sys.executable, "-c", script]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
             server._stop(process)
