@@ -3,8 +3,12 @@
 import re
 import unicodedata
 from functools import cache
+from typing import Annotated, Any
 
 import pycountry
+from pydantic import BeforeValidator, Field
+
+from app.resources.fields import fault
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _SAINT = re.compile(r"^st (?=\w)")
@@ -75,3 +79,27 @@ def _names() -> dict[str, str]:
             if name := getattr(country, field, None):
                 names[_key(name)] = country.alpha_2
     return names
+
+
+def _check_country(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise fault("wrong_type", "Must be text.")
+    code = alpha_2(value) if len(value) <= 100 else None
+    if code is None:
+        raise fault(
+            "invalid_format",
+            "Must be an ISO 3166-1 code (two or three letters, three digits) or an English name.",
+        )
+    return code
+
+
+Country = Annotated[
+    str,
+    BeforeValidator(_check_country),
+    Field(
+        min_length=2,
+        max_length=100,
+        description="ISO 3166-1 alpha-2, alpha-3 or three digits, or the English name; any case",
+        examples=["Jordan"],
+    ),
+]

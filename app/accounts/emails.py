@@ -3,14 +3,17 @@
 import asyncio
 import ipaddress
 import unicodedata
+from typing import Annotated, Any
 
 from dns import name
 from dns.asyncresolver import Resolver
 from dns.exception import DNSException
 from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, NoResolverConfiguration
 from email_validator import EmailNotValidError, validate_email
+from pydantic import BeforeValidator, WithJsonSchema
 
 from app.errors import Fault, InvalidRequest
+from app.resources.fields import fault
 
 MAX_LENGTH = 254
 
@@ -88,3 +91,29 @@ async def _takes_mail(domain: str, resolver: Resolver) -> bool:
         if any(ipaddress.ip_address(record.address).is_global for record in records):
             return True
     return False
+
+
+def _check_email(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise fault("wrong_type", "Must be text.")
+    if len(value) > MAX_LENGTH:
+        raise fault("too_long", "Must have at most 254 characters.")
+    normal = normalize(value)
+    if normal is None:
+        raise fault("invalid_format", "Must be a valid email address.")
+    return normal
+
+
+Email = Annotated[
+    str,
+    BeforeValidator(_check_email),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "email",
+            "minLength": 3,
+            "maxLength": 254,
+            "examples": ["ada@example.com"],
+        }
+    ),
+]

@@ -2,9 +2,13 @@
 
 import re
 import unicodedata
+from typing import Annotated, Any
 
 import phonenumbers
 from phonenumbers import re_util
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from app.resources.fields import fault
 
 # The library has more patterns than Python's `re` keeps compiled. Without its own cache, numbers of
 # many countries cost ten times as much as those of one.
@@ -33,3 +37,31 @@ def e164(text: str, country: str | None) -> str | None:
         return None
     normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return normal if len(normal) <= len("+") + MAX_DIGITS else None
+
+
+def _check_phone_number(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        raise fault("wrong_type", "Must be text.")
+    if len(value) > 50:
+        raise fault("too_long", "Must have at most 50 characters.")
+    country = info.data.get("country")
+    number = e164(value, country if isinstance(country, str) else None)
+    # If the country itself is invalid, a national number may be valid.
+    if number is None and "country" in info.data:
+        raise fault(
+            "invalid_format",
+            "Must be an international number (+962 79 000 0000), or a national one together with "
+            "its country.",
+        )
+    return number or value
+
+
+PhoneNumber = Annotated[
+    str,
+    BeforeValidator(_check_phone_number),
+    Field(
+        max_length=50,
+        description="International, or national when `country` is given in the same body",
+        examples=["0790000000"],
+    ),
+]

@@ -53,11 +53,7 @@ async def create_account(
     return ACCOUNT.resource(account, created_at=f"/accounts/{account['id']}")
 
 
-@router.get(
-    "/{account_id}",
-    response_model=AccountRead,
-    responses=problems(AccountNotFound),
-)
+@router.get("/{account_id}", response_model=AccountRead, responses=problems(AccountNotFound))
 async def retrieve_account(
     account_id: Id, session: SessionDep, known_versions: KnownVersionsDep
 ) -> Response:

@@ -1,21 +1,14 @@
 """What an account looks like to clients: created, replaced, changed, read and listed."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    MISSING,
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-)
+from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from app.accounts import countries, emails, phones
+from app.accounts.countries import Country
+from app.accounts.emails import Email
+from app.accounts.phones import PhoneNumber
 from app.resources.fields import (
     NOT_BLANK,
     Date,
@@ -24,25 +17,14 @@ from app.resources.fields import (
     GivenId,
     GivenVersion,
     Instant,
-    InstantIn,
     Stripped,
     SystemFields,
     fault,
+    partial,
 )
-from app.resources.lists import PageQuery
+from app.resources.lists import TimestampsQuery
 
 EARLIEST_DOB = date(1900, 1, 1)
-
-
-def _check_email(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise fault("wrong_type", "Must be text.")
-    if len(value) > emails.MAX_LENGTH:
-        raise fault("too_long", "Must have at most 254 characters.")
-    normal = emails.normalize(value)
-    if normal is None:
-        raise fault("invalid_format", "Must be a valid email address.")
-    return normal
 
 
 def _check_dob(value: date) -> date:
@@ -53,48 +35,6 @@ def _check_dob(value: date) -> date:
     return value
 
 
-def _check_country(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise fault("wrong_type", "Must be text.")
-    code = countries.alpha_2(value) if len(value) <= 100 else None
-    if code is None:
-        raise fault(
-            "invalid_format",
-            "Must be an ISO 3166-1 code (two or three letters, three digits) or an English name.",
-        )
-    return code
-
-
-def _check_phone_number(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        raise fault("wrong_type", "Must be text.")
-    if len(value) > 50:
-        raise fault("too_long", "Must have at most 50 characters.")
-    country = info.data.get("country")
-    number = phones.e164(value, country if isinstance(country, str) else None)
-    # If the country itself is invalid, a national number may be valid.
-    if number is None and "country" in info.data:
-        raise fault(
-            "invalid_format",
-            "Must be an international number (+962 79 000 0000), or a national one together with "
-            "its country.",
-        )
-    return number or value
-
-
-Email = Annotated[
-    str,
-    BeforeValidator(_check_email),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "format": "email",
-            "minLength": 3,
-            "maxLength": 254,
-            "examples": ["ada@example.com"],
-        }
-    ),
-]
 Username = Annotated[
     str,
     Field(min_length=1, max_length=100, examples=["ada"], json_schema_extra=NOT_BLANK),
@@ -104,25 +44,6 @@ BirthDate = Annotated[
     Date,
     AfterValidator(_check_dob),
     Field(description="From 1900-01-01 to yesterday in UTC", examples=["1990-05-17"]),
-]
-Country = Annotated[
-    str,
-    BeforeValidator(_check_country),
-    Field(
-        min_length=2,
-        max_length=100,
-        description="ISO 3166-1 alpha-2, alpha-3 or three digits, or the English name; any case",
-        examples=["Jordan"],
-    ),
-]
-PhoneNumber = Annotated[
-    str,
-    BeforeValidator(_check_phone_number),
-    Field(
-        max_length=50,
-        description="International, or national when `country` is given in the same body",
-        examples=["0790000000"],
-    ),
 ]
 
 
@@ -142,16 +63,9 @@ class AccountReplace(AccountCreate, SystemFields):
     """All of an account, as GET gave it: an optional field left out becomes null."""
 
 
-class AccountChange(SystemFields):
+@partial
+class AccountChange(AccountCreate, SystemFields):
     """Changes to an account: a field left out stays, null clears it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    email: Email | MISSING = MISSING
-    username: Username | MISSING = MISSING
-    dob: BirthDate | None | MISSING = MISSING
-    country: Country | None | MISSING = MISSING
-    phone_number: PhoneNumber | None | MISSING = MISSING
 
 
 class AccountRead(TypedDict):
@@ -173,7 +87,7 @@ AccountSort = Literal[
 ]
 
 
-class AccountQuery(PageQuery):
+class AccountQuery(TimestampsQuery):
     """What the list of accounts takes: filters, all of which must hold, and a sort."""
 
     sort: Annotated[AccountSort, Field(description="`-` sorts descending")] = "-created"
@@ -185,10 +99,6 @@ class AccountQuery(PageQuery):
     ] = MISSING
     dob_gte: Date | MISSING = MISSING
     dob_lte: Date | MISSING = MISSING
-    created_gte: InstantIn | MISSING = MISSING
-    created_lt: InstantIn | MISSING = MISSING
-    updated_gte: InstantIn | MISSING = MISSING
-    updated_lt: InstantIn | MISSING = MISSING
 
 
 class AccountDeleteQuery(BaseModel):

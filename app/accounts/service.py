@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from dns.asyncresolver import Resolver
-from pydantic import MISSING
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +18,7 @@ from app.accounts.schemas import (
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.models import Account, Item, table_of
 from app.resources import inserts, reads, writes
-from app.resources.filters import any_of, at_least, at_most, equals, starts_with, timestamps
+from app.resources.filters import any_of, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
@@ -43,7 +42,6 @@ ACCOUNTS = Resource(
         "country": any_of(_C.country),
         "dob_gte": at_least(_C.dob),
         "dob_lte": at_most(_C.dob),
-        **timestamps(_C),
     },
     unique={"email_key": EmailTaken},
     dependents={"fk_items_account_id": AccountHasItems},
@@ -74,7 +72,7 @@ async def write_account(
 ) -> AccountRead:
     """Replace an account, or change the fields that the body names."""
     precondition = body.precondition(account_id, precondition)
-    if body.email is not MISSING:
+    if "email" in body.model_fields_set:
         await emails.require_deliverable(body.email, resolver)
     values = _with_email_key(body.values())
     return await writes.update(session, ACCOUNTS, account_id, values, precondition)

@@ -45,11 +45,7 @@ async def create_item(body: ItemCreate, session: SessionDep) -> Response:
     return ITEM.resource(item, created_at=f"/items/{item['id']}")
 
 
-@router.get(
-    "/{item_id}",
-    response_model=ItemRead,
-    responses=problems(ItemNotFound),
-)
+@router.get("/{item_id}", response_model=ItemRead, responses=problems(ItemNotFound))
 async def retrieve_item(
     item_id: Id, session: SessionDep, known_versions: KnownVersionsDep
 ) -> Response:
@@ -58,11 +54,7 @@ async def retrieve_item(
     return ITEM.resource(item, known_versions=known_versions)
 
 
-@router.put(
-    "/{item_id}",
-    response_model=ItemRead,
-    responses=problems(ItemNotFound, UnknownAccount),
-)
+@router.put("/{item_id}", response_model=ItemRead, responses=problems(ItemNotFound, UnknownAccount))
 async def replace_item(
     item_id: Id, body: ItemReplace, session: SessionDep, precondition: PreconditionDep
 ) -> Response:

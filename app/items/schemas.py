@@ -1,12 +1,11 @@
 """What an item looks like to clients: created, replaced, changed, read and listed."""
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import MISSING, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import Url
+from pydantic import MISSING, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from app.items.image_links import ImageLink
 from app.resources.fields import (
     EXAMPLE_ID,
     NOT_BLANK,
@@ -16,33 +15,14 @@ from app.resources.fields import (
     GivenVersion,
     Id,
     Instant,
-    InstantIn,
     Price,
     PriceFilter,
     PriceIn,
     Stripped,
     SystemFields,
-    fault,
+    partial,
 )
-from app.resources.lists import PageQuery
-
-# Url() accepts http:///host as http://host, which other parsers do not.
-_HTTP_URL = re.compile(r"https?://(?!/)[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)
-
-
-def _check_image_link(value: Any) -> Any:
-    """Checked, never fetched, and stored unchanged: a normalized link may be another link."""
-    if not isinstance(value, str):
-        raise fault("wrong_type", "Must be text.")
-    if len(value) > 1000:
-        raise fault("too_long", "Must have at most 1000 characters.")
-    try:
-        if not _HTTP_URL.fullmatch(value) or not Url(value).host:
-            raise ValueError
-    except ValueError:
-        raise fault("invalid_format", "Must be an http or https URL.") from None
-    return value
-
+from app.resources.lists import TimestampsQuery
 
 Owner = Annotated[Id, Field(description="The owner", examples=[EXAMPLE_ID])]
 Name = Annotated[
@@ -52,19 +32,6 @@ Name = Annotated[
 ]
 Description = Annotated[
     str, Field(max_length=10_000, examples=["Brass, 40 cm"], json_schema_extra=TEXT)
-]
-ImageLink = Annotated[
-    str,
-    BeforeValidator(_check_image_link),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "format": "uri",
-            "maxLength": 1000,
-            "pattern": "^[hH][tT][tT][pP][sS]?://",
-            "examples": ["https://example.com/lamp.jpg"],
-        }
-    ),
 ]
 PriceOrDefault = Annotated[
     PriceIn | None,
@@ -88,16 +55,9 @@ class ItemReplace(ItemCreate, SystemFields):
     """All of an item, as GET gave it: an optional field left out becomes null or its default."""
 
 
-class ItemChange(SystemFields):
+@partial
+class ItemChange(ItemCreate, SystemFields):
     """Changes to an item: a field left out stays, null clears it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    account_id: Owner | MISSING = MISSING
-    name: Name | MISSING = MISSING
-    price: PriceOrDefault | MISSING = MISSING
-    description: Description | None | MISSING = MISSING
-    image_link: ImageLink | MISSING = MISSING
 
 
 class ItemRead(TypedDict):
@@ -117,7 +77,7 @@ class ItemRead(TypedDict):
 ItemSort = Literal["created", "-created", "updated", "-updated", "name", "-name", "price", "-price"]
 
 
-class OwnedItemQuery(PageQuery):
+class OwnedItemQuery(TimestampsQuery):
     """What the list of one account's items takes: filters, all of which must hold, and a sort."""
 
     sort: Annotated[ItemSort, Field(description="`-` sorts descending")] = "-created"
@@ -125,10 +85,6 @@ class OwnedItemQuery(PageQuery):
     name_prefix: FilterText | MISSING = MISSING
     price_gte: PriceFilter | MISSING = MISSING
     price_lte: PriceFilter | MISSING = MISSING
-    created_gte: InstantIn | MISSING = MISSING
-    created_lt: InstantIn | MISSING = MISSING
-    updated_gte: InstantIn | MISSING = MISSING
-    updated_lt: InstantIn | MISSING = MISSING
     q: Annotated[
         FilterText | MISSING,
         Field(description="Words that name and description, taken together, must all have"),

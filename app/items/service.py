@@ -19,7 +19,7 @@ from app.items.schemas import (
 )
 from app.models import Item, has_words, table_of
 from app.resources import inserts, reads, writes
-from app.resources.filters import Filter, at_least, at_most, equals, starts_with, timestamps
+from app.resources.filters import Filter, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
@@ -38,7 +38,6 @@ ITEMS = Resource(
         "price_gte": at_least(_C.price),
         "price_lte": at_most(_C.price),
         "q": Filter(lambda name: has_words(bindparam(name, type_=Text))),
-        **timestamps(_C),
     },
     references={"account_id": UnknownAccount},
 )

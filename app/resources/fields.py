@@ -7,7 +7,7 @@ schema of each type states what is checked, so that generated clients know it to
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, LiteralString
+from typing import Annotated, Any, Final, LiteralString, TypeVar, get_type_hints
 from uuid import UUID
 
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    create_model,
 )
 from pydantic_core import PydanticCustomError
 
@@ -207,3 +208,23 @@ class SystemFields(BaseModel):
             detail = "Must be the id of the path."
             raise InvalidRequest(errors=[Fault(pointer="/id", code="read_only", detail=detail)])
         return header if self.version is MISSING else header.narrowed_to(self.version)
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def partial(schema: type[Body]) -> type[Body]:
+    """The schema of changes: each field, other than the system's, may be left out."""
+    fields: Any = {
+        name: (hint | MISSING, MISSING)
+        for name, hint in get_type_hints(schema, include_extras=True).items()
+        if name in schema.model_fields and name not in SystemFields.model_fields
+    }
+    made: type[Body] = create_model(
+        schema.__name__,
+        __base__=schema,
+        __doc__=schema.__doc__,
+        __module__=schema.__module__,
+        **fields,
+    )
+    return made

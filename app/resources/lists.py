@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.postgres.sessions import execute_read
 from app.resources.counts import count_rows
 from app.resources.cursors import TYPES, binding_of, decode_cursor, encode_cursor
+from app.resources.fields import InstantIn
 from app.resources.filters import Filter
 
 Count = Literal["none", "exact", "estimated"]
@@ -63,6 +64,15 @@ class PageQuery(BaseModel):
         ),
     ] = "none"
     sort: str = "-created"
+
+
+class TimestampsQuery(PageQuery):
+    """The parameters of a list that also filters by when its rows were created and updated."""
+
+    created_gte: InstantIn | MISSING = MISSING
+    created_lt: InstantIn | MISSING = MISSING
+    updated_gte: InstantIn | MISSING = MISSING
+    updated_lt: InstantIn | MISSING = MISSING
 
 
 Read = TypeVar("Read")

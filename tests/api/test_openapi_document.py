@@ -136,7 +136,7 @@ class TestBreakingChanges:
                 "GET /items query sort: value price removed",
             ),
             (
-                "paths['/items']['get']['parameters'][4]['schema']['enum'] = ['Lamp']",
+                "paths['/items']['get']['parameters'][8]['schema']['enum'] = ['Lamp']",
                 "GET /items query name: takes some values only",
             ),
             (

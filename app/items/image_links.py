@@ -1,0 +1,41 @@
+"""Image links: what is accepted as the URL of an image."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import Url
+
+from app.resources.fields import fault
+
+# Url() accepts http:///host as http://host, which other parsers do not.
+_HTTP_URL = re.compile(r"https?://(?!/)[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)
+
+
+def _check_image_link(value: Any) -> Any:
+    """Checked, never fetched, and stored unchanged: a normalized link may be another link."""
+    if not isinstance(value, str):
+        raise fault("wrong_type", "Must be text.")
+    if len(value) > 1000:
+        raise fault("too_long", "Must have at most 1000 characters.")
+    try:
+        if not _HTTP_URL.fullmatch(value) or not Url(value).host:
+            raise ValueError
+    except ValueError:
+        raise fault("invalid_format", "Must be an http or https URL.") from None
+    return value
+
+
+ImageLink = Annotated[
+    str,
+    BeforeValidator(_check_image_link),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "uri",
+            "maxLength": 1000,
+            "pattern": "^[hH][tT][tT][pP][sS]?://",
+            "examples": ["https://example.com/lamp.jpg"],
+        }
+    ),
+]
