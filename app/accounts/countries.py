@@ -1,4 +1,4 @@
-"""Countries: converts codes and English names to the ISO 3166-1 alpha-2 code."""
+"""Countries: the field, which converts codes and English names to the ISO 3166-1 alpha-2 code."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Emails: their normal form, their unique key, and whether their domain accepts mail."""
+"""Emails: the field, their normal form, their unique key, and whether their domain accepts mail."""
 
 import asyncio
 import ipaddress

@@ -1,4 +1,4 @@
-"""Phone numbers: converts what people write to E.164."""
+"""Phone numbers: the field, which converts what people write to E.164."""
 
 import re
 import unicodedata

@@ -214,7 +214,10 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def partial(schema: type[Body]) -> type[Body]:
-    """The schema of changes: each field, other than the system's, may be left out."""
+    """The schema of changes: each field, other than the system's, may be left out.
+
+    Such a field is MISSING, although type checkers see the type that `schema` gives it.
+    """
     fields: Any = {
         name: (hint | MISSING, MISSING)
         for name, hint in get_type_hints(schema, include_extras=True).items()

@@ -16,7 +16,7 @@ from app.errors import Problem
 from app.models import Entity, table_of
 from app.resources.filters import Filter, timestamps
 from app.resources.json_rows import json_row
-from app.resources.lists import PARENT_ID, Listing, PageQuery
+from app.resources.lists import PARENT_ID, Listing, PageQuery, TimestampsQuery
 
 Read = TypeVar("Read")
 MakeProblem = Callable[[], Problem]
@@ -34,7 +34,7 @@ class Resource(Generic[Read]):
     query: the schema of the list's query, which has these sorts and filters and no others.
     not_found: the problem of an id that no row has.
     sorts: the columns that lists sort by, by their names in the query.
-    filters: the filters of lists, by their names in the query; those of TimestampsQuery follow.
+    filters: the filters of lists, by their names in the query; a TimestampsQuery adds its own.
     unique: columns without equals among all rows, each with the problem of a second equal value.
     references: columns with a foreign key, each with the problem of a row that is not there.
     dependents: foreign keys of other tables that keep a row from being deleted, by the name of the
@@ -67,17 +67,14 @@ class Resource(Generic[Read]):
             raise TypeError(f"{self.read.__name__} and {table.name} differ in {', '.join(missing)}")
         columns = [table.c[name] for name in self.read.__annotations__]
         json = json_row(columns)
-        known = {
-            name: by_time
-            for name, by_time in timestamps(table.c).items()
-            if name in self.query.model_fields
-        }
-        object.__setattr__(self, "filters", {**known, **self.filters})
+        by_time = timestamps(table.c) if issubclass(self.query, TimestampsQuery) else {}
+        filters = {**by_time, **self.filters}
         own = {
             "table": table,
             "columns": columns,
             "names": tuple(self.read.__annotations__),
             "json": json,
+            "filters": filters,
             "problems": {
                 **_named(table, "uq", self.unique),
                 **_named(table, "fk", self.references),
@@ -88,7 +85,7 @@ class Resource(Generic[Read]):
                 select(json).select_from(table),
                 sorts=self.sorts,
                 tie=table.c.id,
-                filters=self.filters,
+                filters=filters,
             ),
         }
         for name, value in own.items():

@@ -29,10 +29,10 @@ def configure_logs(settings: Settings) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     last: list[Any] = [structlog.processors.ExceptionRenderer(_format_exception), renderer]
-    # Satchel's own lines bypass the logging module, which would add a third to the cost of a
-    # request.
     # The same list each time: loggers that have been used keep a reference to it.
     _processors[:] = [_filter_by_level, *shared, *last]
+    # Satchel's own lines bypass the logging module, which would add a third to the cost of a
+    # request.
     structlog.configure(
         processors=_processors,
         logger_factory=Lines,
