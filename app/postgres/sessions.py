@@ -83,7 +83,7 @@ class RequestSession(AsyncSession):
         if self._has_written:
             raise InvalidRequestError(
                 "This request has written without a transaction. If it does more,"
-                " all of it belongs into `async with session.begin()`."
+                " all of it belongs in `async with session.begin()`."
             )
 
     async def execute(self, statement: Executable, params: Any = None, **options: Any) -> Any:
