@@ -1,6 +1,7 @@
 """The resources that the contract tests run on: a resource that is added here is tested by them."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from app.accounts import emails
-from app.accounts.schemas import AccountQuery
 from app.accounts.service import ACCOUNTS
-from app.items.schemas import ItemQuery, OwnedItemQuery
+from app.items.schemas import OwnedItemQuery
 from app.items.service import ITEMS, OWNED
 from app.resources.lists import Listing, PageQuery
 from app.resources.resource import Resource
@@ -55,7 +55,6 @@ class List:
 class Entry:
     """What the tests need to know of a resource beyond its `Resource`.
 
-    query: the query schema of its list.
     body: the n-th valid body, without references. Values of filtered fields vary with n, and those
     of fields that are not unique repeat within 25,000 bodies.
     bad: for each field of the body a value that is refused, and the code of its fault.
@@ -69,7 +68,6 @@ class Entry:
 
     path: str
     resource: Resource[Any]
-    query: type[PageQuery]
     body: Callable[[int], Row]
     bad: Mapping[str, tuple[Any, str]]
     changes: Row
@@ -80,8 +78,19 @@ class Entry:
     owned: Sequence[List] = ()
 
     @property
+    def title(self) -> str:
+        """What the names of its schemas begin with."""
+        return self.resource.read.__name__.removesuffix("Read")
+
+    @property
     def name(self) -> str:
-        return self.resource.read.__name__.removesuffix("Read").lower()
+        """Its name in operationIds and problem codes, such as `price_list` of `PriceList`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.title).lower()
+
+    @property
+    def query(self) -> type[PageQuery]:
+        """The query schema of its list."""
+        return self.resource.query
 
     @property
     def id_name(self) -> str:
@@ -161,7 +170,6 @@ CATALOG = [
     Entry(
         "/accounts",
         ACCOUNTS,
-        AccountQuery,
         body=lambda n: {
             "email": f"{'aBcD'[n % 4]}{n}@example.com",
             "username": f"{'caba'[n % 4]} {n % 25_000}",
@@ -190,7 +198,6 @@ CATALOG = [
     Entry(
         "/items",
         ITEMS,
-        ItemQuery,
         body=lambda n: {
             "name": f"{('Lamp', 'Desk', 'lamp')[n % 3]} {n % 25_000}",
             "price": f"{n * 7919 % 100_000 / 100:.2f}",
@@ -226,13 +233,17 @@ every_list = pytest.mark.parametrize(
 )
 
 
+def entry_of(path: str) -> Entry:
+    return next(entry for entry in CATALOG if entry.path == path)
+
+
 async def insert_accounts(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
-    return await CATALOG[0].insert(connection, rows)
+    return await entry_of("/accounts").insert(connection, rows)
 
 
 async def insert_items(connection: AsyncConnection, rows: Sequence[Row]) -> str:
     """Items of one new account; its id."""
-    owner: str = (await CATALOG[1].insert(connection, rows, parents=1))[0]["account_id"]
+    owner: str = (await entry_of("/items").insert(connection, rows, parents=1))[0]["account_id"]
     return owner
 
 
