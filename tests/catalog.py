@@ -103,6 +103,12 @@ class Entry:
         return self.resource.not_found().code
 
     @property
+    def nullable(self) -> set[str]:
+        """The fields that may be null when they are read."""
+        fields = TypeAdapter(self.resource.read).json_schema()["properties"]
+        return {name for name, one in fields.items() if {"type": "null"} in one.get("anyOf", ())}
+
+    @property
     def lists(self) -> Sequence[List]:
         return (List(self.path, self.resource.listing, self.query), *self.owned)
 
