@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.cases import FORM, JSON, MERGE_PATCH, MULTIPART, sent_as
 from tests.catalog import Entry, Row, every_resource
-from tests.edge.answers import assert_problem, without
+from tests.responses import assert_problem, without
 
 SYSTEM_FIELDS = ("id", "created", "updated", "version")
 LONG_AGO = "2001-01-01T00:00:00+14:00"

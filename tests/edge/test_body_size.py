@@ -4,7 +4,8 @@ import pytest
 
 from tests.api.cases import JSON, account
 from tests.api.conftest import Running
-from tests.edge.answers import Connection, assert_problem, head
+from tests.connections import Connection, head
+from tests.responses import assert_problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 

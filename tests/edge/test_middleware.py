@@ -21,8 +21,8 @@ from app.telemetry.logs import Lines
 from app.telemetry.request_counters import RequestCounters
 from tests.api.cases import JSON, UNKNOWN
 from tests.applications import client_of, make_settings
-from tests.edge.answers import assert_headers, assert_problem
 from tests.factories import account_body, create_account, create_item
+from tests.responses import assert_headers, assert_problem
 
 LIMIT = 1_048_576
 
