@@ -124,6 +124,12 @@ class Entry:
             for name, table in tables.items()
         }
 
+    def kept_parents(self) -> dict[str, "Entry"]:
+        """Those of `parents` that cannot be deleted before its rows."""
+        keys = {key.parent.name: key for key in self.resource.table.foreign_keys}
+        kept = {name for name, key in keys.items() if key.ondelete in (None, *KEEPS)}
+        return {name: parent for name, parent in self.parents().items() if name in kept}
+
     async def valid_body(self, client: httpx.AsyncClient, **fields: Any) -> Row:
         """A new valid body. Parents are created, unless `fields` has them."""
         for name, parent in self.parents().items():
@@ -171,6 +177,8 @@ class Entry:
         await connection.execute(statement, {"rows": json.dumps(rows, default=str)})
 
 
+# What a foreign key does to keep the row that it refers to.
+KEEPS = ("NO ACTION", "RESTRICT")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 CATALOG = [
     Entry(
