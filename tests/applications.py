@@ -1,6 +1,7 @@
 """Applications of tests: their settings and clients."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -30,6 +31,12 @@ class _GivenSettings(Settings):
 def make_settings(**values: Any) -> Settings:
     """Settings from these values alone."""
     return _GivenSettings(**{"config_mode": Mode.testing, **values})
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document. Not to be changed, since all tests of a process share it."""
+    return create_app(make_settings()).openapi()
 
 
 def client_of(application: FastAPI) -> httpx.AsyncClient:

@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 
-from tests.catalog import CATALOG
+from app.resources.fields import PRICE_PATTERN
+from tests.applications import document
+from tests.catalog import CATALOG, Entry
 
 # In values, whole or as a part; and the few that cannot hold a word.
 WORD = "zqcanary"
@@ -31,25 +33,25 @@ HEADERS = {
     "Referer": f"https://example.com/{WORD}",
     "X-Forwarded-For": WORD,
 }
-# Of fields that take no text, or not any.
-SPECIAL: dict[str, dict[str, Any]] = {
-    "/accounts": {
-        "email": f"{WORD}@example.com",
-        "dob": DATE,
-        "country": "Jordan",
-        "phone_number": f"+962{PHONE}",
-    },
-    "/items": {"price": PRICE, "image_link": f"https://example.com/{WORD}"},
-}
-# By path: a valid body full of canaries, without references.
-VALID = {
-    entry.path: {
-        **entry.body(1),
-        **dict.fromkeys(entry.texts, WORD),
-        **SPECIAL.get(entry.path, {}),
-    }
-    for entry in CATALOG
-}
+# By format in the document: values of fields that do not take any text.
+FORMATS = {"date": DATE, "email": f"{WORD}@example.com", "uri": f"https://example.com/{WORD}"}
+# Of fields whose form the document does not state.
+SPECIAL = {"country": "Jordan", "phone_number": f"+962{PHONE}"}
+
+
+def valid_body(entry: Entry) -> dict[str, Any]:
+    """A valid body full of canaries, without references."""
+    fields = document()["components"]["schemas"][f"{entry.title}Create"]["properties"]
+    body = {**entry.body(1), **dict.fromkeys(entry.texts, WORD)}
+    for name in body.keys() - {*entry.texts}:
+        kinds = fields[name].get("anyOf", [fields[name]])
+        values = [FORMATS[one["format"]] for one in kinds if one.get("format") in FORMATS]
+        values += [PRICE for one in kinds if one.get("pattern") == PRICE_PATTERN]
+        body[name] = SPECIAL.get(name, values[0] if values else body[name])
+    return body
+
+
+VALID = {entry.path: valid_body(entry) for entry in CATALOG}
 
 
 def bodies(valid: dict[str, Any]) -> Iterator[bytes]:

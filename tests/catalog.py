@@ -1,6 +1,7 @@
 """The resources that the contract tests run on: a resource that is added here is tested by them."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from app.accounts import emails
-from app.accounts.schemas import AccountQuery
 from app.accounts.service import ACCOUNTS
-from app.items.schemas import ItemQuery, OwnedItemQuery
+from app.items.schemas import OwnedItemQuery
 from app.items.service import ITEMS, OWNED
 from app.resources.lists import Listing, PageQuery
 from app.resources.resource import Resource
@@ -55,7 +55,6 @@ class List:
 class Entry:
     """What the tests need to know of a resource beyond its `Resource`.
 
-    query: the query schema of its list.
     body: the n-th valid body, without references. Values of filtered fields vary with n, and those
     of fields that are not unique repeat within 25,000 bodies.
     bad: for each field of the body a value that is refused, and the code of its fault.
@@ -69,7 +68,6 @@ class Entry:
 
     path: str
     resource: Resource[Any]
-    query: type[PageQuery]
     body: Callable[[int], Row]
     bad: Mapping[str, tuple[Any, str]]
     changes: Row
@@ -80,8 +78,19 @@ class Entry:
     owned: Sequence[List] = ()
 
     @property
+    def title(self) -> str:
+        """What the names of its schemas begin with."""
+        return self.resource.read.__name__.removesuffix("Read")
+
+    @property
     def name(self) -> str:
-        return self.resource.read.__name__.removesuffix("Read").lower()
+        """Its name in operationIds and problem codes, such as `price_list` of `PriceList`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.title).lower()
+
+    @property
+    def query(self) -> type[PageQuery]:
+        """The query schema of its list."""
+        return self.resource.query
 
     @property
     def id_name(self) -> str:
@@ -92,6 +101,12 @@ class Entry:
     def not_found(self) -> str:
         """The code of the problem of an unknown id."""
         return self.resource.not_found().code
+
+    @property
+    def nullable(self) -> set[str]:
+        """The fields that may be null when they are read."""
+        fields = TypeAdapter(self.resource.read).json_schema()["properties"]
+        return {name for name, one in fields.items() if {"type": "null"} in one.get("anyOf", ())}
 
     @property
     def lists(self) -> Sequence[List]:
@@ -108,6 +123,12 @@ class Entry:
             name: next(entry for entry in CATALOG if entry.resource.table is table)
             for name, table in tables.items()
         }
+
+    def kept_parents(self) -> dict[str, "Entry"]:
+        """Those of `parents` that cannot be deleted before its rows."""
+        keys = {key.parent.name: key for key in self.resource.table.foreign_keys}
+        kept = {name for name, key in keys.items() if key.ondelete in (None, *KEEPS)}
+        return {name: parent for name, parent in self.parents().items() if name in kept}
 
     async def valid_body(self, client: httpx.AsyncClient, **fields: Any) -> Row:
         """A new valid body. Parents are created, unless `fields` has them."""
@@ -156,12 +177,13 @@ class Entry:
         await connection.execute(statement, {"rows": json.dumps(rows, default=str)})
 
 
+# What a foreign key does to keep the row that it refers to.
+KEEPS = ("NO ACTION", "RESTRICT")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 CATALOG = [
     Entry(
         "/accounts",
         ACCOUNTS,
-        AccountQuery,
         body=lambda n: {
             "email": f"{'aBcD'[n % 4]}{n}@example.com",
             "username": f"{'caba'[n % 4]} {n % 25_000}",
@@ -190,7 +212,6 @@ CATALOG = [
     Entry(
         "/items",
         ITEMS,
-        ItemQuery,
         body=lambda n: {
             "name": f"{('Lamp', 'Desk', 'lamp')[n % 3]} {n % 25_000}",
             "price": f"{n * 7919 % 100_000 / 100:.2f}",
@@ -226,13 +247,17 @@ every_list = pytest.mark.parametrize(
 )
 
 
+def entry_of(path: str) -> Entry:
+    return next(entry for entry in CATALOG if entry.path == path)
+
+
 async def insert_accounts(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
-    return await CATALOG[0].insert(connection, rows)
+    return await entry_of("/accounts").insert(connection, rows)
 
 
 async def insert_items(connection: AsyncConnection, rows: Sequence[Row]) -> str:
     """Items of one new account; its id."""
-    owner: str = (await CATALOG[1].insert(connection, rows, parents=1))[0]["account_id"]
+    owner: str = (await entry_of("/items").insert(connection, rows, parents=1))[0]["account_id"]
     return owner
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 from app.config import Settings
 from app.main import create_app
 from scripts.postman.contract import CONDITIONS, ERRORS, IDEMPOTENCY, LISTS, SERVICE
-from scripts.postman.resources import AS_JSON, ITEMS, LINKS, TUTORIAL
+from scripts.postman.derived import folder_of, resources_of
+from scripts.postman.resources import AS_JSON, LINKS, TUTORIAL
 from scripts.postman.send import VARIABLES, Send
 
 Object = dict[str, Any]
@@ -19,15 +20,20 @@ Accounts and the items they own. Set `host` and `port`, and `api_key` if the ser
 credentials. Then run the whole collection or any folder: each folder creates what it needs and \
 deletes it again."""
 JSON = "application/json"
+OPERATIONS = "Every operation on {}, with the rows that they need."
 FORM_MODES = {
     "application/x-www-form-urlencoded": "urlencoded",
     "multipart/form-data": "formdata",
 }
 
 # The name of a folder, its description, and its requests.
-FOLDERS: Final = (
-    ("Accounts", "The five requests of the tutorial. Only host and port differ.", TUTORIAL),
-    ("Items", "The same five requests for items, and the owner that they need.", ITEMS),
+Folder = tuple[str, str, list[Send]]
+FIRST: Final[Folder] = (
+    "Accounts",
+    "The five requests of the tutorial. Only host and port differ.",
+    TUTORIAL,
+)
+LAST: Final[tuple[Folder, ...]] = (
     ("JSON", "The same fields as JSON. PATCH changes only the fields that it names.", AS_JSON),
     ("Conditional requests", "A write with If-Match fails if the ETag has changed.", CONDITIONS),
     ("Idempotency", "A POST repeated with its Idempotency-Key takes effect once.", IDEMPOTENCY),
@@ -46,6 +52,18 @@ def collection(document: Object) -> Object:
         for method, operation in methods.items()
     }
     schemas = document["components"]["schemas"]
+    resources = resources_of(document)
+    folders = [
+        FIRST,
+        *(
+            (one.tag.capitalize(), OPERATIONS.format(one.tag), folder_of(one, document))
+            for one in resources
+            if one.tag.capitalize() != FIRST[0]
+        ),
+        *LAST,
+    ]
+    ids = dict.fromkeys((one.id_name for one in resources), "")
+    variables = {**VARIABLES, **ids}
     token = {"key": "token", "value": "{{api_key}}", "type": "string"}
     return {
         "info": {"name": "Satchel", "description": DESCRIPTION, "schema": SCHEMA},
@@ -54,15 +72,20 @@ def collection(document: Object) -> Object:
             {
                 "name": name,
                 "description": description,
-                "item": [_item(send, operations, schemas) for send in requests],
+                "item": [_item(send, operations, schemas, variables) for send in requests],
             }
-            for name, description, requests in FOLDERS
+            for name, description, requests in folders
         ],
-        "variable": [{"key": key, "value": value} for key, value in VARIABLES.items()],
+        "variable": [{"key": key, "value": value} for key, value in variables.items()],
     }
 
 
-def _item(send: Send, operations: dict[str, tuple[str, str, Object]], schemas: Object) -> Object:
+def _item(
+    send: Send,
+    operations: dict[str, tuple[str, str, Object]],
+    schemas: Object,
+    variables: dict[str, str],
+) -> Object:
     if " " in send.operation:
         method, path = send.operation.split(" ")
         operation: Object = {}
@@ -74,7 +97,9 @@ def _item(send: Send, operations: dict[str, tuple[str, str, Object]], schemas: O
         media_type = send.media_type or next(iter(content), JSON)
         body = send.body
         if body is None:
-            body = _example(schemas[content[media_type]["schema"]["$ref"].rpartition("/")[2]])
+            body = _example(
+                schemas[content[media_type]["schema"]["$ref"].rpartition("/")[2]], variables
+            )
         request["body"] = _body(media_type, body)
         if media_type not in FORM_MODES:
             request["header"].append({"key": "Content-Type", "value": media_type})
@@ -88,13 +113,13 @@ def _item(send: Send, operations: dict[str, tuple[str, str, Object]], schemas: O
     return {"name": name, "event": events, "request": request, "response": []}
 
 
-def _example(schema: Object) -> Object:
+def _example(schema: Object, variables: dict[str, str]) -> Object:
     """The example of a body, with an email that is not taken and the ids of the collection."""
     fields: Object = dict(schema["examples"][0])
     for name in fields:
         if name == "email":
             fields[name] = "ada-{{$guid}}@example.com"
-        elif name in VARIABLES:
+        elif name in variables:
             fields[name] = f"{{{{{name}}}}}"
     return fields
 

@@ -1,12 +1,10 @@
-"""The folders that use each resource: accounts, items and links."""
+"""The folders that are written by hand: the tutorial, bodies in JSON and forms, and links."""
 
 from scripts.postman.send import MULTIPART, RESPONSE, URLENCODED, Send, header_is
 from scripts.postman.steps import (
     CREATE_ACCOUNT,
     CREATE_ITEM,
-    DELETE_ACCOUNT,
     DELETE_ALL,
-    DELETE_ITEM,
     DELETE_OTHER,
     LAMP,
 )
@@ -53,35 +51,6 @@ TUTORIAL = [
     ),
 ]
 
-ITEMS = [
-    CREATE_ACCOUNT,
-    Send(
-        "create_item",
-        201,
-        media_type=MULTIPART,
-        has={**LAMP, "description": "Brass, 40 cm"},
-        checks={"gives its address": header_is("Location", f'"/items/" + {RESPONSE}.id')},
-        saves={"item_id": "id"},
-    ),
-    Send("list_items", same={"data[0].id": "item_id"}),
-    Send("retrieve_item", same={"id": "item_id"}),
-    Send(
-        "replace_item",
-        description="An empty value of a form is null.",
-        media_type=MULTIPART,
-        body={
-            "account_id": "{{account_id}}",
-            **LAMP,
-            "name": "Brass lamp",
-            "price": "",
-            "description": "",
-        },
-        has={"name": "Brass lamp", "price": "0.00", "description": None, "version": 2},
-    ),
-    DELETE_ITEM,
-    DELETE_ACCOUNT,
-]
-
 AS_JSON = [
     Send(
         "create_account",
@@ -119,6 +88,20 @@ AS_JSON = [
         "replace_item",
         body={"account_id": "{{account_id}}", "name": "Clock", "image_link": LAMP["image_link"]},
         has={"name": "Clock", "price": "0.00"},
+    ),
+    Send(
+        "replace_item",
+        name="Replace Item as Form",
+        description="An empty value of a form is null.",
+        media_type=MULTIPART,
+        body={
+            "account_id": "{{account_id}}",
+            **LAMP,
+            "name": "Brass lamp",
+            "price": "",
+            "description": "",
+        },
+        has={"name": "Brass lamp", "price": "0.00", "description": None},
     ),
     DELETE_OTHER,
     DELETE_ALL,

@@ -11,9 +11,7 @@ VARIABLES: Final = {
     "host": "localhost",
     "port": "8000",
     "api_key": "",
-    **dict.fromkeys(
-        ("account_id", "other_id", "item_id", "email", "etag", "cursor", "idempotency_key"), ""
-    ),
+    **dict.fromkeys(("other_id", "email", "etag", "cursor", "idempotency_key"), ""),
 }
 RESPONSE: Final = "pm.response.json()"
 

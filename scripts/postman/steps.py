@@ -10,7 +10,6 @@ KEY: Final = {"Idempotency-Key": "{{idempotency_key}}"}
 CREATE_ACCOUNT: Final = Send("create_account", 201, saves={"account_id": "id"})
 CREATE_ITEM: Final = Send("create_item", 201, saves={"item_id": "id"})
 DELETE_ACCOUNT: Final = Send("delete_account", 204)
-DELETE_ITEM: Final = Send("delete_item", 204)
 DELETE_OTHER: Final = Send("DELETE /accounts/{other_id}", 204, name="Delete Other Account")
 DELETE_ALL: Final = Send(
     "delete_account", 204, name="Delete Account and its Items", query="cascade=true"

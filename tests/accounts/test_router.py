@@ -8,8 +8,8 @@ import pytest
 
 from app.config import Settings
 from tests.applications import make_settings
-from tests.edge.answers import code_of, faults, without
 from tests.factories import account_body, create_account, create_item
+from tests.responses import code_of, faults, without
 
 FIELDS = [
     *("id", "email", "username", "dob", "country", "phone_number"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.edge.answers import head
+from tests.connections import head
 from tests.factories import account_body
 
 # Stands in values; no answer may repeat it.

@@ -12,7 +12,8 @@ from app.resources import cursors
 from tests.api.cases import SECRET
 from tests.api.conftest import Running
 from tests.catalog import CATALOG, Entry, List, every_list, parent_name
-from tests.edge.answers import Connection, assert_problem, exchange, head
+from tests.connections import Connection, exchange, head
+from tests.responses import assert_problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 

@@ -12,7 +12,8 @@ import pytest
 from tests.api import bad_bodies, bad_requests, bad_targets, bad_values
 from tests.api.cases import SECRET, UNKNOWN, Case, send
 from tests.api.conftest import Running
-from tests.edge.answers import Connection, assert_problem, exchange
+from tests.connections import Connection, exchange
+from tests.responses import assert_problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 

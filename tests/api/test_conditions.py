@@ -12,8 +12,8 @@ from app.errors import MalformedHeader
 from tests.api.cases import UNKNOWN
 from tests.applications import make_settings
 from tests.catalog import Entry, Row, every_resource
-from tests.edge.answers import assert_problem
 from tests.factories import create_item
+from tests.responses import assert_problem
 
 MALFORMED = [
     "",

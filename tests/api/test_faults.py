@@ -8,8 +8,8 @@ import pytest
 
 from app.errors import FaultCode
 from tests.api.cases import SECRET, UNKNOWN
-from tests.edge.answers import assert_problem, places
 from tests.factories import account_body, create_account, item_body
+from tests.responses import assert_problem, places
 
 BODIES: list[tuple[str, Any, dict[str, str]]] = [
     ("/accounts", {}, {"/email": "required", "/username": "required"}),

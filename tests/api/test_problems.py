@@ -17,8 +17,8 @@ from app.problems import problem_response, slug
 from tests.api.cases import UNKNOWN
 from tests.applications import client_of
 from tests.catalog import CATALOG
-from tests.edge.answers import assert_headers, assert_problem
 from tests.factories import account_body, create_account, create_item
+from tests.responses import assert_headers, assert_problem
 
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"}
 

@@ -19,7 +19,7 @@ from tests.api.cases import (
     part,
 )
 from tests.catalog import CATALOG
-from tests.edge.answers import assert_headers, assert_problem
+from tests.responses import assert_headers, assert_problem
 
 # All examples of a test share its client, and with it the rows that they make.
 bounded = settings(

@@ -5,8 +5,8 @@ import re
 import httpx
 from fastapi import FastAPI
 
-from tests.edge.answers import assert_headers
 from tests.factories import account_body, create_account, create_item
+from tests.responses import assert_headers
 
 
 class TestJson:

@@ -10,8 +10,8 @@ from app.accounts.schemas import AccountChange
 from app.errors import InvalidRequest
 from app.resources.preconditions import Precondition
 from tests.api.cases import FORM, JSON, MERGE_PATCH, MULTIPART, UNKNOWN, sent_as
-from tests.edge.answers import assert_problem
 from tests.factories import account_body, create_account, create_item, item_body
+from tests.responses import assert_problem
 
 SYSTEM_FIELDS = ("id", "created", "updated", "version")
 

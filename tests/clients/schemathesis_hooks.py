@@ -19,13 +19,16 @@ from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPosi
 
 from app.api.requests import FORM, MULTIPART
 from app.resources.fields import EXAMPLE_ID
+from tests.catalog import CATALOG
 
 # Problems that depend on stored data, and why a well-formed request may get them.
 BY_STATE: Final = {
     "stale_version": "If-Match, or the version in the body, is not the current one",
     "idempotency_key_reused": "the key was used with another body",
-    "account_not_found": "the body refers to an account that does not exist",
-    "item_not_found": "the body refers to an item that does not exist",
+    **{
+        entry.not_found: f"the body refers to a row of {entry.path} that does not exist"
+        for entry in CATALOG
+    },
 }
 # Faults that a schema cannot express.
 BY_KNOWLEDGE: Final = {
@@ -38,15 +41,9 @@ BY_KNOWLEDGE: Final = {
 }
 
 
-def _ids(name: str) -> list[str]:
-    return [json.loads(line) for line in Path(f"{name}.txt").read_text().splitlines()]
-
-
-SEEDED: Final = {"account_id": _ids("accounts")[0], "item_id": _ids("items")[0]}
-DOOMED: Final = {
-    "/accounts/{account_id}": iter(_ids("doomed_accounts")),
-    "/items/{item_id}": iter(_ids("doomed_items")),
-}
+_seeds: Final = json.loads(Path("seeds.json").read_text())
+SEEDED: Final = {name: ids[0] for name, ids in _seeds["ids"].items()}
+DOOMED: Final = {path: iter(ids) for path, ids in _seeds["doomed"].items()}
 UUID: Final = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 KEY: Final = re.compile("[!-~]{1,255}")
 CURSOR: Final = re.compile("[!-~]{1,2000}")

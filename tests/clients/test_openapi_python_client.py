@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import HERE, called_operations, operations, run_tool
+from tests.clients.conftest import HERE, ROUND_TRIP, called_operations, operations, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -34,9 +34,9 @@ def test_client_and_its_use_are_strictly_typed(generated: Path, sdk_python: Path
     run_tool(*mypy, "satchel_client", "round_trip.py", cwd=generated)
 
 
-async def test_every_operation_works(
+async def test_every_operation_of_the_round_trip_works(
     generated: Path, sdk_python: Path, guarded_server: tuple[str, str], document: dict[str, Any]
 ) -> None:
     requests = run_tool(sdk_python, "round_trip.py", *guarded_server, cwd=generated).splitlines()
 
-    assert called_operations(document, requests) == operations(document)
+    assert called_operations(document, requests) == operations(document, ROUND_TRIP)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import URL
 
 from scripts.postman.collection import COLLECTION, write
+from scripts.postman.collection import collection as make_collection
 from tests.clients.conftest import called_operations, operations, run_tool
 from tests.factories import make_key
 from tests.servers import Server, server_environment
@@ -69,6 +70,26 @@ def test_misses_no_operation(collection: dict[str, Any], document: dict[str, Any
     requests = [f"{request['method']} {path_of(request)}" for request in requests_in(collection)]
 
     assert called_operations(document, requests) == operations(document)
+
+
+def test_a_new_resource_has_a_folder(document: dict[str, Any]) -> None:
+    """The paths of items under another name, which no script mentions."""
+    paths = {path: document["paths"][path] for path in ("/items", "/items/{item_id}")}
+    renamed = json.loads(json.dumps(paths).replace("item", "thing"))
+    made = make_collection({**document, "paths": {**document["paths"], **renamed}})
+    _, _, folder, *_ = made["item"]
+    assert folder["name"] == "Things"
+    assert [f"{one['method']} {path_of(one)}" for one in requests_in(folder)] == [
+        "POST /accounts",
+        "POST /things",
+        "GET /things",
+        "GET /things/{{thing_id}}",
+        "PUT /things/{{thing_id}}",
+        "PATCH /things/{{thing_id}}",
+        "DELETE /things/{{thing_id}}",
+        "DELETE /accounts/{{account_id}}",
+    ]
+    assert {"key": "thing_id", "value": ""} in made["variable"]
 
 
 @pytest.mark.parametrize("auth_mode", ["off", "on"])

@@ -4,8 +4,8 @@ SCHEMATHESIS_SEED and SCHEMATHESIS_EXAMPLES set the seed and the length of the r
 """
 
 import asyncio
+import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.catalog import CATALOG
 from tests.clients.conftest import operations, run_tool
-from tests.factories import create_account, create_item
 from tests.waiting import PATIENCE
 
 HERE = Path(__file__).parent
@@ -28,10 +28,11 @@ async def test_nothing_breaks_a_promise_of_the_document(
 ) -> None:
     number = len(operations(document))
     async with httpx.AsyncClient(base_url=server_url, timeout=PATIENCE) as client:
-        for name, ids in (await seed(client)).items():
-            lines = "".join(f'"{one}"\n' for one in ids)
-            (tmp_path / f"{name}.txt").write_text(lines)
-    config = shutil.copy(HERE / "schemathesis.toml", tmp_path)
+        seeds = await seed(client)
+    (tmp_path / "seeds.json").write_text(json.dumps(seeds))
+    config = tmp_path / "schemathesis.toml"
+    fixed = (HERE / "schemathesis.toml").read_text()
+    config.write_text(f"{fixed}\n{dictionaries(document, seeds['ids'])}")
     output = await asyncio.to_thread(
         run_tool,
         Path(sys.executable).with_name("schemathesis"),
@@ -48,25 +49,53 @@ async def test_nothing_breaks_a_promise_of_the_document(
     assert "No issues found" in output, output
 
 
-async def seed(client: httpx.AsyncClient) -> dict[str, list[str]]:
-    """Create accounts and items with links between them, and others to delete; return their ids."""
-    accounts = [(await create_account(client))["id"] for _ in range(10)]
-    items = [
-        (await create_item(client, account, description="For the hall"))["id"]
-        for account in accounts
-    ]
+def dictionaries(document: dict[str, Any], ids: dict[str, list[str]]) -> str:
+    """The part of the configuration that makes requests send ids of rows that exist."""
+    sections = document["components"]["schemas"].values()
+    fields = {name for schema in sections for name in schema["properties"]}
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    asked = {
+        one["name"]
+        for operation in operations
+        for one in operation.get("parameters", ())
+        if one.get("in") == "query"
+    }
+    lines = []
+    for name, values in ids.items():
+        lines.append(f"[dictionaries.{name}]\nvalues = {json.dumps(values)}")
+        for place, probability, names in (
+            ("path", 0.8, ids.keys()),
+            ("query", 0.5, asked),
+            ("body", 0.8, fields),
+        ):
+            if name in names:
+                use = f'dictionary = "{name}"\nprobability = {probability}'
+                lines.append(f'[parameters."{place}.{name}"]\n{use}')
+    return "\n".join([*lines, ""])
+
+
+async def seed(client: httpx.AsyncClient) -> dict[str, Any]:
+    """Create rows with links between them, and others to delete. Their ids: those to use by the
+    name of the path parameter, those to delete by the path of the operation.
+    """
+    ids: dict[str, list[str]] = {}
+    doomed: dict[str, list[str]] = {}
+    for entry in CATALOG:
+        parents = {name: ids[parent.id_name] for name, parent in entry.parents().items()}
+        rows = [
+            await entry.create(client, **{name: own[n % 10] for name, own in parents.items()})
+            for n in (*range(10), *[0] * 50)
+        ]
+        every = [row["id"] for row in rows]
+        ids[entry.id_name], doomed[f"{entry.path}/{{{entry.id_name}}}"] = every[:10], every[10:]
+    accounts, items = ids["account_id"], ids["item_id"]
     for position, account in enumerate(accounts):
         for item in items:
             await put(client, f"/accounts/{account}/wishes/{item}", note="For the hall")
         await put(client, f"/accounts/{account}/favorite", item_id=items[position])
         if position % 2:
             await put(client, f"/accounts/{account}/reservation", item_id=items[position])
-    return {
-        "accounts": accounts,
-        "items": items,
-        "doomed_accounts": [(await create_account(client))["id"] for _ in range(50)],
-        "doomed_items": [(await create_item(client, accounts[0]))["id"] for _ in range(50)],
-    }
+    return {"ids": ids, "doomed": doomed}
 
 
 async def put(client: httpx.AsyncClient, path: str, **body: Any) -> None:

@@ -4,14 +4,21 @@ import pytest
 
 from tests.api.cases import JSON, account
 from tests.api.conftest import Running
-from tests.edge.answers import Connection, assert_problem, head
+from tests.catalog import CATALOG
+from tests.connections import Connection, head
+from tests.responses import assert_problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 
 LIMIT = 1_048_576
 
 with_body = pytest.mark.parametrize(
-    "to", ["POST /accounts", "PUT /items/{item}", "PATCH /accounts/{account}"]
+    "to",
+    [
+        operation
+        for path, own in ((one.path, f"{one.path}/{{{one.name}}}") for one in CATALOG)
+        for operation in (f"POST {path}", f"PUT {own}", f"PATCH {own}")
+    ],
 )
 
 

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from app.config import Settings
 from app.main import create_app
 from tests.applications import make_settings
-from tests.edge.answers import assert_headers, assert_problem
 from tests.factories import create_account
+from tests.responses import assert_headers, assert_problem
 
 ORIGIN = "https://app.example.com"
 OTHER = "https://evil.example.com"

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.config import Settings
 from tests.applications import client_of, make_settings
-from tests.edge.answers import assert_problem
+from tests.responses import assert_problem
 from tests.waiting import PATIENCE, until
 
 

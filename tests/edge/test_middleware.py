@@ -21,8 +21,9 @@ from app.telemetry.logs import Lines
 from app.telemetry.request_counters import RequestCounters
 from tests.api.cases import JSON, UNKNOWN
 from tests.applications import client_of, make_settings
-from tests.edge.answers import assert_headers, assert_problem
-from tests.factories import account_body, create_account, create_item
+from tests.catalog import CATALOG
+from tests.factories import account_body, create_account
+from tests.responses import assert_headers, assert_problem
 
 LIMIT = 1_048_576
 
@@ -81,17 +82,21 @@ class TestHead:
 
     async def targets(self, app: FastAPI, client: httpx.AsyncClient) -> list[str]:
         """Every path that accepts GET, with a resource and without."""
-        item = await create_item(client)
-        account = f"/accounts/{item['account_id']}"
-        link = {"item_id": item["id"]}
-        for name, body in (("favorite", link), ("reservation", link), (f"wishes/{item['id']}", {})):
+        ids: dict[str, str] = {}
+        for entry in CATALOG:
+            parents = {name: ids[parent.id_name] for name, parent in entry.parents().items()}
+            rows = [await entry.create(client, **parents) for _ in range(2)]
+            ids[entry.id_name] = rows[0]["id"]
+        account, link = f"/accounts/{ids['account_id']}", {"item_id": ids["item_id"]}
+        wish = f"wishes/{ids['item_id']}"
+        for name, body in (("favorite", link), ("reservation", link), (wish, {})):
             assert (await client.put(f"{account}/{name}", json=body)).status_code == 201
-        await create_item(client, item["account_id"])
         page = (await client.get("/docs")).text
         fingerprint = page.partition("docs/assets/")[2].partition("/")[0]
         asset = {"fingerprint": fingerprint, "name": "favicon.svg", "slug": "internal"}
-        found = {"account_id": item["account_id"], "item_id": item["id"], **asset}
-        missing = {"account_id": UNKNOWN, "item_id": "nothing", **asset, "slug": "nothing"}
+        found = {**ids, **asset}
+        malformed = {**dict.fromkeys(ids, "nothing"), "account_id": UNKNOWN}
+        missing = {**malformed, **asset, "slug": "nothing"}
         templates = [
             context.path_format or ""
             for context in iter_route_contexts(app.routes)

@@ -14,10 +14,11 @@ from uvicorn.server import ServerState
 from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, ServerConfig
 from tests.api.conftest import Running
 from tests.applications import make_settings
-from tests.edge.answers import Connection, assert_problem, head
+from tests.connections import Connection, head
 from tests.edge.timers import ManualTimers
 from tests.factories import account_body
 from tests.programs import find_program
+from tests.responses import assert_problem
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow

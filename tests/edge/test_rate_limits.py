@@ -13,7 +13,7 @@ from app.config import Settings
 from app.edge.rate_limits import CountRefused, RateLimit, network_of
 from app.errors import Forbidden, RateLimited
 from tests.applications import make_settings
-from tests.edge.answers import assert_problem
+from tests.responses import assert_problem
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from app.edge.protocol import EdgeProtocol, ServerConfig
 from app.serving import server as serving
 from app.telemetry.request_counters import RequestCounters
 from tests.applications import make_settings
-from tests.edge.answers import PROBLEM_FIELDS, Connection, head
+from tests.connections import Connection, head
 from tests.edge.timers import ManualTimers
+from tests.responses import PROBLEM_FIELDS
 from tests.servers import Server, server_environment
 from tests.waiting import PATIENCE, until
 

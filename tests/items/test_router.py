@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edge.answers import code_of, faults, without
 from tests.factories import create_account, create_item, item_body
+from tests.responses import code_of, faults, without
 
 FIELDS = [
     *("id", "account_id", "name", "price", "description", "image_link"),

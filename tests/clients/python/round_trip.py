@@ -1,6 +1,7 @@
-"""Calls every operation with the generated client, and prints its requests, one per line.
+"""Calls every operation on accounts, items and links with the generated client.
 
-It runs in an environment of its own, with the client generated as `satchel_client`.
+It prints its requests, one per line. It runs in an environment of its own, with the client
+generated as `satchel_client`.
 """
 
 import datetime as dt

@@ -1,5 +1,5 @@
-// Calls every operation by openapi-fetch with the generated types, and prints the operations that it
-// called, one per line.
+// Calls every operation on accounts, items and links by openapi-fetch with the generated types, and
+// prints the operations that it called, one per line.
 
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
