@@ -112,11 +112,11 @@ class RequestCounters:
 
         Requests only change plain numbers: a gauge in a file costs microseconds for each change.
         """
-        usage = statements.usage()
+        queue = statements.queue
         self._in_flight.set(self.in_flight)
-        self._size.set(usage.size)
-        self._in_use.set(usage.in_use)
-        self._waiting.set(usage.waiting)
+        self._size.set(queue.size)
+        self._in_use.set(queue.in_use)
+        self._waiting.set(queue.waiting)
         self._process.sample()
 
     def collector(self) -> Collector:
