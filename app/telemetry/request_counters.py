@@ -61,7 +61,7 @@ class RequestCounters:
         )
         # All from the start: a series that begins with its first problem has no rate.
         self._problems = {code: problems.labels(code) for code in sorted(problem_types())}
-        self._shed = Counter(
+        self.shed = Counter(
             "satchel_requests_shed",
             "Requests refused at once because too many were under way.",
             registry=registry,
@@ -103,9 +103,6 @@ class RequestCounters:
         child.observe(seconds)
         if problem is not None:
             self._problems[problem].inc()
-
-    def count_shed(self) -> None:
-        self._shed.inc()
 
     def sample(self, statements: Statements) -> None:
         """Set the gauges to the current state.
