@@ -69,7 +69,7 @@ types: $(VENV)/dev ## Type-check with mypy --strict
 	@$(BIN)/mypy
 
 fmt: $(VENV)/dev ## Format and fix what can be fixed
-	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
 
 .PHONY: locks lock upgrade
 locks: $(VENV)/made ## Compare the locks with pyproject.toml and the package index

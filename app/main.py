@@ -25,15 +25,16 @@ from app.edge.trace_ids import own_trace_id, sent_trace_id
 from app.items.router import owned_router as owned_items
 from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
+from app.postgres.background import running
 from app.postgres.engine import log_statements, make_engine
 from app.postgres.migrations import older_revisions
 from app.postgres.statements import Statements
 from app.postgres.watchdog import watchdog
 from app.serving.health import router as health
 from app.serving.metrics import router as metrics
-from app.serving.metrics import sampling
+from app.serving.metrics import share_samples
 from app.serving.server import database_url, migrate_database
-from app.serving.sweeper import sweeping
+from app.serving.sweeper import sweep_periodically
 from app.telemetry.logs import configure_logs
 from app.telemetry.request_counters import RequestCounters
 from app.telemetry.tracing import make_tracing, telemetry_of
@@ -87,8 +88,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with (
                 watchdog(engine, probe),
-                sweeping(statements),
-                sampling(counters, statements),
+                running(sweep_periodically(statements)),
+                running(share_samples(counters, statements)),
                 writing_uses(app.state.key_lookup, statements),
             ):
                 yield

@@ -14,7 +14,8 @@ from app.auth.key_format import digest_of, make_key, prefix_of
 from app.models import ApiKey, table_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
-KEYS = table_of(ApiKey).c
+TABLE = table_of(ApiKey)
+KEYS = TABLE.c
 # now() would be the start of the transaction.
 NOW = func.statement_timestamp()
 
@@ -69,8 +70,7 @@ async def list_keys(session: AsyncSession) -> Sequence[Row[Any]]:
 async def revoke_keys(session: AsyncSession, reference: str) -> list[str]:
     """Revoke all keys of a name, or one by its prefix. Returns prefixes. Errors: ApiKeyError."""
     matching = or_(KEYS.name == reference, KEYS.prefix == reference)
-    revoking = update(ApiKey).where(matching, KEYS.revoked.is_(None)).values(revoked=NOW)
-    revoking = revoking.execution_options(synchronize_session=False)
+    revoking = update(TABLE).where(matching, KEYS.revoked.is_(None)).values(revoked=NOW)
     revoked = (await session.scalars(revoking.returning(KEYS.prefix))).all()
     if not revoked:
         known = await session.scalar(select(func.count()).where(matching))
@@ -98,8 +98,7 @@ async def rotate_key(
             f" with `satchel keys create --name {name}`."
         )
     ends = func.least(KEYS.expires, NOW + overlap)
-    rotating = update(ApiKey).where(KEYS.id == old.id).values(rotated=NOW, expires=ends)
-    rotating = rotating.execution_options(synchronize_session=False)
+    rotating = update(TABLE).where(KEYS.id == old.id).values(rotated=NOW, expires=ends)
     old_ends = (await session.execute(rotating.returning(KEYS.expires))).scalar_one()
     if expires is None and old.lifetime is not None:
         expires = datetime.now(UTC) + old.lifetime

@@ -11,9 +11,8 @@ from sqlalchemy import ARRAY, Uuid, any_, bindparam, or_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_lookup import KeyLookup
-from app.auth.keys import KEYS, NOW
+from app.auth.keys import KEYS, NOW, TABLE
 from app.errors import Problem
-from app.models import ApiKey
 from app.postgres.background import running
 from app.postgres.statements import Statements
 
@@ -24,13 +23,12 @@ SHUTDOWN_TIMEOUT_SECONDS: Final = 2.0
 
 # Another process may have recorded the same key.
 _WRITE: Final = (
-    update(ApiKey)
+    update(TABLE)
     .where(
         KEYS.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
         or_(KEYS.last_used.is_(None), KEYS.last_used <= NOW - timedelta(seconds=INTERVAL_SECONDS)),
     )
     .values(last_used=NOW)
-    .execution_options(synchronize_session=False)
 )
 
 

@@ -83,8 +83,8 @@ def openapi() -> None:
 @app.command(hidden=True)
 def revision(message: str) -> None:
     """Write a migration: what the models have and the migrated database has not."""
-    with reporting_errors() as settings:
-        server.write_revision(settings, message)
+    with reporting_errors() as settings, server.database_url(settings) as url:
+        asyncio.run(server.migrate_database(url, settings, message))
 
 
 def main() -> None:

@@ -26,5 +26,5 @@ class LoadShedding:
 
     async def __call__(self, scope: Scope) -> None:
         if self._counters.in_flight > self.limit and get_route_path(scope) not in _NEVER_SHED:
-            self._counters.count_shed()
+            self._counters.shed.inc()
             raise Overloaded

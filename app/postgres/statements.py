@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Executable, Result
 from sqlalchemy.exc import DBAPIError
@@ -25,15 +25,7 @@ Given = TypeVar("Given")
 OnBatch = Callable[[int], object]
 
 
-class PoolUsage(NamedTuple):
-    """Connections that may be open, that are in use, and callers that wait for one."""
-
-    size: int
-    in_use: int
-    waiting: int
-
-
-class ConnectionQueue:
+class ConnectionQueue(asyncio.Semaphore):
     """Lets as many callers in as there are connections, in the order in which they came.
 
     SQLAlchemy's pool does not keep an order, so that under load some callers wait for many others.
@@ -41,33 +33,28 @@ class ConnectionQueue:
     """
 
     def __init__(self, size: int) -> None:
-        self._free = asyncio.Semaphore(size)
+        super().__init__(size)
         self.size = size
         self.in_use = 0
         self.waiting = 0
 
-    async def __aenter__(self) -> None:
-        await self.enter()
-
-    async def __aexit__(self, *_: object) -> None:
-        self.leave()
-
-    async def enter(self) -> None:
-        if self._free.locked():
+    async def acquire(self) -> Literal[True]:
+        if self.locked():
             await self._wait()
         else:
-            await self._free.acquire()
+            await super().acquire()
         self.in_use += 1
+        return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.in_use -= 1
-        self._free.release()
+        super().release()
 
     async def _wait(self) -> None:
         self.waiting += 1
         try:
             async with asyncio.timeout(POOL_WAIT_SECONDS):
-                await self._free.acquire()
+                await super().acquire()
         except TimeoutError:
             raise Overloaded from None
         finally:
@@ -94,14 +81,11 @@ class Statements:
         # The arguments of a session with transactions.
         self.session_options: dict[str, Any] = {"bind": in_transactions}
         assert isinstance(engine.pool, QueuePool)
-        self._queue = ConnectionQueue(engine.pool.size())
+        self.queue = ConnectionQueue(engine.pool.size())
         self._idle: list[Idle] = []
         self._coalescers: dict[object, Coalescer[Any, Any]] = {}
         self.on_read = on_read
         self.on_insert = on_insert
-
-    def usage(self) -> PoolUsage:
-        return PoolUsage(self._queue.size, self._queue.in_use, self._queue.waiting)
 
     def coalescer(
         self,
@@ -119,7 +103,7 @@ class Statements:
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
         count_statement()
-        async with self._queue:
+        async with self.queue:
             connection, driver, since = await self._take()
             try:
                 result = await connection.execute(statement, parameters)
@@ -141,16 +125,16 @@ class Statements:
 
     async def reserve(self) -> None:
         """Wait until the pool has a connection for a transaction; `release` when it has ended."""
-        await self._queue.enter()
+        await self.queue.acquire()
         try:
             if self._idle:  # the queue lets in as many as there are connections: one is here
                 await self._idle.pop()[0].close()
         except BaseException:
-            self._queue.leave()
+            self.queue.release()
             raise
 
     def release(self) -> None:
-        self._queue.leave()
+        self.queue.release()
 
     async def close(self) -> None:
         """Close all connections; the next statement would open others."""

@@ -5,7 +5,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 
 from app import __version__
 from app.config import ConfigurationError
-from app.postgres.background import running
 from app.postgres.statements import Statements
 from app.serving.health import Health, examine
 from app.telemetry.request_counters import FOLDER, RequestCounters
@@ -64,15 +63,9 @@ class _HealthCollector(Collector):
         yield schema
 
 
-def sampling(
-    counters: RequestCounters, statements: Statements
-) -> AbstractAsyncContextManager[None]:
-    """Share the state of this worker periodically while the block runs."""
-    return running(_sample(counters, statements)) if counters.shared else nullcontext()
-
-
-async def _sample(counters: RequestCounters, statements: Statements) -> None:
-    while True:
+async def share_samples(counters: RequestCounters, statements: Statements) -> None:
+    """Share the state of this worker periodically, if there are others."""
+    while counters.shared:
         counters.sample(statements)
         await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
 

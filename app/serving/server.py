@@ -48,12 +48,6 @@ async def migrate_database(url: URL, settings: Settings, message: str | None = N
         await engine.dispose()
 
 
-def write_revision(settings: Settings, message: str) -> None:
-    """Migrate the configured database, then write a migration from its schema to the models."""
-    with database_url(settings) as url:
-        asyncio.run(migrate_database(url, settings, message))
-
-
 def serve(settings: Settings, *, reload: bool = False) -> None:
     """Serve until SIGINT or SIGTERM, and leave no process behind.
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from contextlib import AbstractAsyncContextManager
 
 import structlog
 from sqlalchemy import URL
@@ -10,7 +9,6 @@ from sqlalchemy import URL
 from app.api.idempotency_keys import SWEEP_SIZE, sweep
 from app.config import Settings
 from app.errors import Overloaded
-from app.postgres.background import running
 from app.postgres.engine import make_engine
 from app.postgres.failures import FAILURES
 from app.postgres.statements import Statements
@@ -40,12 +38,7 @@ async def sweep_database(url: URL, settings: Settings) -> int:
         await statements.close()
 
 
-def sweeping(statements: Statements) -> AbstractAsyncContextManager[None]:
-    """Sweep periodically while the block runs."""
-    return running(_sweep_periodically(statements))
-
-
-async def _sweep_periodically(statements: Statements) -> None:
+async def sweep_periodically(statements: Statements) -> None:
     while True:
         # Random, so that workers do not sweep at the same time.
         await asyncio.sleep(SWEEP_INTERVAL_SECONDS * random.uniform(0.5, 1.5))

@@ -30,7 +30,7 @@ def configure_logs(settings: Settings) -> None:
     )
     last: list[Any] = [structlog.processors.ExceptionRenderer(_format_exception), renderer]
     # The same list each time: loggers that have been used keep a reference to it.
-    _processors[:] = [_filter_by_level, *shared, *last]
+    _processors[:] = [structlog.stdlib.filter_by_level, *shared, *last]
     # Satchel's own lines bypass the logging module, which would add a third to the cost of a
     # request.
     structlog.configure(
@@ -60,25 +60,17 @@ def configure_logs(settings: Settings) -> None:
 class Lines:
     """A logger that writes lines to standard error. The logging module holds its level."""
 
+    disabled = False
+
     def __init__(self, name: str) -> None:
         self.name = name
-        self.levels = logging.getLogger(name)
+        self.getEffectiveLevel = logging.getLogger(name).getEffectiveLevel
 
     def msg(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
     debug = info = warning = error = critical = exception = msg
-
-
-def _filter_by_level(logger: Lines, method: str, event: EventDict) -> EventDict:
-    if not logger.levels.isEnabledFor(_LEVELS[method]):
-        raise structlog.DropEvent
-    return event
-
-
-_LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
-_LEVELS["exception"] = logging.ERROR
 
 
 def _to_json(event: EventDict, default: Callable[[Any], Any]) -> str:

@@ -61,7 +61,7 @@ class RequestCounters:
         )
         # All from the start: a series that begins with its first problem has no rate.
         self._problems = {code: problems.labels(code) for code in sorted(problem_types())}
-        self._shed = Counter(
+        self.shed = Counter(
             "satchel_requests_shed",
             "Requests refused at once because too many were under way.",
             registry=registry,
@@ -104,19 +104,16 @@ class RequestCounters:
         if problem is not None:
             self._problems[problem].inc()
 
-    def count_shed(self) -> None:
-        self._shed.inc()
-
     def sample(self, statements: Statements) -> None:
         """Set the gauges to the current state.
 
         Requests only change plain numbers: a gauge in a file costs microseconds for each change.
         """
-        usage = statements.usage()
+        queue = statements.queue
         self._in_flight.set(self.in_flight)
-        self._size.set(usage.size)
-        self._in_use.set(usage.in_use)
-        self._waiting.set(usage.waiting)
+        self._size.set(queue.size)
+        self._in_use.set(queue.in_use)
+        self._waiting.set(queue.waiting)
         self._process.sample()
 
     def collector(self) -> Collector:

@@ -95,7 +95,7 @@ class TestSessions:
         for _ in range(app.state.settings.pool_size + 1):
             await client.get(f"{base}/toys")
             await client.put(f"{base}/two-writes?fail=true")
-        assert app.state.statements.usage().in_use == 0
+        assert app.state.statements.queue.in_use == 0
 
 
 @pytest.mark.parametrize("base", BASES)

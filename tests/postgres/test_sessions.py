@@ -76,8 +76,8 @@ class TestAutocommit:
             assert session.autocommit is None
             assert session.in_transaction()
             await session.execute(IDS)
-            assert statements.usage().in_use == 1
-        assert statements.usage().in_use == 0
+            assert statements.queue.in_use == 1
+        assert statements.queue.in_use == 0
 
     async def test_takes_one_write_of_a_request(self, statements: Statements) -> None:
         async with request_session(statements) as session:
@@ -143,7 +143,7 @@ class TestORM:
                 await session.flush()
                 raise ValueError("no")
         assert await names(statements) == []
-        assert statements.usage().in_use == 0
+        assert statements.queue.in_use == 0
 
     async def test_only_the_commit_ends_what_is_begun(self, statements: Statements) -> None:
         async with request_session(statements) as session:
@@ -165,7 +165,8 @@ class TestORM:
                         await other.execute(text("SELECT 1"))
             with pytest.raises(Overloaded):
                 await statements.execute(IDS)
-        assert statements.usage() == (1, 0, 0)
+        queue = statements.queue
+        assert (queue.size, queue.in_use, queue.waiting) == (1, 0, 0)
         assert await names(statements) == []
 
     async def test_who_only_asks_for_the_bind_takes_no_connection(
@@ -174,7 +175,7 @@ class TestORM:
         async with request_session(statements) as session:
             assert session.get_bind() is not None
             assert session.bind is not None
-            assert statements.usage().in_use == 0
+            assert statements.queue.in_use == 0
 
 
 async def test_a_session_of_one_read_begins_no_transaction(statements: Statements) -> None:

@@ -184,7 +184,7 @@ class TestStatements:
                 patch.setattr(AsyncConnection, "close", close_and_fail)
                 with pytest.raises(TimeoutError):
                     await statements.reserve()
-            assert statements.usage().in_use == 0
+            assert statements.queue.in_use == 0
 
     async def test_old_connections_are_replaced(
         self, database: URL, monkeypatch: pytest.MonkeyPatch

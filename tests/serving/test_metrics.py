@@ -157,7 +157,7 @@ class TestDatabase:
             async with engine.connect() as other:
                 await other.execute(text("LOCK TABLE accounts"))
                 tasks = [asyncio.create_task(client.get("/accounts")) for _ in range(3)]
-                await until(lambda: statements.usage()[1:] == (2, 1))
+                await until(lambda: (statements.queue.in_use, statements.queue.waiting) == (2, 1))
                 application.state.counters.sample(statements)
                 seen = {
                     sample.name: sample.value

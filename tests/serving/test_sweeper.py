@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from app.api import idempotency_keys as idempotency
 from app.cli import commands as cli
+from app.postgres.background import running
 from app.postgres.statements import Statements
 from app.serving import sweeper
-from app.serving.sweeper import sweep_all, sweeping
+from app.serving.sweeper import sweep_all, sweep_periodically
 from tests.applications import running_app
 from tests.databases import execute
 from tests.servers import server_environment
@@ -91,7 +92,7 @@ class TestSweeping:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(sweeper, "SWEEP_INTERVAL_SECONDS", 0.02)
-        async with asyncio.timeout(PATIENCE), sweeping(statements):
+        async with asyncio.timeout(PATIENCE), running(sweep_periodically(statements)):
             for _ in range(2):
                 await fill(database, expired=3)
                 while await keys_left(statements):
@@ -116,7 +117,7 @@ class TestSweeping:
 
         monkeypatch.setattr(sweeper, "sweep_all", sweep_all)
         with capture_logs() as logs:
-            async with asyncio.timeout(PATIENCE), sweeping(UNUSED):
+            async with asyncio.timeout(PATIENCE), running(sweep_periodically(UNUSED)):
                 await done.wait()
         assert [(line["event"], line["log_level"]) for line in logs[:3]] == [
             ("sweep failed", "warning"),
@@ -156,7 +157,7 @@ class TestSweeping:
         monkeypatch.setattr(asyncio, "sleep", sleep)
         monkeypatch.setattr(sweeper, "sweep_all", sweep_all)
         with pytest.raises(asyncio.CancelledError):
-            await sweeper._sweep_periodically(UNUSED)
+            await sweep_periodically(UNUSED)
         assert 300 <= min(waits) < 400
         assert 800 < max(waits) <= 900
 
