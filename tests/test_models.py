@@ -141,7 +141,7 @@ class TestConstraints:
         where = " AND connamespace = 'public'::regnamespace AND conname !~ '^alembic'"
         assert set(await connection.scalars(text(query + where))) == set(REFUSED)
 
-    @pytest.mark.parametrize("constraint", REFUSED)
+    @pytest.mark.parametrize("constraint", sorted(REFUSED))
     async def test_refuses(self, constraint: str, connection: AsyncConnection) -> None:
         table = next(name for name in ROWS if f"_{name}_" in f"{constraint}_")
         for values in REFUSED[constraint]:
