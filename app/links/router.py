@@ -17,6 +17,7 @@ from app.errors import (
     UnknownItem,
 )
 from app.links import service
+from app.links.kinds import FAVORITED_BY, FAVORITES, RESERVATIONS, WISHED_BY, WISHED_ITEMS, WISHES
 from app.links.schemas import (
     AccountLink,
     AccountWish,
@@ -26,7 +27,6 @@ from app.links.schemas import (
     LinkReplace,
     WishReplace,
 )
-from app.links.service import FAVORITED_BY, FAVORITES, RESERVATIONS, WISHED_BY, WISHED_ITEMS, WISHES
 from app.resources.fields import Id
 from app.resources.lists import page_of
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from app.postgres.sessions import execute_read
 
-TIMEOUT = "1s"
+COUNT_TIMEOUT_SECONDS = 1
 _QUERY_CANCELED = "57014"
 
 
@@ -24,7 +24,7 @@ async def count_rows(
     parameters: Mapping[str, Any],
     kind: Literal["none", "exact", "estimated"],
 ) -> int | None:
-    """The number of rows of `statement`; None: not asked for, or not counted within TIMEOUT."""
+    """The number of rows of `statement`; None: not asked for, or not counted in time."""
     if kind == "none":
         return None
     if kind == "estimated":
@@ -36,7 +36,8 @@ async def count_rows(
     begin = session.begin_nested if session.in_transaction() else session.begin
     try:
         async with begin() as transaction:
-            await session.execute(text(f"SET LOCAL statement_timeout = '{TIMEOUT}'"))
+            timeout = f"SET LOCAL statement_timeout = '{COUNT_TIMEOUT_SECONDS}s'"
+            await session.execute(text(timeout))
             count: int | None = await session.scalar(counting, parameters)
             await transaction.rollback()  # and with it the timeout
     except DBAPIError as error:

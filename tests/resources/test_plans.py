@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import URL, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from app.links.kinds import FAVORITED_BY, WISHED_BY, WISHED_ITEMS
 from app.links.schemas import LinkQuery
-from app.links.service import FAVORITED_BY, WISHED_BY, WISHED_ITEMS
 from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources.lists import Listing, PageQuery, Rows, fetch_rows
