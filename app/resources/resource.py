@@ -140,7 +140,9 @@ def _check_constraints(table: Table, problems: Mapping[str, MakeProblem]) -> Non
 
 
 def _check_indexes(table: Table, sorts: Iterable[Column[Any]]) -> None:
-    """Each sort needs an index of its column and the id, unless the column is unique."""
+    """Each sort needs an index of its column and the id, unless the column is unique. A foreign key
+    needs one that begins with its column.
+    """
     indexed = {tuple(column.name for column in index.columns)[:2] for index in table.indexes}
     unique = [
         list(constraint.columns)
@@ -150,3 +152,7 @@ def _check_indexes(table: Table, sorts: Iterable[Column[Any]]) -> None:
     for column in sorts:
         if [column] not in unique and (column.name, "id") not in indexed:
             raise TypeError(f"a sort by {column} needs Index(None, {column.name!r}, 'id')")
+    first = {names[:1] for names in indexed}
+    for column in (key.parent for key in table.foreign_keys):
+        if [column] not in unique and (column.name,) not in first:
+            raise TypeError(f"{column} needs Index(None, {column.name!r}, 'created', 'id')")

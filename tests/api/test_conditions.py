@@ -200,6 +200,17 @@ class TestIfMatch:
 
 @every_resource
 @updates
+async def test_an_unknown_id_is_not_found_whatever_the_body_says(
+    client: httpx.AsyncClient, entry: Entry, method: str, row: Row
+) -> None:
+    body = {**row, "id": UNKNOWN, "version": 3}
+    answer = await client.request(method, f"{entry.path}/{UNKNOWN}", json=body)
+    assert_problem(answer, 404, entry.not_found, {})
+    assert (await client.get(entry.path)).json()["data"] == [row]
+
+
+@every_resource
+@updates
 async def test_the_version_in_the_body_counts_too(
     client: httpx.AsyncClient, entry: Entry, method: str, url: str, row: Row
 ) -> None:

@@ -257,6 +257,26 @@ class TestReplaceAndChange:
                 assert_problem(answer, 422, parent.not_found, {f"/{name}": "not_found"})
         assert (await client.get(url)).json() == row
 
+    async def test_moves_to_another_parent(
+        self, client: httpx.AsyncClient, entry: Entry, method: str, row: Row, url: str
+    ) -> None:
+        kept = entry.kept_parents()
+        for name, parent in entry.parents().items():
+            other = (await parent.create(client))["id"]
+            answer = await client.request(method, url, json={**row, name: other})
+            assert answer.status_code == 200, answer.text
+            before, row = row, answer.json()
+            assert without(row, "updated") == {
+                **without(before, "updated"),
+                name: other,
+                "version": before["version"] + 1,
+            }
+            assert (await client.get(url)).json() == row
+            # The one can be deleted now, the other cannot.
+            if name in kept:
+                assert (await client.delete(f"{parent.path}/{before[name]}")).status_code == 204
+                assert (await client.delete(f"{parent.path}/{other}")).status_code == 409
+
 
 @every_resource
 class TestReplace:
@@ -304,12 +324,16 @@ class TestChange:
 
 @every_resource
 class TestDelete:
-    async def test_204_then_404(self, client: httpx.AsyncClient, entry: Entry, url: str) -> None:
+    async def test_204_then_404(
+        self, client: httpx.AsyncClient, entry: Entry, row: Row, url: str
+    ) -> None:
         answer = await client.delete(url)
         assert (answer.status_code, answer.content) == (204, b"")
         assert "content-type" not in answer.headers
         for method in ("DELETE", "GET"):
             assert_problem(await client.request(method, url), 404, entry.not_found, {})
+        for name, parent in entry.parents().items():
+            assert (await client.get(f"{parent.path}/{row[name]}")).status_code == 200
 
     async def test_refuses_parameters_that_it_does_not_know(
         self, client: httpx.AsyncClient, entry: Entry, row: Row, url: str

@@ -77,8 +77,7 @@ def test_a_new_resource_has_a_folder(document: dict[str, Any]) -> None:
     paths = {path: document["paths"][path] for path in ("/items", "/items/{item_id}")}
     renamed = json.loads(json.dumps(paths).replace("item", "thing"))
     made = make_collection({**document, "paths": {**document["paths"], **renamed}})
-    _, _, folder, *_ = made["item"]
-    assert folder["name"] == "Things"
+    (folder,) = (one for one in made["item"] if one["name"] == "Things")
     assert [f"{one['method']} {path_of(one)}" for one in requests_in(folder)] == [
         "POST /accounts",
         "POST /things",

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.factories import create_account, create_item, item_body
-from tests.responses import code_of, faults, without
+from tests.responses import faults, without
 
 FIELDS = [
     *("id", "account_id", "name", "price", "description", "image_link"),
@@ -185,20 +185,6 @@ class TestReplaceAndChange:
             answer = await client.request(method, url, content=content, headers=JSON)
             assert (raw[:30], faults(answer)) == (raw[:30], {f"/{field}": code})
         assert (await client.get(url)).json() == item
-
-    async def test_moves_to_another_account(self, method: str, client: httpx.AsyncClient) -> None:
-        item = await create_item(client)
-        other = await create_account(client)
-        url = f"/items/{item['id']}"
-        body = {**item, "account_id": other["id"]} if method == "PUT" else {}
-        answer = await client.request(method, url, json={**body, "account_id": other["id"]})
-        assert answer.status_code == 200
-        assert answer.json()["account_id"] == other["id"]
-        assert answer.json()["version"] == 2
-        # The one is free to go, the other is not.
-        assert (await client.delete(f"/accounts/{item['account_id']}")).status_code == 204
-        answer = await client.delete(f"/accounts/{other['id']}")
-        assert code_of(answer, 409) == "account_has_items"
 
 
 class TestReplace:

@@ -77,6 +77,45 @@ async def test_waiting_callers_fail_with_a_batch_that_got_no_connection(gate: Ga
     assert await later == 7
 
 
+async def test_a_failed_batch_fails_its_own_callers_only(gate: Gate) -> None:
+    coalescer = Coalescer(gate)
+    first = ask_all(coalescer, 2)
+    await settle()
+    gone, same, other = (asyncio.create_task(coalescer.ask(number)) for number in (2, 2, 3))
+    await settle()
+    gate.gates[0].set_result(None)
+    await settle()
+    after = asyncio.create_task(coalescer.ask(5))
+    await settle()
+    gone.cancel()
+    error = OSError()
+    gate.gates[2].set_exception(error)
+    await settle()
+    assert gate.batches == [[0], [1], [2, 2, 3], [5]]
+    assert gone.cancelled()
+    assert [same.exception(), other.exception()] == [error, error]
+    gate.gates[1].set_result(None)
+    gate.gates[3].set_result(None)
+    assert await asyncio.gather(*first, after) == [0, 1, 5]
+
+
+async def test_what_is_asked_while_a_batch_runs_is_left_to_a_later_batch(gate: Gate) -> None:
+    """It would otherwise be read before the caller came."""
+    coalescer = Coalescer(gate)
+    tasks = [asyncio.create_task(coalescer.ask(number)) for number in (2, 4)]
+    await settle()
+    again = asyncio.create_task(coalescer.ask(2))
+    await settle()
+    assert gate.batches == [[2], [4]]
+    gate.gates[0].set_result(None)
+    await settle()
+    assert gate.batches == [[2], [4], [2]]
+    assert not again.done()
+    gate.gates[1].set_result(None)
+    gate.gates[2].set_result(None)
+    assert await asyncio.gather(*tasks, again) == [2, 4, 2]
+
+
 async def test_cancelled_callers_are_left_out(gate: Gate) -> None:
     tasks = ask_all(Coalescer(gate), 4)
     await settle()

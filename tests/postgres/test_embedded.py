@@ -8,6 +8,7 @@ import pwd
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -382,6 +383,18 @@ class TestCrashes:
             assert pid_file.exists()
             by_hand.kill()
 
+    def test_a_socket_on_which_a_server_listens_is_kept(self, home: Path) -> None:
+        """The only sign of a server that was started by hand where there is no /proc."""
+        with embedded_postgres(home, settings=FAST):
+            pass
+        path = home / "socket" / ".s.PGSQL.5432"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            with pytest.raises(EmbeddedError, match=f"Process {os.getpid()} already serves"):
+                embedded_postgres(home, settings=FAST).__enter__()
+        assert path.exists()
+
     @pytest.mark.parametrize("content", ["", "\0\0\0\n", "-99999999\n"])
     def test_a_pid_file_of_nobody_is_removed(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "postmaster.pid").write_text(content)
@@ -472,7 +485,8 @@ class TestStopping:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        assert interrupted.value.__context__ is None  # of one interrupt, not of another as well
+        # Of one interrupt, not of another as well.
+        assert not isinstance(interrupted.value.__context__, KeyboardInterrupt)
 
 
 @on_linux

@@ -1,11 +1,12 @@
 """Rows by id, those of many requests in one statement."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.accounts.service import ACCOUNTS
 from app.errors import AccountNotFound
@@ -23,8 +24,12 @@ def sizes() -> list[int]:
 
 
 @pytest.fixture
-async def statements(database: URL, sizes: list[int]) -> AsyncIterator[Statements]:
-    engine = make_engine(database, make_settings(), autocommit=True)
+async def engine(database: URL) -> AsyncEngine:
+    return make_engine(database, make_settings(), autocommit=True)
+
+
+@pytest.fixture
+async def statements(engine: AsyncEngine, sizes: list[int]) -> AsyncIterator[Statements]:
     statements = Statements(engine, on_read=sizes.append)
     yield statements
     await statements.close()
@@ -46,14 +51,22 @@ async def name_of(statements: Statements, row_id: UUID) -> str | None:
             return None
 
 
-async def test_each_request_gets_its_own_row(statements: Statements, sizes: list[int]) -> None:
+async def test_each_request_gets_its_own_row(
+    engine: AsyncEngine, statements: Statements, sizes: list[int]
+) -> None:
     names = [f"n{number}" for number in range(20)]
     ids = [await create(statements, name) for name in names]
     asked = [*ids, uuid4(), ids[0], ids[0]]
+    read: list[Sequence[UUID]] = []
+    event.listen(
+        engine.sync_engine, "before_cursor_execute", lambda *of: read.append(next(iter(of[3])))
+    )
     found = await asyncio.gather(*(name_of(statements, row_id) for row_id in asked))
     assert found == [*names, None, "n0", "n0"]
     assert sum(sizes) == len(asked)
     assert max(sizes) > 10  # or nothing was shared
+    assert sum(map(len, read)) == len(asked) - 1  # an id that two ask for is read once
+    assert all(len(set(ids)) == len(ids) for ids in read)
 
 
 async def test_what_a_transaction_has_written_it_reads(

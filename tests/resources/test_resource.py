@@ -68,8 +68,18 @@ class Gadget(TestEntity):
         Index(None, "created", "id"),
         Index(None, "rank", "id"),
         Index(None, "made", "id"),
+        Index(None, "owner_id"),
         Index(None, "updated"),
     )
+
+
+class WithoutIndex(TestEntity):
+    __tablename__ = "gizmos"
+
+    code: Mapped[str] = mapped_column(Text, unique=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey(table_of(Account).c.id))
+
+    __table_args__ = (Index(None, "created", "id"),)
 
 
 class Part(TestEntity):
@@ -96,6 +106,19 @@ class GadgetRead(TypedDict):
 
 class WithExtra(GadgetRead):
     extra: dict[str, Any]
+
+
+class GizmoRead(TypedDict):
+    id: UUID
+    code: str
+    owner_id: UUID
+    created: Instant
+    updated: Instant
+    version: int
+
+
+class GizmoQuery(PageQuery):
+    sort: Literal["created", "-created"] = "-created"
 
 
 class WithUnknown(GadgetRead):
@@ -173,6 +196,20 @@ class TestFacts:
     def test_that_cannot_hold_are_refused(self, facts: dict[str, Any], message: str) -> None:
         with pytest.raises(TypeError, match=message):
             Resource(**(FACTS | facts))
+
+    def test_a_foreign_key_needs_an_index(self) -> None:
+        columns = table_of(WithoutIndex).c
+        message = r"owner_id needs Index\(None, 'owner_id', 'created', 'id'\)"
+        with pytest.raises(TypeError, match=message):
+            Resource(
+                WithoutIndex,
+                GizmoRead,
+                GizmoQuery,
+                ItemNotFound,
+                sorts={"created": columns.created},
+                unique={"code": EmailTaken},
+                references={"owner_id": UnknownAccount},
+            )
 
 
 @pytest.fixture

@@ -126,6 +126,8 @@ def _start(
         if user.uid not in {os.geteuid(), home.path.stat().st_uid}:
             home.path.chmod(home.path.stat().st_mode | 0o011)  # to pass through, not to list
         _prepare_data(home, bindir, user, run)
+        if (pid := home.listening_pid()) is not None:
+            raise _already_served(pid, home.data)
         _remove_stale_pid(home.data)
         _make_socket_dir(home.socket, user)
         ours = {"unix_socket_directories": f'"{home.socket.parent}"', "port": str(PORT)}
@@ -192,8 +194,12 @@ def _remove_stale_pid(data: Path) -> None:
         except PermissionError:  # root without CAP_SYS_PTRACE, as in containers
             serves = os.fsencode(data) in (process / "cmdline").read_bytes()
     if serves:
-        raise EmbeddedError(f"Process {process.name} already serves {data}. Stop it and try again.")
+        raise _already_served(process.name, data)
     file.unlink()
+
+
+def _already_served(pid: int | str, data: Path) -> EmbeddedError:
+    return EmbeddedError(f"Process {pid} already serves {data}. Stop it and try again.")
 
 
 def _make_socket_dir(socket: Path, user: ServerUser) -> None:
