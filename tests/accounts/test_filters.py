@@ -40,7 +40,7 @@ class TestFilters:
 
         for form in ("JO", "jo", "JOR", "400", "Jordan", "hashemite kingdom of jordan"):
             assert await in_countries(form) == {"JO"}
-        for form in ("Korea, Republic of", "South Korea", "kor"):
+        for form in ("Korea, Republic of", "South Korea", "S. Korea", "Republic (Korea)", "kor"):
             assert await in_countries(form) == {"KR"}
         assert await in_countries("JO", "Germany") == {"JO", "DE"}
         assert await in_countries("JO", "Jordan", "400") == {"JO"}
