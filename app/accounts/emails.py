@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from dns import name
 from dns.asyncresolver import Resolver
@@ -16,15 +16,23 @@ from app.errors import Fault, InvalidRequest
 from app.resources.fields import fault
 
 MAX_LENGTH = 254
+# White space, and characters without width that are copied together with an address.
+_BLANKS: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+    "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 
 
 def normalize(text: str) -> str | None:
-    """The address as email-validator normalizes it; None if it is not valid."""
+    """The address as email-validator normalizes it, without blanks at its ends; None if it is not
+    valid.
+    """
     try:
-        address = validate_email(text, check_deliverability=False, strict=True).normalized
+        found = validate_email(text.strip(_BLANKS), check_deliverability=False, strict=True)
     except EmailNotValidError:
         return None
-    return address if len(address) <= MAX_LENGTH else None
+    return found.normalized if len(found.normalized) <= MAX_LENGTH else None
 
 
 def unique_key(email: str) -> str:
@@ -96,7 +104,7 @@ async def _takes_mail(domain: str, resolver: Resolver) -> bool:
 def _check_email(value: Any) -> Any:
     if not isinstance(value, str):
         raise fault("wrong_type", "Must be text.")
-    if len(value) > MAX_LENGTH:
+    if len(value.strip(_BLANKS)) > MAX_LENGTH:
         raise fault("too_long", "Must have at most 254 characters.")
     normal = normalize(value)
     if normal is None:

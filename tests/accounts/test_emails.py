@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import itertools
+import sys
 import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,11 @@ from app.errors import InvalidRequest
 from tests.factories import account_body, create_account
 from tests.waiting import PATIENCE, until
 
+# All white space, and what is copied with an address from web pages and address books.
+BLANKS = [
+    *(char for char in map(chr, range(sys.maxunicode + 1)) if char.isspace()),
+    *("\u200b", "\u200e", "\u200f", "\u202a", "\u202c", "\u2060", "\u2068", "\u2069", "\ufeff"),
+]
 TIMEOUT = 0.2  # for an answer that does not come
 
 # The zone of the server: name and type of what it has, in the order of asking.
@@ -126,6 +132,7 @@ class TestNormalize:
             ("Ada@EXAMPLE.Com", "Ada@example.com"),
             ("ada+tag@example.com", "ada+tag@example.com"),
             ("jose\u0301@example.com", "josé@example.com"),
+            *((f"{blank}ada@example.com{blank}\n", "ada@example.com") for blank in BLANKS),
             ("ada@BÜCHER.example.com", "ada@bücher.example.com"),
             ("ada@xn--bcher-kva.example.com", "ada@bücher.example.com"),
         ],
@@ -138,7 +145,7 @@ class TestNormalize:
         "text",
         [
             *("", "ada", "@example.com", "ada@", "ada@example", "a@b@example.com"),
-            *(" ada@example.com", "ada@example.com\n", "ada @example.com", "ada@exam ple.com"),
+            *(" ", "\u200b", "ada @example.com", "ada@ example.com", "ada@exam ple.com"),
             *(".ada@example.com", "ada.@example.com", "a..da@example.com", "ada@-example.com"),
             *('"ada"@example.com', "Ada <ada@example.com>", "ada@[127.0.0.1]", "ada@localhost"),
             *("ada@" + "a" * 64 + ".com", "ada@example.com\u0000"),

@@ -20,6 +20,7 @@ class TestFilters:
         for email, expected in (
             ("ada@example.com", {"Ada@example.com"}),
             ("ADA@EXAMPLE.COM", {"Ada@example.com"}),
+            (" ada@example.com\u00a0\n", {"Ada@example.com"}),
             ("STRASSE@BÜCHER.EXAMPLE", {"Straße@bücher.example"}),
             ("straße@xn--bcher-kva.example", {"Straße@bücher.example"}),
             ("straße@bu\u0308cher.example", {"Straße@bücher.example"}),
