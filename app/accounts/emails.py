@@ -36,10 +36,15 @@ def normalize(text: str) -> str | None:
 
 
 def unique_key(email: str) -> str:
-    """Equal for two emails that differ in case only. The database could not make it, since lower()
-    under collation C only changes ASCII letters.
+    """Equal for two normal emails if their local parts differ in case only and their domains are
+    the same. A normal domain has the form in which IDNA 2008 compares it: it keeps apart letters
+    that case folding would make one, such as ß and ss.
+
+    The database could not make the key, since lower() under collation C only changes ASCII letters.
     """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
+    local, at, domain = email.rpartition("@")
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())
+    return f"{folded}{at}{domain}"
 
 
 def search_key(text: str) -> str:

@@ -119,6 +119,8 @@ class TestCreate:
             "josé@example.com": "JOSE\u0301@example.com",
             "ada@bücher.example.com": "Ada@xn--bcher-kva.example.com",
             "İ@example.com": "i\u0307@example.com",
+            "eve@faß.example.com": "EVE@XN--FA-HIA.example.com",
+            "eve@fass.example.com": " eve@FASS.example.com\n",
         }
         for one, other in taken.items():
             await create_account(client, email=one)
