@@ -78,7 +78,7 @@ class Account(Entity):
     __tablename__ = "accounts"
 
     email: Mapped[str] = mapped_column(CText)
-    # The email without regard to case. The service makes it, since lower() under collation C
+    # Equal for two emails that are one. The service makes it, since lower() under collation C
     # only changes ASCII letters.
     email_key: Mapped[str] = mapped_column(CText)
     username: Mapped[str] = mapped_column(CText)

@@ -52,7 +52,7 @@ function make.create()
   local text = body {
     email = name .. "@example.com", username = name, dob = "1990-05-17",
     country = any(targets.countries),
-    phone_number = string.format("+96279%07d", math.random(0, 9999999)),
+    phone_number = string.format("%s%02d", any(targets.phones), math.random(0, 99)),
   }
   return wrk.format("POST", "/accounts", headers(), text)
 end

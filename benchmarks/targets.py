@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from benchmarks.client import Client
 from benchmarks.contestants.registry import Contestant, Satchel
-from benchmarks.data import COUNTRIES, Amount, account, account_id, created
+from benchmarks.data import COUNTRIES, Amount, account, account_id, created, phone_beginnings
 from benchmarks.server import headers_of
 
 PAGE_SIZE = 50
@@ -29,7 +29,8 @@ class Targets:
         headers = headers_of(contestant, path.parent)
         lines += [f"[{json.dumps(name)}] = {json.dumps(value)}," for name, value in headers.items()]
         lines.append("},")
-        for name, values in {**self.paths, "countries": COUNTRIES}.items():
+        lists = {**self.paths, "countries": COUNTRIES, "phones": phone_beginnings()}
+        for name, values in lists.items():
             lines += [f"{name} = {{", *(f"{json.dumps(value)}," for value in values), "},"]
         lines.append("people = {")
         for person in map(account, self.people):

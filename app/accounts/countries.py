@@ -2,83 +2,52 @@
 
 import re
 import unicodedata
-from functools import cache
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, Final
 
 import pycountry
 from pydantic import BeforeValidator, Field
 
+from app.accounts.country_names import NAMES
 from app.resources.fields import fault
 
-_NOT_A_LETTER = re.compile(r"[\W_]+")
-_SAINT = re.compile(r"^st (?=\w)")
-# English names in common use, such as those that browsers show, that the data of the standard does
-# not have.
-_FURTHER_NAMES = {
-    "British Virgin Islands": "VG",
-    "Brunei": "BN",
-    "Burma": "MM",
-    "Cape Verde": "CV",
-    "Caribbean Netherlands": "BQ",
-    "Cocos Islands": "CC",
-    "Congo - Brazzaville": "CG",
-    "Congo - Kinshasa": "CD",
-    "Democratic Republic of the Congo": "CD",
-    "DR Congo": "CD",
-    "East Timor": "TL",
-    "Falkland Islands": "FK",
-    "Great Britain": "GB",
-    "Heard & McDonald Islands": "HM",
-    "Holland": "NL",
-    "Hong Kong SAR China": "HK",
-    "Ivory Coast": "CI",
-    "Macao SAR China": "MO",
-    "Macau": "MO",
-    "Macedonia": "MK",
-    "Micronesia": "FM",
-    "Myanmar (Burma)": "MM",
-    "Palestine": "PS",
-    "Palestinian Territories": "PS",
-    "Pitcairn Islands": "PN",
-    "Republic of Ireland": "IE",
-    "Republic of Korea": "KR",
-    "Republic of the Congo": "CG",
-    "Russia": "RU",
-    "Saint Helena": "SH",
-    "Saint Martin": "MF",
-    "Sint Maarten": "SX",
-    "Swaziland": "SZ",
-    "Turkey": "TR",
-    "U.S. Outlying Islands": "UM",
-    "UAE": "AE",
-    "UK": "GB",
-    "US Virgin Islands": "VI",
-    "Vatican": "VA",
-    "Vatican City": "VA",
-}
+_APOSTROPHES = re.compile("['`\u00b4\u02b9-\u02bd\u2018-\u201b\u2032\uff07]")
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+_BETWEEN_INITIALS = re.compile(r"\b([^\W\d_]) (?=[^\W\d_]\b)")
+_ABBREVIATED = {"dem": "democratic", "rep": "republic", "st": "saint"}
+_OPTIONAL = {"and", "of", "the"}
 
 
+@lru_cache(1000)
 def alpha_2(name: str) -> str | None:
     """The alpha-2 code of a country given as alpha-2, alpha-3, three digits or an English name."""
-    return _names().get(_key(name))
+    return _CODES.get(_key(name))
 
 
 def _key(name: str) -> str:
-    """Case, accents and punctuation make no difference, nor do `the`, `&` and `St.`"""
-    text = name.casefold().replace(" & ", " and ").replace(".", "")
-    letters = unicodedata.normalize("NFKD", text)
-    words = _NOT_A_LETTER.sub(" ", "".join(c for c in letters if not unicodedata.combining(c)))
-    return _SAINT.sub("saint ", " ".join(word for word in words.split() if word != "the"))
+    """One for all ways to write a name: words without accents, in alphabetical order.
+
+    Several words may leave out those of `_OPTIONAL` and have those of `_ABBREVIATED` in short. A
+    word alone may be a code: AND is Andorra and ST is Sao Tome and Principe.
+    """
+    letters = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", name)).casefold()
+    text = "".join(char for char in letters if not unicodedata.combining(char))
+    words = _BETWEEN_INITIALS.sub(r"\1", _BETWEEN_WORDS.sub(" ", text).strip()).split(" ")
+    if len(words) > 1:
+        words = sorted({_ABBREVIATED.get(word, word) for word in words} - _OPTIONAL)
+    return " ".join(words)
 
 
-@cache
-def _names() -> dict[str, str]:
-    names = {_key(name): code for name, code in _FURTHER_NAMES.items()}
+def _codes() -> dict[str, str]:
+    codes = {_key(name): code for name, code in NAMES.items()}
     for country in pycountry.countries:
         for field in ("alpha_2", "alpha_3", "numeric", "name", "official_name", "common_name"):
             if name := getattr(country, field, None):
-                names[_key(name)] = country.alpha_2
-    return names
+                codes[_key(name)] = country.alpha_2
+    return codes
+
+
+_CODES: Final = _codes()
 
 
 def _check_country(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from dns import name
 from dns.asyncresolver import Resolver
@@ -16,22 +16,35 @@ from app.errors import Fault, InvalidRequest
 from app.resources.fields import fault
 
 MAX_LENGTH = 254
+# White space, and characters without width that are copied together with an address.
+_BLANKS: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+    "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 
 
 def normalize(text: str) -> str | None:
-    """The address as email-validator normalizes it; None if it is not valid."""
+    """The address as email-validator normalizes it, without blanks at its ends; None if it is not
+    valid.
+    """
     try:
-        address = validate_email(text, check_deliverability=False, strict=True).normalized
+        found = validate_email(text.strip(_BLANKS), check_deliverability=False, strict=True)
     except EmailNotValidError:
         return None
-    return address if len(address) <= MAX_LENGTH else None
+    return found.normalized if len(found.normalized) <= MAX_LENGTH else None
 
 
 def unique_key(email: str) -> str:
-    """Equal for two emails that differ in case only. The database could not make it, since lower()
-    under collation C only changes ASCII letters.
+    """Equal for two normal emails if their local parts differ in case only and their domains are
+    the same. A normal domain has the form in which IDNA 2008 compares it: it keeps apart letters
+    that case folding would make one, such as ß and ss.
+
+    The database could not make the key, since lower() under collation C only changes ASCII letters.
     """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
+    local, at, domain = email.rpartition("@")
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())
+    return f"{folded}{at}{domain}"
 
 
 def search_key(text: str) -> str:
@@ -96,7 +109,7 @@ async def _takes_mail(domain: str, resolver: Resolver) -> bool:
 def _check_email(value: Any) -> Any:
     if not isinstance(value, str):
         raise fault("wrong_type", "Must be text.")
-    if len(value) > MAX_LENGTH:
+    if len(value.strip(_BLANKS)) > MAX_LENGTH:
         raise fault("too_long", "Must have at most 254 characters.")
     normal = normalize(value)
     if normal is None:

@@ -14,9 +14,13 @@ from app.resources.fields import fault
 # many countries cost ten times as much as those of one.
 re_util.enable_pattern_cache()
 
-# Digits of any script, and the marks that people group them with. The parser would accept more, and
-# silently drop what it cannot read: words, extensions, a second number.
-_WRITTEN = re.compile(r"\(?[+\uff0b]?[\d\s()\[\]./\u2010-\u2015\u2212-]+")
+# After NFKC: digits of any script, and the marks that people group them with, such as middle dots
+# and the long vowel mark of Japanese keyboards. The parser would accept more, and silently drop
+# what it cannot read: words, extensions, a second number.
+_WRITTEN = re.compile(
+    r"[\s(\[]*\+?[\d\s()\[\]./\u00b7\u058a\u05be\u2010-\u2015\u2212\u30fb\u30fc-]+"
+)
+_NO_DIGIT = re.compile(r"[^\d+]")
 MAX_DIGITS = 15
 
 
@@ -25,18 +29,31 @@ def e164(text: str, country: str | None) -> str | None:
 
     None if it is not a valid number, or longer than E.164 allows.
     """
-    # Address books put invisible direction marks around numbers.
-    visible = "".join(char for char in text if unicodedata.category(char) != "Cf").strip()
-    if not _WRITTEN.fullmatch(visible):
+    dialed = _dialed(text)
+    if dialed is None:
         return None
     try:
-        number = phonenumbers.parse(visible, country)
+        number = phonenumbers.parse(dialed, country)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_valid_number(number):
         return None
     normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return normal if len(normal) <= len("+") + MAX_DIGITS else None
+
+
+def _dialed(text: str) -> str | None:
+    """The digits of a number, and the plus sign before them; None if the text holds anything else.
+
+    The parser knows some white space and some hyphens only, so it gets none.
+    """
+    kinds = {unicodedata.category(char) for char in text}
+    if "No" in kinds:  # NFKC would make a digit of the mark of a footnote
+        return None
+    written = unicodedata.normalize("NFKC", text)
+    if "Cf" in kinds:  # address books put invisible direction marks around numbers
+        written = "".join(char for char in written if unicodedata.category(char) != "Cf")
+    return _NO_DIGIT.sub("", written) if _WRITTEN.fullmatch(written) else None
 
 
 def _check_phone_number(value: Any, info: ValidationInfo) -> Any:

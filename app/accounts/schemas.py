@@ -9,15 +9,14 @@ from typing_extensions import TypedDict
 from app.accounts.countries import Country
 from app.accounts.emails import Email
 from app.accounts.phones import PhoneNumber
+from app.accounts.usernames import Username
 from app.resources.fields import (
-    NOT_BLANK,
     Date,
     FilterText,
     Flag,
     GivenId,
     GivenVersion,
     Instant,
-    Stripped,
     SystemFields,
     fault,
     partial,
@@ -35,11 +34,6 @@ def _check_dob(value: date) -> date:
     return value
 
 
-Username = Annotated[
-    str,
-    Field(min_length=1, max_length=100, examples=["ada"], json_schema_extra=NOT_BLANK),
-    Stripped,
-]
 BirthDate = Annotated[
     Date,
     AfterValidator(_check_dob),

@@ -10,6 +10,7 @@ import structlog
 from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import Key
+from joserfc.jws import JWSRegistry
 
 from app.auth.jwks import FetchedKeys, FixedKeys
 from app.auth.principals import CACHE_SECONDS, SCOPES, ExpiringCache, Principal
@@ -23,6 +24,9 @@ MAX_LENGTH: Final = 16_384
 CACHE_SIZE: Final = 10_000
 # OpenID Connect allows 255 ASCII characters. Subjects are logged, so they must be printable.
 _SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
+# The media types of access tokens (RFC 7519 and 9068), with or without `application/`. A token of
+# another type, such as a logout token, may have the same claims and the same signature.
+_TYPES: Final = {"jwt", "at+jwt"}
 
 
 class Keys(Protocol):
@@ -43,7 +47,9 @@ class Verifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys = keys
-        self._algorithms = list(algorithms)
+        older = ["EdDSA"] if "Ed25519" in algorithms else []
+        self._algorithms = [*algorithms, *older]
+        self._registry = _make_registry(self._algorithms)
         self._clock = clock
         self._good: ExpiringCache[Principal] = ExpiringCache(CACHE_SIZE, clock)
         self._claims = jwt.JWTClaimsRegistry(
@@ -82,17 +88,23 @@ class Verifier:
         header = jws.extract_compact(token).headers()
         if header.get("alg") not in self._algorithms:
             raise ValueError("another algorithm")
+        # It names extensions that must be known, and is never empty (RFC 7515, 4.1.11). None is
+        # known here.
+        if "crit" in header:
+            raise ValueError("critical parameters")
+        if not _is_access_token(header.get("typ", "JWT")):
+            raise ValueError("no access token")
         kid = header.get("kid")
         if not (kid is None or isinstance(kid, str)):
             raise ValueError("kid is no string")
-        claims = self._signed(token, header["alg"], await self.keys.find(kid))
+        claims = self._signed(token, await self.keys.find(kid))
         self._claims.validate(claims)
         return claims
 
-    def _signed(self, token: bytes, algorithm: str, keys: Sequence[Key]) -> dict[str, Any]:
+    def _signed(self, token: bytes, keys: Sequence[Key]) -> dict[str, Any]:
         for key in keys:
             try:
-                return jwt.decode(token, key, algorithms=[algorithm]).claims
+                return jwt.decode(token, key, registry=self._registry).claims
             except (JoseError, ValueError):  # not this key, which may be of another type
                 continue
         raise BadSignatureError
@@ -113,6 +125,19 @@ def make_verifier(settings: Settings) -> Verifier:
         assert settings.jwt_jwks_url is not None
         keys = FetchedKeys(settings.jwt_jwks_url, algorithms)
     return Verifier(settings.jwt_issuer, settings.jwt_audience, algorithms, keys)
+
+
+def _make_registry(algorithms: Sequence[str]) -> JWSRegistry:
+    """Header parameters that it does not know are ignored (RFC 7515, 4). EdDSA is Ed25519, with a
+    key of that curve: most issuers use the older name (RFC 9864).
+    """
+    registry = JWSRegistry(algorithms=algorithms, strict_check_header=False)
+    registry.algorithms = {**registry.algorithms, "EdDSA": registry.algorithms["Ed25519"]}
+    return registry
+
+
+def _is_access_token(typ: Any) -> bool:
+    return isinstance(typ, str) and typ.casefold().removeprefix("application/") in _TYPES
 
 
 def _principal_of(claims: dict[str, Any]) -> Principal:

@@ -37,6 +37,9 @@ def import_jwks(text: str | bytes) -> list[Key]:
     keys = []
     for entry in entries:
         if isinstance(entry, dict) and entry.get("kty") in _KEY_TYPES.values():
+            # The older name of the algorithm (RFC 8037).
+            if entry.get("alg") == "EdDSA" and entry.get("crv") == "Ed25519":
+                entry["alg"] = "Ed25519"
             try:
                 keys.append(import_key(entry))
             except (JoseError, ValueError, TypeError, KeyError):

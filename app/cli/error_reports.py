@@ -12,6 +12,7 @@ from app.auth.keys import ApiKeyError
 from app.cli.checks import explain
 from app.config import ConfigurationError, Settings, load_settings
 from app.postgres.embedded import EmbeddedError
+from app.postgres.refolding import RefoldingError
 from app.telemetry.logs import configure_logs
 
 
@@ -28,6 +29,8 @@ def reporting_errors(**options: Any) -> Iterator[Settings]:
         _fail("The embedded PostgreSQL does not start:", str(error))
     except ApiKeyError as error:
         _fail("Nothing was changed:", str(error))
+    except RefoldingError as error:
+        _fail("The migration stopped:", str(error))
     except CommandError as error:
         _fail("The migrations cannot be used:", str(error))
     except (SQLAlchemyError, OSError) as error:

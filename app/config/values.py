@@ -72,10 +72,12 @@ _JWT_ALGORITHMS: Final = {
 
 
 def _check_algorithms(value: str) -> str:
-    if not set(value.split(",")) <= _JWT_ALGORITHMS:
+    # EdDSA is the older name, which most issuers use.
+    names = ["Ed25519" if name == "EdDSA" else name for name in value.split(",")]
+    if not set(names) <= _JWT_ALGORITHMS:
         known = ",".join(sorted(_JWT_ALGORITHMS))
         raise ValueError(f"must be some of {known}, separated by commas")
-    return value
+    return ",".join(names)
 
 
 Algorithms = Annotated[str, AfterValidator(_check_algorithms)]

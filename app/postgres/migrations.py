@@ -1,5 +1,6 @@
 """Migrates a database to a revision of the schema, one process at a time."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.postgres.refolding import Folded, refold
 
 _PACKAGE = Path(str(files("app")))
 # The folder of alembic.ini and alembic/. In wheels it is the package itself.
@@ -37,13 +40,17 @@ def older_revisions() -> frozenset[str]:
     return frozenset(script.revision for script in _scripts() if not script.is_head)
 
 
-async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
-    """Upgrade to a revision. Instances that migrate at the same time wait for each other.
+async def migrate(
+    engine: AsyncEngine, revision: str = "head", folded: Sequence[Folded] = ()
+) -> None:
+    """Upgrade to a revision, then make columns anew. Instances that migrate at the same time wait
+    for each other.
 
-    A schema of a newer build stays as it is, so that a build can be rolled back.
+    The database of a newer build stays as it is, so that a build can be rolled back.
+    Errors: RefoldingError, and those of the database.
     """
     async with engine.connect() as connection:
-        await connection.run_sync(_upgrade, revision)
+        await connection.run_sync(_upgrade, revision, folded)
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:
@@ -60,7 +67,7 @@ def autogenerate(connection: Connection, message: str) -> None:
     command.revision(alembic_config(connection), message, autogenerate=True, rev_id=revision)
 
 
-def _upgrade(connection: Connection, revision: str) -> None:
+def _upgrade(connection: Connection, revision: str, folded: Sequence[Folded]) -> None:
     connection.execute(text("SET statement_timeout = 0"))
     connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
@@ -72,6 +79,8 @@ def _upgrade(connection: Connection, revision: str) -> None:
             current = MigrationContext.configure(connection).get_current_revision()
         if current is None or current in {script.revision for script in _scripts()}:
             command.upgrade(alembic_config(connection), revision)
+            for one in folded:
+                refold(connection, one)
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})

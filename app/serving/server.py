@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from uvicorn.supervisors import ChangeReload
 
+from app.accounts.service import EMAIL_KEYS
 from app.auth.guard import make_verifier
 from app.config import ConfigurationError, Settings
 from app.edge.protocol import ServerConfig
@@ -36,11 +37,11 @@ def database_url(settings: Settings) -> Iterator[URL]:
 
 async def migrate_database(url: URL, settings: Settings, message: str | None = None) -> None:
     """Migrate a database to the revision of this build; with a `message`, then write a migration
-    from its schema to the models. Errors: those of the database.
+    from its schema to the models. Errors: RefoldingError, and those of the database.
     """
     engine = make_engine(url, settings, for_migrations=True)
     try:
-        await migrate(engine)
+        await migrate(engine, folded=[EMAIL_KEYS])
         if message is not None:
             async with engine.connect() as connection:
                 await connection.run_sync(autogenerate, message)

@@ -20,6 +20,7 @@ class TestFilters:
         for email, expected in (
             ("ada@example.com", {"Ada@example.com"}),
             ("ADA@EXAMPLE.COM", {"Ada@example.com"}),
+            (" ada@example.com\u00a0\n", {"Ada@example.com"}),
             ("STRASSE@BÜCHER.EXAMPLE", {"Straße@bücher.example"}),
             ("straße@xn--bcher-kva.example", {"Straße@bücher.example"}),
             ("straße@bu\u0308cher.example", {"Straße@bücher.example"}),
@@ -40,7 +41,7 @@ class TestFilters:
 
         for form in ("JO", "jo", "JOR", "400", "Jordan", "hashemite kingdom of jordan"):
             assert await in_countries(form) == {"JO"}
-        for form in ("Korea, Republic of", "South Korea", "kor"):
+        for form in ("Korea, Republic of", "South Korea", "S. Korea", "Republic (Korea)", "kor"):
             assert await in_countries(form) == {"KR"}
         assert await in_countries("JO", "Germany") == {"JO", "DE"}
         assert await in_countries("JO", "Jordan", "400") == {"JO"}

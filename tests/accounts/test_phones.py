@@ -23,6 +23,9 @@ class TestE164:
             "\uff0b962790000000",
             "+٩٦٢٧٩٠٠٠٠٠٠٠",
             "\u202a+962\u00a079\u00a0000\u00a00000\u202c",  # as copied from an address book
+            "\u200e+\u200e962\u206079\ufeff000\u00ad0000",
+            "[+962] 79\u00b7000\u00b70000",
+            "\uff0b\uff19\uff16\uff12\uff08\uff10\uff09\uff17\uff19\uff0d\uff10\uff10\uff10\uff0d\uff10\uff10\uff10\uff10",
         ],
     )
     @pytest.mark.parametrize("country", [None, "JO", "US", "AQ"])
@@ -38,6 +41,28 @@ class TestE164:
             ("(201) 555-0123", "US", "+12015550123"),
             ("030/123456", "DE", "+4930123456"),
             ("02 1234567", "IT", "+39021234567"),  # Italy keeps its zero
+            (
+                "\uff10\uff19\uff10\uff0d\uff11\uff12\uff13\uff14\uff0d\uff15\uff16\uff17\uff18",
+                "JP",
+                "+819012345678",
+            ),
+            (
+                "\uff08\uff10\uff13\uff09\uff11\uff12\uff13\uff14\uff0e\uff15\uff16\uff17\uff18",
+                "JP",
+                "+81312345678",
+            ),
+            (
+                "\uff10\uff13\uff0f\uff11\uff12\uff13\uff14\u3000\uff15\uff16\uff17\uff18",
+                "JP",
+                "+81312345678",
+            ),
+            ("090\u30fc1234\uff705678", "JP", "+819012345678"),  # long vowel marks as hyphens
+            ("090\u30fb1234\uff655678", "JP", "+819012345678"),
+            ("06\u202f12\u202f34\u202f56\u202f78", "FR", "+33612345678"),
+            ("06\u200912\u200934\u200956\u200978", "FR", "+33612345678"),
+            ("06.12.34.56.78", "FR", "+33612345678"),
+            ("06\t12\t34\t56\t78", "FR", "+33612345678"),
+            ("04\u05be123\u05be4567", "IL", "+97241234567"),
         ],
     )
     def test_a_national_number_belongs_to_its_country(
@@ -78,6 +103,12 @@ class TestE164:
             ("call +962790000000", None),
             ("#0790000000", "JO"),
             ("*67 0790000000", "JO"),
+            ("+49 30 123456\u00b2", None),  # the mark of a footnote
+            ("+49 30 12345\u2460", None),
+            ("+49 30 123456\u301c8", None),  # a range
+            ("+49 30 123456+8", None),
+            ("+49 30 123456,8", None),
+            ("\u2121 030 123456", "DE"),
         ],
     )
     def test_none_where_something_would_be_lost(self, text: str, country: str | None) -> None:
@@ -87,6 +118,14 @@ class TestE164:
     def test_none_for_more_digits_than_e164_has(self, text: str) -> None:
         assert phonenumbers.is_valid_number(phonenumbers.parse(text))
         assert e164(text, None) is None
+
+    def test_white_space_hyphens_and_wide_signs_of_every_kind_group_digits(self) -> None:
+        spaces = [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()]
+        hyphens = [*"-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"]
+        wide = [*"\uff08\uff09\uff0e\uff0f\uff3b\uff3d"]
+        assert {"\u202f", "\u2009", "\t", "\u3000", "\u2028"} <= set(spaces)
+        for mark in (*spaces, *hyphens, *wide):
+            assert e164(f"+962{mark}79{mark}000{mark * 2}0000{mark}", None) == "+962790000000", mark
 
     def test_what_it_gives_it_takes_again(self) -> None:
         for region in phonenumbers.SUPPORTED_REGIONS:

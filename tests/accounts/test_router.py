@@ -27,6 +27,7 @@ TAKEN = [
     ("country", "826", "GB"),
     ("country", None, None),
     ("phone_number", "+44 20 7946 0958", "+442079460958"),
+    ("phone_number", "\uff0b\uff14\uff14\uff0820\uff09\u202f7946\t0958", "+442079460958"),
     ("phone_number", None, None),
 ]
 # And what it refuses, with the code of the fault.
@@ -118,6 +119,8 @@ class TestCreate:
             "josé@example.com": "JOSE\u0301@example.com",
             "ada@bücher.example.com": "Ada@xn--bcher-kva.example.com",
             "İ@example.com": "i\u0307@example.com",
+            "eve@faß.example.com": "EVE@XN--FA-HIA.example.com",
+            "eve@fass.example.com": " eve@FASS.example.com\n",
         }
         for one, other in taken.items():
             await create_account(client, email=one)

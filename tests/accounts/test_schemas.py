@@ -1,5 +1,7 @@
 """What account bodies become, field by field."""
 
+import re
+import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -32,6 +34,38 @@ def faults(schema: type[BaseModel], **fields: Any) -> dict[str, str]:
     return {str(e["loc"][0]): e["type"] for e in reversed(refusal.value.errors())}
 
 
+# Characters that are shown as nothing, and those that control how others are shown.
+INVISIBLE = [
+    *(
+        "\u00ad",
+        "\u034f",
+        "\u061c",
+        "\u115f",
+        "\u1160",
+        "\u17b4",
+        "\u180e",
+        "\u200b",
+        "\u200d",
+        "\u2060",
+    ),
+    *(
+        "\u2064",
+        "\u2800",
+        "\u3164",
+        "\ufe0f",
+        "\ufeff",
+        "\uffa0",
+        "\ufffa",
+        "\U0001d159",
+        "\U000e0020",
+    ),
+]
+CONTROL = [
+    *(char for char in map(chr, range(1, 256)) if unicodedata.category(char) == "Cc"),
+    *("\u2028", "\u2029", "\u202a", "\u202e", "\u2066", "\u2069"),
+]
+
+
 TODAY = datetime.now(UTC).date()
 
 
@@ -41,7 +75,23 @@ class TestFields:
         ("field", "value", "expected"),
         [
             ("email", "Ada@EXAMPLE.com", "Ada@example.com"),
+            ("email", "\u00a0\t ada@example.com\u2003\r\n", "ada@example.com"),
+            ("email", "\ufeffada@example.com\u200b ", "ada@example.com"),
+            ("email", " " * 300 + "ada@example.com" + "\n" * 300, "ada@example.com"),
             ("username", "a", "a"),
+            ("username", "\n\x1fada\x85\u2028", "ada"),
+            (
+                "username",
+                "\u0639\u0644\u06cc\u200c\u067e\u0648\u0631",
+                "\u0639\u0644\u06cc\u200c\u067e\u0648\u0631",
+            ),
+            (
+                "username",
+                "\U0001f468\u200d\U0001f467",
+                "\U0001f468\u200d\U0001f467",
+            ),  # one emoji of two
+            ("username", "\u3164a", "\u3164a"),
+            ("username", "!", "!"),
             ("username", "a" * 100, "a" * 100),
             ("username", "  ada l.\u00a0\n", "ada l."),
             ("username", " " + "a" * 100 + " ", "a" * 100),
@@ -51,6 +101,9 @@ class TestFields:
             ("dob", str(TODAY - timedelta(days=1)), TODAY - timedelta(days=1)),
             ("country", "jordan", "JO"),
             ("country", FormText("400"), "JO"),
+            ("country", "U.K.", "GB"),
+            ("country", "Burma", "MM"),
+            ("country", "Congo (Brazzaville)", "CG"),
             ("phone_number", "+962 79 000 0000", "+962790000000"),
             ("dob", None, None),
             ("country", None, None),
@@ -71,6 +124,9 @@ class TestFields:
             ("username", "", "string_too_short"),
             ("username", " \t\u2003", "string_too_short"),
             ("username", "a" * 101, "string_too_long"),
+            *(("username", f"a{char}b", "invalid_format") for char in CONTROL),
+            *(("username", char * 3, "invalid_format") for char in INVISIBLE),
+            ("username", " \u200b \u3164", "invalid_format"),
             ("username", 1, "string_type"),
             ("username", True, "string_type"),
             ("dob", "1899-12-31", "too_small"),
@@ -243,5 +299,8 @@ class TestRead:
         assert fields["email"]["format"] == "email"
         assert fields["email"]["maxLength"] == 254
         assert (fields["username"]["minLength"], fields["username"]["maxLength"]) == (1, 100)
+        takes = re.compile(fields["username"]["pattern"]).search
+        assert all(takes(text) for text in ("a", "\r\n a\x1f", "\u2003\n\u2003a\x85", "\U0001f600"))
+        assert not any(takes(text) for text in ("", " \n\x1f", "a\x00", "\x07a", "a\x1bb", "\x7f"))
         assert fields["dob"]["anyOf"][0]["format"] == "date"
         assert AccountCreate.model_json_schema()["additionalProperties"] is False

@@ -16,7 +16,7 @@ ACCOUNTS: Table = {
         "too_long": ["a" * 255, "a@" + "b" * 100_000 + ".com"],
         "invalid_format": [
             *("", " ", SECRET, "a@", "@b.com", "a@b", "a@b@example.com", "a b@example.com"),
-            *("a@example.com\n", "Ada <a@example.com>", "a@[127.0.0.1]", "a@\u202eexample.com"),
+            *("a\n@example.com", "Ada <a@example.com>", "a@[127.0.0.1]", "a@\u202eexample.com"),
             "a@" + "x" * 64 + ".com",
         ],
     },
@@ -25,6 +25,10 @@ ACCOUNTS: Table = {
         "wrong_type": [0, True, 1.5, [], {}],
         "too_short": ["", " ", "\u2003\n\t"],
         "too_long": [SECRET + "x" * 100, "x" * 100_000],
+        "invalid_format": [
+            *("\u200b", "\u3164\u2800", "\ufe0f\u00ad"),
+            *(f"{SECRET}{control}{SECRET}" for control in "\t\n\x1b\x7f\x85\u2028\u202e"),
+        ],
     },
     "dob": {
         "wrong_type": [0, 19900517, 1.5, True, ["1990-05-17"], {}],

@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, Key, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
 ISSUER = "https://id.example.com"
 AUDIENCE = "satchel"
 RSA = RSAKey.generate_key(parameters={"kid": "rsa"})
 EC = ECKey.generate_key(parameters={"kid": "ec"})
+ED = OKPKey.generate_key("Ed25519", parameters={"kid": "ed"})
 OTHER = RSAKey.generate_key(parameters={"kid": "other"})
 
 
@@ -37,10 +39,21 @@ def claims(now: float | None = None, **changed: Any) -> dict[str, Any]:
     return {name: value for name, value in (good | changed).items() if value is not None}
 
 
+class AnyHeader(JWSRegistry):
+    """Signs with any header."""
+
+    def check_header(self, header: dict[str, Any]) -> None:
+        pass
+
+
 def signed(content: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", **header: Any) -> str:
-    named = {"alg": algorithm, "kid": key.kid, **header}
+    """A token. A parameter of the header that is None is left out."""
+    named = {"alg": algorithm, "kid": key.kid, "typ": "JWT", **header}
     kept = {name: value for name, value in named.items() if value is not None}
-    return jwt.encode(kept, content, key, algorithms=[algorithm])
+    registry = AnyHeader(algorithms=[algorithm])
+    if algorithm == "EdDSA":  # the library's own warns that this name is deprecated
+        registry.algorithms = {"EdDSA": registry.algorithms[key.curve_name]}
+    return jwt.encode(kept, content, key, registry=registry, default_type=None)
 
 
 def part(content: object) -> str:

@@ -1,6 +1,7 @@
 """JWTs: good ones have their subject as principal, all others are refused."""
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from joserfc import jws
-from joserfc.jwk import ECKey, Key
+from joserfc.jwk import ECKey, Key, OKPKey
 from structlog.testing import capture_logs
 
 from app.auth.jwks import FetchedKeys, FixedKeys
@@ -21,6 +22,7 @@ from tests.applications import make_settings
 from tests.auth.provider import (
     AUDIENCE,
     EC,
+    ED,
     ISSUER,
     OTHER,
     RSA,
@@ -74,6 +76,33 @@ class TestGood:
     async def test_without_a_key_id_is_tried_with_each_key(self) -> None:
         token = signed(GOOD, kid=None).encode()
         assert await make(ECKey.generate_key(), EC, OTHER, RSA).verify(token) == ADA
+
+    @pytest.mark.parametrize("algorithm", ["EdDSA", "Ed25519"])
+    @pytest.mark.parametrize("named", [None, "EdDSA", "Ed25519"])
+    @pytest.mark.parametrize("configured", ["EdDSA", "RS256,Ed25519"])
+    async def test_eddsa_is_ed25519(
+        self, algorithm: str, named: str | None, configured: str, tmp_path: Path
+    ) -> None:
+        """In the token, in the JWK Set and in the settings alike."""
+        key = ED.as_dict(private=False) | ({"alg": named} if named else {})
+        (tmp_path / "keys").write_text(json.dumps({"keys": [key]}))
+        verifier = make_verifier(
+            settings(jwt_key_file=tmp_path / "keys", jwt_algorithms=configured)
+        )
+        principal = await verifier.verify(signed(claims(), ED, algorithm).encode())
+        assert principal == ADA
+
+    @pytest.mark.parametrize(
+        "typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT", None]
+    )
+    async def test_has_the_type_of_an_access_token_or_none(
+        self, verifier: Verifier, typ: str | None
+    ) -> None:
+        assert await verifier.verify(signed(GOOD, typ=typ).encode()) == ADA
+
+    async def test_may_have_header_parameters_of_its_issuer(self, verifier: Verifier) -> None:
+        token = signed(GOOD, cat="cl_B7d4PD111AAA", nonce="x", x5t="abc", ver=2)
+        assert await verifier.verify(token.encode()) == ADA
 
     async def test_may_be_meant_for_others_too(self, verifier: Verifier) -> None:
         token = signed(claims(NOW, aud=["other", AUDIENCE]))
@@ -129,6 +158,15 @@ class TestGood:
 deep = base64.urlsafe_b64encode(b'{"alg":' + b"[" * 9000).decode()
 
 
+CRITICAL: list[Any] = [[], ["x"], ["b64"], ["alg"], ["exp"], "", {}, False, 0]
+OTHER_TYPES: list[Any] = [
+    *("id_token+jwt", "logout+jwt", "application/logout+jwt", "dpop+jwt", "secevent+jwt"),
+    *("token-introspection+jwt", "oauth-authz-req+jwt", "JOSE", "JWE"),
+    *("application/", "application/application/jwt", "text/jwt", "", " JWT"),
+    *(7, ["JWT"], {}, False),
+]
+
+
 class TestBad:
     @pytest.mark.parametrize(
         "changed",
@@ -170,7 +208,12 @@ class TestBad:
             pytest.param(f"{part({'alg': 'none'})}.{part(GOOD)}.", id="none"),
             pytest.param(f"{part({'alg': 'RS256'})}.{part(GOOD)}.", id="no signature"),
             pytest.param(hmac_signed(GOOD), id="HMAC with the public key"),
-            pytest.param(f"{part({'alg': 'RS256', 'crit': ['x'], 'x': 1})}.{part(GOOD)}.AA"),
+            pytest.param(signed(GOOD, ED, "EdDSA"), id="EdDSA that is not allowed"),
+            *(
+                pytest.param(signed(GOOD, crit=value, x=1, b64=True), id=f"crit: {value}")
+                for value in CRITICAL
+            ),
+            *(pytest.param(signed(GOOD, typ=value), id=f"typ: {value}") for value in OTHER_TYPES),
             pytest.param("", id="nothing"),
             pytest.param("a.b.c", id="no base64"),
             pytest.param("[" * 9000 + "." + part(GOOD) + ".AA", id="no base64 either"),
@@ -185,6 +228,19 @@ class TestBad:
     )
     async def test_tokens(self, verifier: Verifier, token: str) -> None:
         assert await verifier.verify(token.encode()) is None
+
+    async def test_eddsa_with_a_key_of_another_curve(self) -> None:
+        ed448, x25519 = (
+            OKPKey.generate_key("Ed448", parameters={"kid": "ed"}),
+            OKPKey.generate_key("X25519", parameters={"kid": "ed"}),
+        )
+        verifier = Verifier(ISSUER, AUDIENCE, ["Ed25519"], FixedKeys([x25519, ed448]), lambda: NOW)
+        for token in (
+            signed(GOOD, ed448, "EdDSA"),
+            signed(GOOD, ed448, "Ed448"),
+            signed(GOOD, ED, "EdDSA"),
+        ):
+            assert await verifier.verify(token.encode()) is None
 
     async def test_payload_is_no_object(self, verifier: Verifier) -> None:
         token = jws.serialize_compact({"alg": "RS256", "kid": "rsa"}, b"[]", RSA).encode()

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import URL
+from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner, Result
 
 from app.auth.key_format import is_well_formed, prefix_of
@@ -54,6 +56,14 @@ def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=PATIENCE,
     )
+
+
+def old_account(number: int) -> str:
+    """Inserts an account as a build did that folded the domain of an email too."""
+    email, key = f"Ada{number}@faß.example", f"ada{number}@fass.example"
+    return f"""
+        INSERT INTO accounts (id, email, email_key, username)
+        VALUES ('{UUID(int=number)}', '{email}', '{key}', 'ada')"""
 
 
 class TestHelp:
@@ -206,6 +216,26 @@ class TestMigrate:
         asyncio.run(execute(named_database, newer))
         assert run("migrate").exit_code == 0
         assert run("check").exit_code == 0
+
+    def test_makes_the_keys_of_an_earlier_build_anew(self, named_database: URL) -> None:
+        asyncio.run(execute(named_database, *map(old_account, (1, 2))))
+        result = run("migrate")
+        assert (result.exit_code, result.stdout) == (0, "The schema is up to date.\n")
+        with pytest.raises(IntegrityError, match="uq_accounts_email_key"):
+            taken = old_account(3).replace("ada3@fass", "ada1@faß")
+            asyncio.run(execute(named_database, taken))
+
+    def test_names_two_accounts_whose_keys_meet(self, named_database: URL) -> None:
+        meeting = old_account(1).replace("0001'", "0002'").replace("@fass", "x@fass")
+        asyncio.run(execute(named_database, old_account(1), meeting))
+        result = run("migrate")
+        assert result.exit_code == 1
+        first, second = (f"{UUID(int=number)}" for number in (1, 2))
+        assert result.stderr.splitlines() == [
+            "The migration stopped:",
+            f"  accounts {first} and {second} would have the same email_key.",
+            "  Delete one of them or change its email, then migrate again.",
+        ]
 
     def test_reports_what_the_database_refused(self, named_database: URL) -> None:
         read_only = f"ALTER DATABASE {named_database.database} SET default_transaction_read_only=on"

@@ -33,6 +33,10 @@ BY_STATE: Final = {
 # Faults that a schema cannot express.
 BY_KNOWLEDGE: Final = {
     ("/email", "invalid_format"): "which domains are reserved, which scripts mix",
+    (
+        "/username",
+        "invalid_format",
+    ): "which characters show nothing, and where controls are trimmed",
     ("/dob", "too_small"): "a format has no minimum",
     ("/dob", "too_large"): "a schema does not know what day it is",
     ("/country", "invalid_format"): "which countries exist",

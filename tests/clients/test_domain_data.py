@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
+from app.accounts.country_names import NAMES
 from tests.factories import account_body, create_account, create_item, item_body
 
 pytestmark = pytest.mark.slow  # thousands of requests
@@ -44,6 +45,7 @@ def country_forms() -> Iterator[tuple[str, str]]:
         for field in COUNTRY_FIELDS:
             if form := getattr(country, field, None):
                 yield form, country.alpha_2
+    yield from NAMES.items()
 
 
 def phone_numbers() -> Iterator[tuple[str, str, str]]:

@@ -175,6 +175,10 @@ class TestJWT:
         assert settings.jwt_jwks_url == url
         assert settings.jwt_algorithms == "ES256,Ed25519"
 
+    def test_eddsa_means_ed25519(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch, **JWT, JWT_JWKS_URL=JWKS_URL, JWT_ALGORITHMS="RS256,EdDSA")
+        assert settings.jwt_algorithms == "RS256,Ed25519"
+
     def test_keys_come_from_a_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, **JWT, JWT_KEY_FILE="key.pem").jwt_key_file == Path("key.pem")
 
@@ -197,7 +201,7 @@ class TestJWT:
             ({"JWT_JWKS_URL": "https://a:hunter2@h/"}, "JWT_JWKS_URL: must hold no user"),
             *(
                 ({"JWT_JWKS_URL": JWKS_URL, "JWT_ALGORITHMS": names}, "JWT_ALGORITHMS: must be")
-                for names in ("none", "HS256", "RS256,HS256", "RS256, ES256", "rs256", "EdDSA")
+                for names in ("none", "HS256", "RS256,HS256", "RS256, ES256", "rs256", "Ed448")
             ),
         ],
     )
