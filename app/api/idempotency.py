@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
 from app.errors import Fault, MalformedHeader
+from app.postgres.sessions import begin_with
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 # The principal of requests without credentials.
@@ -37,7 +38,8 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
     """The endpoint of a POST, which takes a key too. It must have the parameter `session`.
 
     With a key it runs in a transaction, in which its response is stored as well. Whatever is not a
-    success raises, so that the transaction forgets the key.
+    success raises, so that the transaction forgets the key. What it awaits besides the database
+    belongs in `outside_transaction`.
     """
 
     @wraps(endpoint)
@@ -46,11 +48,13 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
     ) -> Response:
         if attempt is None:
             return await endpoint(*args, session=session, **kwargs)
-        stored = await claim(session, attempt)
-        if stored is not None:
+        try:
+            await begin_with(session, partial(_claim, session, attempt))
+            response = await endpoint(*args, session=session, **kwargs)
+        except _Replay as replay:
+            stored = replay.stored
             headers = {**stored.headers, "Idempotency-Replayed": "true"}
             return Response(stored.body, stored.status, headers, "application/json")
-        response = await endpoint(*args, session=session, **kwargs)
         headers = {name: response.headers[name] for name in _KEPT_HEADERS}
         kept = StoredResponse(response.status_code, headers, bytes(response.body))
         await keep(session, attempt, kept)
@@ -67,6 +71,20 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
     parameters = [*signature.parameters.values(), attempt]
     vars(respond)["__signature__"] = signature.replace(parameters=parameters)
     return respond
+
+
+class _Replay(Exception):
+    """The request has a response already. The endpoint may learn this while it is running."""
+
+    def __init__(self, stored: StoredResponse) -> None:
+        super().__init__()
+        self.stored = stored
+
+
+async def _claim(session: AsyncSession, attempt: Attempt) -> None:
+    stored = await claim(session, attempt)
+    if stored is not None:
+        raise _Replay(stored)
 
 
 def _fingerprint(request: Request) -> bytes:

@@ -6,8 +6,8 @@ its time, so both are made when they are first needed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Executable, Result, Select
@@ -23,6 +23,9 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from app.postgres.statements import Statements
 
+# What a transaction begins with.
+Start = Callable[[], Awaitable[None]]
+
 
 class RequestSession(AsyncSession):
     """The session of one request.
@@ -37,6 +40,7 @@ class RequestSession(AsyncSession):
         self._statements = statements
         self._orm: Session | None = None
         self._has_written = False
+        self._start: Start | None = None
 
     @property
     def sync_session(self) -> Session:
@@ -97,6 +101,28 @@ class RequestSession(AsyncSession):
     async def scalars(self, statement: Executable, params: Any = None, **options: Any) -> Any:
         return (await self.execute(statement, params, **options)).scalars()
 
+    async def begin_with(self, start: Start) -> None:
+        """Begin a transaction with what `start` runs. `outside_transaction` may run it again."""
+        self._start = start
+        await start()
+        assert isinstance(self._orm, _OrmSession)
+        self._orm.is_used = False
+
+    @asynccontextmanager
+    async def outside_transaction(self) -> AsyncIterator[None]:
+        """See the function of this name."""
+        if self._orm is None:
+            yield
+            return
+        assert isinstance(self._orm, _OrmSession)
+        if (start := self._start) is None or self._orm.holds_work:
+            raise InvalidRequestError(
+                "This would wait in a transaction for something other than the database."
+            )
+        await self.discard()
+        yield
+        await self.begin_with(start)
+
     async def finish(self) -> None:
         """Commit what the session has begun. Errors: those of the database."""
         if self._orm is not None:
@@ -126,13 +152,40 @@ class _OrmSession(Session):
         super().__init__(**options)
         self._statements = statements
         self.has_connection = False
+        self.is_used = False
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether a rollback would lose more than what the transaction began with."""
+        return self.is_used or any((self.new, self.dirty, self.deleted))
 
     def get_bind(self, *args: Any, **options: Any) -> Any:
         """Called before each statement. Outside of a greenlet no statement follows."""
+        self.is_used = True
         if not self.has_connection and in_greenlet():
             await_only(self._statements.reserve())
             self.has_connection = True
         return super().get_bind(*args, **options)
+
+
+def outside_transaction(session: AsyncSession) -> AbstractAsyncContextManager[None]:
+    """For what a service waits for besides the database, before it reads or writes.
+
+    A transaction would hold a connection meanwhile. One that has only begun, for an
+    Idempotency-Key, is rolled back before and begun again after.
+    Errors: InvalidRequestError if the transaction has gone on.
+    """
+    if isinstance(session, RequestSession):
+        return session.outside_transaction()
+    return nullcontext()  # whoever made the session knows how long it may hold its connection
+
+
+async def begin_with(session: AsyncSession, start: Start) -> None:
+    """Begin a transaction with what `start` runs, and again where that is interrupted."""
+    if isinstance(session, RequestSession):
+        await session.begin_with(start)
+    else:
+        await start()
 
 
 @asynccontextmanager
