@@ -1,7 +1,6 @@
 """Idempotency-Key: a repeated POST takes effect once and gets its first response again."""
 
 import inspect
-import json
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
@@ -14,10 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
 from app.errors import Fault, MalformedHeader
 from app.postgres.sessions import begin_with
+from app.resources.canonical import canonical
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 # The principal of requests without credentials.
 ANONYMOUS = "anonymous"
+# Of fingerprints. It must change whenever they are made in another way.
+FORMAT = b"\x01"
 _KEPT_HEADERS = ("cache-control", "etag", "location")
 
 
@@ -88,7 +90,5 @@ async def _claim(session: AsyncSession, attempt: Attempt) -> None:
 
 
 def _fingerprint(request: Request) -> bytes:
-    """Equal for the same fields and query, however they were written: not of the bytes."""
-    query = sorted(request.query_params.multi_items())
-    asked = json.dumps([query, request.scope["parsed_body"]], sort_keys=True, default=str)
-    return blake2b(asked.encode(), digest_size=32).digest()
+    """Equal for the same values as the schemas took them, however they were written."""
+    return FORMAT + blake2b(canonical(request.scope["taken"]), digest_size=32).digest()
