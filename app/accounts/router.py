@@ -14,6 +14,7 @@ from app.accounts.schemas import (
     AccountRead,
     AccountReplace,
 )
+from app.api.arguments import repeatable
 from app.api.conditions import PreconditionDep, ReadConditionDep
 from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
@@ -28,6 +29,7 @@ ACCOUNT = Json(AccountRead)
 PAGE = page_of(AccountRead, "accounts")
 
 
+@repeatable
 async def get_email_resolver(request: Request) -> Resolver | None:
     resolver: Resolver | None = request.app.state.email_resolver
     return resolver

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -15,6 +15,18 @@ from app.api.requests import parse_body, refuse_other_id
 from app.errors import Fault, InvalidRequest, NotFound
 
 Dependency = Callable[[Request], Awaitable[Any]]
+# Dependencies whose endpoint may run again with what they gave.
+REPEATABLE: set[Callable[..., Any] | None] = set()
+Repeatable = TypeVar("Repeatable", bound=Callable[..., Any])
+
+
+def repeatable(dependency: Repeatable) -> Repeatable:
+    """Declare that the endpoint may run again with what the dependency gave.
+
+    After a serialization failure or a deadlock, it does if it has no other dependencies.
+    """
+    REPEATABLE.add(dependency)
+    return dependency
 
 
 class ArgumentReader:

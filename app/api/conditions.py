@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from app.api.arguments import repeatable
 from app.errors import Fault, MalformedHeader
 from app.resources.fields import MAX_VERSION
 from app.resources.preconditions import Precondition
@@ -21,6 +22,7 @@ _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 MAX_TAGS: Final = 1000
 
 
+@repeatable
 async def get_read_condition(request: Request) -> Precondition:
     """What If-Match and If-None-Match require of a row that is read. Errors: MalformedHeader."""
     return Precondition(
@@ -29,6 +31,7 @@ async def get_read_condition(request: Request) -> Precondition:
     )
 
 
+@repeatable
 async def get_precondition(request: Request) -> Precondition:
     """What they require of a row that is written. Errors: MalformedHeader."""
     condition = await get_read_condition(request)
@@ -37,6 +40,7 @@ async def get_precondition(request: Request) -> Precondition:
     return condition
 
 
+@repeatable
 async def get_absence(request: Request) -> bool:
     """Whether a link must not be there, as `If-None-Match: *` requires. Errors: MalformedHeader.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.arguments import repeatable
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
 from app.errors import Fault, MalformedHeader
 from app.postgres.sessions import begin_with
@@ -23,6 +24,7 @@ FORMAT = b"\x01"
 _KEPT_HEADERS = ("cache-control", "etag", "location")
 
 
+@repeatable
 async def get_attempt(request: Request) -> Attempt | None:
     """The request as its key identifies it; None: it has no key. Errors: MalformedHeader."""
     keys = request.headers.getlist("idempotency-key")

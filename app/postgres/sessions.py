@@ -8,9 +8,9 @@ its time, so both are made when they are first needed.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Result, Select
+from sqlalchemy import Executable, Result, Select, event
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -23,6 +23,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from app.postgres.statements import Statements
 
+T = TypeVar("T")
 # What a transaction begins with.
 Start = Callable[[], Awaitable[None]]
 
@@ -40,6 +41,8 @@ class RequestSession(AsyncSession):
         self._statements = statements
         self._orm: Session | None = None
         self._has_written = False
+        # Whether anything that it did can no longer be undone.
+        self.has_committed = False
         self._start: Start | None = None
 
     @property
@@ -49,6 +52,7 @@ class RequestSession(AsyncSession):
             super().__init__(
                 sync_session_class=_OrmSession,
                 statements=self._statements,
+                owner=self,
                 expire_on_commit=False,
                 **self._statements.session_options,
             )
@@ -72,15 +76,16 @@ class RequestSession(AsyncSession):
         """Runs statements outside of a transaction; None once the session has begun one."""
         return self._statements if self._orm is None else None
 
-    def begin_only_write(self) -> Statements | None:
-        """As `autocommit`, for a write that is the only one of its request.
+    async def write_alone(self, write: Callable[[Statements], Awaitable[T]]) -> T:
+        """Run a write outside of a transaction, as the only one of its request.
 
         Errors: InvalidRequestError for a second one.
         """
-        if self._orm is None:
-            self._refuse_after_write()
-            self._has_written = True
-        return self.autocommit
+        self._refuse_after_write()
+        self._has_written = True
+        result = await write(self._statements)
+        self.has_committed = True
+        return result
 
     def _refuse_after_write(self) -> None:
         """A write that ran alone is committed: a failure later in the request cannot undo it."""
@@ -148,9 +153,10 @@ class RequestSession(AsyncSession):
 class _OrmSession(Session):
     """Waits for its connection in the same queue as single statements do."""
 
-    def __init__(self, *, statements: Statements, **options: Any) -> None:
+    def __init__(self, *, statements: Statements, owner: RequestSession, **options: Any) -> None:
         super().__init__(**options)
         self._statements = statements
+        self.owner = owner
         self.has_connection = False
         self.is_used = False
 
@@ -166,6 +172,12 @@ class _OrmSession(Session):
             await_only(self._statements.reserve())
             self.has_connection = True
         return super().get_bind(*args, **options)
+
+
+@event.listens_for(_OrmSession, "after_commit")
+def _note_commit(orm: _OrmSession) -> None:
+    if not orm.in_nested_transaction():
+        orm.owner.has_committed = True
 
 
 def outside_transaction(session: AsyncSession) -> AbstractAsyncContextManager[None]:
@@ -212,10 +224,8 @@ async def execute_only_write(
     session: AsyncSession, statement: Executable, parameters: Any = None
 ) -> Result[Any]:
     """Run the only write of a request: alone, or in the session's transaction."""
-    if isinstance(session, RequestSession):
-        statements = session.begin_only_write()
-        if statements is not None:
-            return await statements.execute(statement, parameters)
+    if isinstance(session, RequestSession) and session.autocommit is not None:
+        return await session.write_alone(lambda alone: alone.execute(statement, parameters))
     return await session.execute(statement, parameters)
 
 
