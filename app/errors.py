@@ -223,14 +223,15 @@ class StaleVersion(Problem):
     status = 412
     code = "stale_version"
     title = "Stale version"
-    detail = "The resource has changed since you read it. Read it again, then repeat the change."
+    detail = "The resource is not as the request requires. Read it again, then repeat the request."
     explanation = (
-        "The ETag in If-Match, or the version in the body, is not the current one. The ETag header "
-        "of the response holds the current one."
+        "The ETag in If-Match, or the version in the body, is not the current one, or the one in "
+        "If-None-Match is. The ETag header of the response holds the current one. "
+        "`If-None-Match: *` matches whatever is there, also a link, which has no ETag."
     )
 
-    def __init__(self, current: int) -> None:
-        super().__init__(headers={"ETag": f'"{current}"'})
+    def __init__(self, current: int | None = None) -> None:
+        super().__init__(headers=None if current is None else {"ETag": f'"{current}"'})
 
 
 class PreconditionRequired(Problem):

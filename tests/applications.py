@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from app.config import Mode, Settings
 from app.main import create_app
+from tests.transactions import WatchingTransport
 
 
 class _GivenSettings(Settings):
@@ -40,8 +41,11 @@ def document() -> dict[str, Any]:
 
 
 def client_of(application: FastAPI) -> httpx.AsyncClient:
-    """A client that talks to the application in this process."""
-    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    """A client that talks to the application in this process.
+
+    It fails if a request awaits anything but the database in a transaction.
+    """
+    transport = WatchingTransport(application, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://satchel.test")
 
 

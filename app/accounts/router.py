@@ -14,7 +14,8 @@ from app.accounts.schemas import (
     AccountRead,
     AccountReplace,
 )
-from app.api.conditions import KnownVersionsDep, PreconditionDep
+from app.api.arguments import repeatable
+from app.api.conditions import PreconditionDep, ReadConditionDep
 from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
@@ -28,6 +29,7 @@ ACCOUNT = Json(AccountRead)
 PAGE = page_of(AccountRead, "accounts")
 
 
+@repeatable
 async def get_email_resolver(request: Request) -> Resolver | None:
     resolver: Resolver | None = request.app.state.email_resolver
     return resolver
@@ -55,11 +57,11 @@ async def create_account(
 
 @router.get("/{account_id}", response_model=AccountRead, responses=problems(AccountNotFound))
 async def retrieve_account(
-    account_id: Id, session: SessionDep, known_versions: KnownVersionsDep
+    account_id: Id, session: SessionDep, condition: ReadConditionDep
 ) -> Response:
     """Retrieve an account."""
     account = await service.retrieve_account(session, account_id)
-    return ACCOUNT.resource(account, known_versions=known_versions)
+    return ACCOUNT.resource(account, condition=condition)
 
 
 @router.put(

@@ -18,6 +18,7 @@ from app.accounts.schemas import (
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.models import Account, Item, table_of
 from app.postgres.refolding import Folded
+from app.postgres.sessions import outside_transaction
 from app.resources import inserts, reads, writes
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
@@ -63,7 +64,7 @@ async def list_accounts(session: AsyncSession, query: AccountQuery) -> Rows:
 async def create_account(
     session: AsyncSession, body: AccountCreate, resolver: Resolver | None
 ) -> AccountRead:
-    await emails.require_deliverable(body.email, resolver)
+    await _require_deliverable(session, body.email, resolver)
     return await inserts.create(session, ACCOUNTS, _with_email_key(body.model_dump()))
 
 
@@ -81,7 +82,7 @@ async def write_account(
     """Replace an account, or change the fields that the body names."""
     precondition = body.precondition(account_id, precondition)
     if "email" in body.model_fields_set:
-        await emails.require_deliverable(body.email, resolver)
+        await _require_deliverable(session, body.email, resolver)
     values = _with_email_key(body.values())
     return await writes.update(session, ACCOUNTS, account_id, values, precondition)
 
@@ -96,6 +97,14 @@ async def delete_account(
         items = table_of(Item)
         await session.execute(delete(items).where(items.c.account_id == account_id))
     await writes.delete(session, ACCOUNTS, account_id, precondition)
+
+
+async def _require_deliverable(
+    session: AsyncSession, email: str, resolver: Resolver | None
+) -> None:
+    if resolver is not None:
+        async with outside_transaction(session):
+            await emails.require_deliverable(email, resolver)
 
 
 def _with_email_key(values: dict[str, Any]) -> dict[str, Any]:

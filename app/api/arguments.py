@@ -1,8 +1,8 @@
 """Reads the arguments of an endpoint from a request, in one pass that is planned at start-up."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -15,6 +15,18 @@ from app.api.requests import parse_body, refuse_other_id
 from app.errors import Fault, InvalidRequest, NotFound
 
 Dependency = Callable[[Request], Awaitable[Any]]
+# Dependencies whose endpoint may run again with what they gave.
+REPEATABLE: set[Callable[..., Any] | None] = set()
+Repeatable = TypeVar("Repeatable", bound=Callable[..., Any])
+
+
+def repeatable(dependency: Repeatable) -> Repeatable:
+    """Declare that the endpoint may run again with what the dependency gave.
+
+    After a serialization failure or a deadlock, it does if it has no other dependencies.
+    """
+    REPEATABLE.add(dependency)
+    return dependency
 
 
 class ArgumentReader:
@@ -28,6 +40,10 @@ class ArgumentReader:
         self._query = [field for field in dependant.query_params if model_of(field)]
         self._path = dependant.path_params
         self._repeatable = _query_parameters(dependant)
+        read = {name for field in self._query for name in _fields_of(field)}
+        # Whether FastAPI itself reads a part of what the client asks for.
+        self._leaves_body = len(dependant.body_params) > 1
+        self._leaves_query = not self._repeatable.keys() <= read
         self._own_id = _own_id(dependant)
         self._ends_in_text = not path.endswith("}")
 
@@ -55,10 +71,19 @@ class ArgumentReader:
         return arguments
 
     def _validate(self, scope: Scope) -> tuple[dict[str, Any], list[Any], list[Fault]]:
-        """The arguments, Pydantic's errors, and the faults of the query."""
+        """The arguments, Pydantic's errors, and the faults of the query.
+
+        What the client asks for is put into the scope as `taken`: as the schemas took it, or else
+        as it was sent.
+        """
         arguments: dict[str, Any] = {}
         errors: list[Any] = []
         values, faults = parse_query(scope["query_string"], self._repeatable)
+        scope["taken"] = [
+            arguments,
+            values if self._leaves_query else None,
+            scope["parsed_body"] if self._leaves_body else None,
+        ]
         for field in self._body:
             arguments[field.name], found = field.validate(scope["parsed_body"], loc=("body",))
             errors += found
@@ -103,6 +128,11 @@ def model_of(field: Any) -> type[BaseModel] | None:
     return (
         annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
     )
+
+
+def _fields_of(field: Any) -> Iterable[str]:
+    model = model_of(field)
+    return () if model is None else model.model_fields
 
 
 def _own_id(dependant: Dependant) -> str | None:

@@ -1,10 +1,12 @@
-"""Conditional requests (RFC 9110, 13): If-Match for writes, If-None-Match for reads."""
+"""Conditional requests (RFC 9110, 13): If-Match and If-None-Match."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from app.api.arguments import repeatable
 from app.errors import Fault, MalformedHeader
 from app.resources.fields import MAX_VERSION
 from app.resources.preconditions import Precondition
@@ -20,35 +22,53 @@ _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 MAX_TAGS: Final = 1000
 
 
+@repeatable
+async def get_read_condition(request: Request) -> Precondition:
+    """What If-Match and If-None-Match require of a row that is read. Errors: MalformedHeader."""
+    return Precondition(
+        _versions(request, "If-Match", absent=None, weak=False),
+        _versions(request, "If-None-Match", absent=frozenset(), weak=True),
+    )
+
+
+@repeatable
 async def get_precondition(request: Request) -> Precondition:
-    """The condition of the If-Match header. Errors: MalformedHeader."""
-    lines = request.headers.getlist("if-match")
-    if not lines:
-        return Precondition(missing=request.app.state.settings.require_if_match)
-    tags = _parse_tags("If-Match", lines)
-    if tags is None:
-        return Precondition()
-    # A weak tag never matches here, and one that is no version cannot be current.
-    versions = (int(tag) for weak, tag in tags if not weak and _VERSION.fullmatch(tag))
-    return Precondition(frozenset(version for version in versions if version <= MAX_VERSION))
+    """What they require of a row that is written. Errors: MalformedHeader."""
+    condition = await get_read_condition(request)
+    if request.app.state.settings.require_if_match and "if-match" not in request.headers:
+        return replace(condition, missing=True)
+    return condition
 
 
-PreconditionDep = Annotated[Precondition, Depends(get_precondition)]
+@repeatable
+async def get_absence(request: Request) -> bool:
+    """Whether a link must not be there, as `If-None-Match: *` requires. Errors: MalformedHeader.
 
-
-async def get_known_versions(request: Request) -> frozenset[str]:
-    """The versions that the client has already, from If-None-Match: quoted, as in an ETag, or `*`.
-
-    Errors: MalformedHeader.
+    A link has no entity tag, so that a list of tags never matches.
     """
-    lines = request.headers.getlist("if-none-match")
+    return _versions(request, "If-None-Match", absent=frozenset(), weak=True) is None
+
+
+ReadConditionDep = Annotated[Precondition, Depends(get_read_condition)]
+PreconditionDep = Annotated[Precondition, Depends(get_precondition)]
+AbsenceDep = Annotated[bool, Depends(get_absence)]
+
+
+def _versions(
+    request: Request, header: str, *, absent: frozenset[int] | None, weak: bool
+) -> frozenset[int] | None:
+    """The versions that a header names; None for `*`, `absent` without the header.
+
+    weak: whether weak tags count. Tags that are no version match no row.
+    """
+    lines = request.headers.getlist(header)
     if not lines:
-        return frozenset()
-    tags = _parse_tags("If-None-Match", lines)
-    return frozenset("*" if tags is None else (f'"{tag}"' for _, tag in tags))
-
-
-KnownVersionsDep = Annotated[frozenset[str], Depends(get_known_versions)]
+        return absent
+    tags = _parse_tags(header, lines)
+    if tags is None:
+        return None
+    named = (int(tag) for mark, tag in tags if (weak or not mark) and _VERSION.fullmatch(tag))
+    return frozenset(version for version in named if version <= MAX_VERSION)
 
 
 def _parse_tags(header: str, lines: list[str]) -> list[tuple[str, str]] | None:

@@ -1,25 +1,30 @@
 """Idempotency-Key: a repeated POST takes effect once and gets its first response again."""
 
 import inspect
-import json
 import re
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from hashlib import blake2b
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.arguments import repeatable
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
 from app.errors import Fault, MalformedHeader
+from app.postgres.sessions import begin_with
+from app.resources.canonical import canonical
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 # The principal of requests without credentials.
 ANONYMOUS = "anonymous"
+# Of fingerprints. It must change whenever they are made in another way.
+FORMAT = b"\x01"
 _KEPT_HEADERS = ("cache-control", "etag", "location")
 
 
+@repeatable
 async def get_attempt(request: Request) -> Attempt | None:
     """The request as its key identifies it; None: it has no key. Errors: MalformedHeader."""
     keys = request.headers.getlist("idempotency-key")
@@ -37,7 +42,8 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
     """The endpoint of a POST, which takes a key too. It must have the parameter `session`.
 
     With a key it runs in a transaction, in which its response is stored as well. Whatever is not a
-    success raises, so that the transaction forgets the key.
+    success raises, so that the transaction forgets the key. What it awaits besides the database
+    belongs in `outside_transaction`.
     """
 
     @wraps(endpoint)
@@ -46,11 +52,13 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
     ) -> Response:
         if attempt is None:
             return await endpoint(*args, session=session, **kwargs)
-        stored = await claim(session, attempt)
-        if stored is not None:
+        try:
+            await begin_with(session, partial(_claim, session, attempt))
+            response = await endpoint(*args, session=session, **kwargs)
+        except _Replay as replay:
+            stored = replay.stored
             headers = {**stored.headers, "Idempotency-Replayed": "true"}
             return Response(stored.body, stored.status, headers, "application/json")
-        response = await endpoint(*args, session=session, **kwargs)
         headers = {name: response.headers[name] for name in _KEPT_HEADERS}
         kept = StoredResponse(response.status_code, headers, bytes(response.body))
         await keep(session, attempt, kept)
@@ -69,8 +77,20 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
     return respond
 
 
+class _Replay(Exception):
+    """The request has a response already. The endpoint may learn this while it is running."""
+
+    def __init__(self, stored: StoredResponse) -> None:
+        super().__init__()
+        self.stored = stored
+
+
+async def _claim(session: AsyncSession, attempt: Attempt) -> None:
+    stored = await claim(session, attempt)
+    if stored is not None:
+        raise _Replay(stored)
+
+
 def _fingerprint(request: Request) -> bytes:
-    """Equal for the same fields and query, however they were written: not of the bytes."""
-    query = sorted(request.query_params.multi_items())
-    asked = json.dumps([query, request.scope["parsed_body"]], sort_keys=True, default=str)
-    return blake2b(asked.encode(), digest_size=32).digest()
+    """Equal for the same values as the schemas took them, however they were written."""
+    return FORMAT + blake2b(canonical(request.scope["taken"]), digest_size=32).digest()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -18,7 +19,10 @@ SWEEP_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request with a key: its principal, its path and what it asks for."""
+    """A request with a key: its principal, its path and what it asks for.
+
+    fingerprint: begins with a format number, so that a later build knows how it was made.
+    """
 
     principal: str
     path: str
@@ -72,7 +76,7 @@ async def claim(session: AsyncSession, attempt: Attempt) -> StoredResponse | Non
     stored = (await session.execute(select(*columns).where(_is(attempt), live))).one_or_none()
     if stored is None or stored.status is None:
         raise IdempotencyInFlight
-    if stored.fingerprint != attempt.fingerprint:
+    if stored.fingerprint != attempt.fingerprint and _are_comparable(stored, attempt):
         raise IdempotencyKeyReused
     return StoredResponse(stored.status, stored.headers or {}, stored.body or b"")
 
@@ -104,6 +108,18 @@ async def sweep(runner: AsyncSession | Statements) -> int:
         .execution_options(synchronize_session=False)
     )
     return len((await runner.execute(statement)).all())
+
+
+def _are_comparable(stored: Any, attempt: Attempt) -> bool:
+    """Whether both fingerprints have the same format.
+
+    Those of builds without format numbers are shorter. A request that is repeated after an upgrade
+    gets its response, although it cannot be compared.
+    """
+    return (stored.fingerprint[:1], len(stored.fingerprint)) == (
+        attempt.fingerprint[:1],
+        len(attempt.fingerprint),
+    )
 
 
 def _is(attempt: Attempt) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from app.resources.lists import Rows
+from app.resources.preconditions import Precondition
 
 _CACHE = "private, no-cache"
 # The characters that a query may contain (RFC 3986, 3.4). `%` begins what is escaped already.
@@ -24,15 +25,17 @@ class Json:
         resource: Any,
         *,
         created_at: str | None = None,
-        known_versions: frozenset[str] = frozenset(),
+        condition: Precondition | None = None,
     ) -> Response:
         """A resource with its ETag: 200, 201 with its Location where it was `created_at`, or 304
-        where the client has this version.
+        where the condition of a read excludes this version. Errors: StaleVersion.
         """
-        etag = f'"{resource["version"]}"'
-        headers = {"Cache-Control": _CACHE, "ETag": etag}
-        if known_versions and (etag in known_versions or "*" in known_versions):
-            return Response(status_code=304, headers=headers)
+        version = resource["version"]
+        headers = {"Cache-Control": _CACHE, "ETag": f'"{version}"'}
+        if condition is not None:
+            condition.require_version(version)
+            if condition.excludes(version):
+                return Response(status_code=304, headers=headers)
         if created_at is not None:
             headers["Location"] = created_at
         return Response(

@@ -8,7 +8,7 @@ which is slower.
 """
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute, request_response
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from app.api.arguments import ArgumentReader, model_of, simple_dependencies
+from app.api.arguments import REPEATABLE, ArgumentReader, model_of, simple_dependencies
 from app.api.idempotency import idempotent
 from app.api.requests import (
     FORM,
@@ -25,7 +25,9 @@ from app.api.requests import (
     MULTIPART,
     ParsedRequest,
 )
-from app.api.sessions import get_session, open_session
+from app.api.sessions import get_session
+from app.postgres.retries import run_in_session
+from app.postgres.sessions import RequestSession
 
 
 class StrictRoute(APIRoute):
@@ -43,6 +45,8 @@ class StrictRoute(APIRoute):
         calls = {inner.call: inner.name for inner in self.dependant.dependencies}
         self._session_name = calls.get(get_session)
         self._is_covered = _is_covered(self)
+        # What other dependencies give may not be fit for a second use.
+        self._is_repeatable = calls.keys() - {get_session} <= REPEATABLE
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -72,17 +76,17 @@ class StrictRoute(APIRoute):
         arguments = await self._read(request, None)
         if self.dependant.request_param_name is not None:
             arguments[self.dependant.request_param_name] = request
-        if self._session_name is None:
+        name = self._session_name
+        if name is None:
             response: Response = await self.endpoint(**arguments)
             return response
-        session = open_session(request)
-        arguments[self._session_name] = session
-        try:
-            response = await self.endpoint(**arguments)
-            await session.finish()
-        finally:
-            await session.discard()
-        return response
+
+        def work(session: RequestSession) -> Awaitable[Response]:
+            answering: Awaitable[Response] = self.endpoint(**arguments, **{name: session})
+            return answering
+
+        statements = request.app.state.statements
+        return await run_in_session(statements, work, repeatable=self._is_repeatable)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, after the request was read as strictly as without it."""

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.postgres.sessions import RequestSession, request_session
+from app.postgres.sessions import request_session
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
@@ -21,8 +21,3 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
 
 # FastAPI's default scope would commit after the response.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
-
-
-def open_session(request: Request) -> RequestSession:
-    """As `get_session`, for a caller that calls `finish` or `discard`."""
-    return RequestSession(request.app.state.statements)

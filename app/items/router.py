@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.conditions import KnownVersionsDep, PreconditionDep
+from app.api.conditions import PreconditionDep, ReadConditionDep
 from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
@@ -46,12 +46,10 @@ async def create_item(body: ItemCreate, session: SessionDep) -> Response:
 
 
 @router.get("/{item_id}", response_model=ItemRead, responses=problems(ItemNotFound))
-async def retrieve_item(
-    item_id: Id, session: SessionDep, known_versions: KnownVersionsDep
-) -> Response:
+async def retrieve_item(item_id: Id, session: SessionDep, condition: ReadConditionDep) -> Response:
     """Retrieve an item."""
     item = await service.retrieve_item(session, item_id)
-    return ITEM.resource(item, known_versions=known_versions)
+    return ITEM.resource(item, condition=condition)
 
 
 @router.put("/{item_id}", response_model=ItemRead, responses=problems(ItemNotFound, UnknownAccount))

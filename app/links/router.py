@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.api.conditions import AbsenceDep
 from app.api.openapi.problems import problems
 from app.api.responses import Json, made, no_content, page_response
 from app.api.routes import JsonRoute
@@ -57,9 +58,11 @@ async def retrieve_favorite(account_id: Id, session: SessionDep) -> Response:
     response_model=ItemLink,
     responses={**made(ItemLink), **problems(AccountNotFound, UnknownItem)},
 )
-async def put_favorite(account_id: Id, body: LinkReplace, session: SessionDep) -> Response:
+async def put_favorite(
+    account_id: Id, body: LinkReplace, session: SessionDep, absence: AbsenceDep
+) -> Response:
     """Make an item the favorite of an account, instead of another if it has one."""
-    link, is_new = await service.put_favorite(session, account_id, body.item_id)
+    link, is_new = await service.put_favorite(session, account_id, body.item_id, absence=absence)
     return ITEM_LINK.link(link, is_new=is_new)
 
 
@@ -69,9 +72,9 @@ async def put_favorite(account_id: Id, body: LinkReplace, session: SessionDep) -
     response_class=Response,
     responses=problems(AccountNotFound, NotFound),
 )
-async def delete_favorite(account_id: Id, session: SessionDep) -> Response:
+async def delete_favorite(account_id: Id, session: SessionDep, absence: AbsenceDep) -> Response:
     """Leave an account without a favorite."""
-    await service.remove(session, FAVORITES, account_id=account_id)
+    await service.remove(session, FAVORITES, absence, account_id=account_id)
     return no_content()
 
 
@@ -109,9 +112,11 @@ async def retrieve_reservation(account_id: Id, session: SessionDep) -> Response:
         **problems(AccountNotFound, UnknownItem, AccountHasReservation, ItemAlreadyReserved),
     },
 )
-async def put_reservation(account_id: Id, body: LinkReplace, session: SessionDep) -> Response:
+async def put_reservation(
+    account_id: Id, body: LinkReplace, session: SessionDep, absence: AbsenceDep
+) -> Response:
     """Reserve an item for an account."""
-    link, is_new = await service.put_reservation(session, account_id, body.item_id)
+    link, is_new = await service.put_reservation(session, account_id, body.item_id, absence=absence)
     return ITEM_LINK.link(link, is_new=is_new)
 
 
@@ -121,9 +126,9 @@ async def put_reservation(account_id: Id, body: LinkReplace, session: SessionDep
     response_class=Response,
     responses=problems(AccountNotFound, NotFound),
 )
-async def delete_reservation(account_id: Id, session: SessionDep) -> Response:
+async def delete_reservation(account_id: Id, session: SessionDep, absence: AbsenceDep) -> Response:
     """Give up the reservation that an account holds."""
-    await service.remove(session, RESERVATIONS, account_id=account_id)
+    await service.remove(session, RESERVATIONS, absence, account_id=account_id)
     return no_content()
 
 
@@ -170,9 +175,11 @@ async def retrieve_wish(account_id: Id, item_id: Id, session: SessionDep) -> Res
     response_model=ItemWish,
     responses={**made(ItemWish), **problems(AccountNotFound, ItemNotFound)},
 )
-async def put_wish(account_id: Id, item_id: Id, body: WishReplace, session: SessionDep) -> Response:
+async def put_wish(
+    account_id: Id, item_id: Id, body: WishReplace, session: SessionDep, absence: AbsenceDep
+) -> Response:
     """Let an account wish for an item, or replace the note of its wish."""
-    wish, is_new = await service.put_wish(session, account_id, item_id, body.note)
+    wish, is_new = await service.put_wish(session, account_id, item_id, body.note, absence=absence)
     return ITEM_WISH.link(wish, is_new=is_new)
 
 
@@ -182,9 +189,11 @@ async def put_wish(account_id: Id, item_id: Id, body: WishReplace, session: Sess
     response_class=Response,
     responses=problems(AccountNotFound, ItemNotFound, NotFound),
 )
-async def delete_wish(account_id: Id, item_id: Id, session: SessionDep) -> Response:
+async def delete_wish(
+    account_id: Id, item_id: Id, session: SessionDep, absence: AbsenceDep
+) -> Response:
     """Let an account no longer wish for an item."""
-    await service.remove(session, WISHES, account_id=account_id, item_id=item_id)
+    await service.remove(session, WISHES, absence, account_id=account_id, item_id=item_id)
     return no_content()
 
 

@@ -16,6 +16,7 @@ from app.errors import (
     ItemNotFound,
     NotFound,
     Problem,
+    StaleVersion,
     UnknownItem,
 )
 from app.links.kinds import ENDS, FAVORITES, RESERVATIONS, WISHES, Link
@@ -36,8 +37,13 @@ async def retrieve(session: AsyncSession, link: Link, end: str, **ids: UUID) -> 
     return _with_end(link, end, row)
 
 
-async def remove(session: AsyncSession, link: Link, **ids: UUID) -> None:
-    """Delete the link of these ids. Errors: as `retrieve`."""
+async def remove(session: AsyncSession, link: Link, absence: bool, **ids: UUID) -> None:
+    """Delete the link of these ids. Errors: as `retrieve`; StaleVersion if `absence` is required
+    of a link that is there.
+    """
+    if absence:
+        await retrieve(session, link, "item", **ids)
+        raise StaleVersion
     result = await execute_only_write(session, delete_link(link, tuple(ids)), ids)
     if result.one_or_none() is None:
         await _require(session, ids)
@@ -55,21 +61,26 @@ async def fetch_list(
     return rows
 
 
+# Each of these raises StaleVersion if `absence` is required of a link that is there.
+
+
 async def put_favorite(
-    session: AsyncSession, account_id: UUID, item_id: UUID
+    session: AsyncSession, account_id: UUID, item_id: UUID, *, absence: bool = False
 ) -> tuple[ItemLink, bool]:
     """The favorite, and whether it is the account's first."""
-    row = await _put(session, FAVORITES, UnknownItem, account_id=account_id, item_id=item_id)
+    ids = {"account_id": account_id, "item_id": item_id}
+    row = await _put(session, FAVORITES, UnknownItem, absence, **ids)
     if row is None:
         raise UnknownItem
     return _with_end(FAVORITES, "item", row), row.is_new
 
 
 async def put_reservation(
-    session: AsyncSession, account_id: UUID, item_id: UUID
+    session: AsyncSession, account_id: UUID, item_id: UUID, *, absence: bool = False
 ) -> tuple[ItemLink, bool]:
     """The reservation, and whether it is new. One that the account holds already stays."""
-    row = await _put(session, RESERVATIONS, UnknownItem, account_id=account_id, item_id=item_id)
+    ids = {"account_id": account_id, "item_id": item_id}
+    row = await _put(session, RESERVATIONS, UnknownItem, absence, **ids)
     if row is None:
         raise UnknownItem
     if row.linked_item_id != item_id:
@@ -78,18 +89,25 @@ async def put_reservation(
 
 
 async def put_wish(
-    session: AsyncSession, account_id: UUID, item_id: UUID, note: str | None
+    session: AsyncSession,
+    account_id: UUID,
+    item_id: UUID,
+    note: str | None,
+    *,
+    absence: bool = False,
 ) -> tuple[ItemWish, bool]:
     """The wish, and whether it is new."""
     ids = {"account_id": account_id, "item_id": item_id}
-    row = await _put(session, WISHES, ItemNotFound, **ids, note=note)
+    row = await _put(session, WISHES, ItemNotFound, absence, **ids, note=note)
     if row is None:
         await _require(session, ids)
         raise ItemNotFound  # it was created after the statement
     return cast(ItemWish, _with_end(WISHES, "item", row)), row.is_new
 
 
-async def _put(session: AsyncSession, link: Link, no_item: type[Problem], **values: Any) -> Any:
+async def _put(
+    session: AsyncSession, link: Link, no_item: type[Problem], absence: bool, **values: Any
+) -> Any:
     """The item and the link; None: there is no such item."""
     problems: dict[str, Callable[[], Problem]] = {
         f"fk_{link.table.name}_account_id": AccountNotFound,
@@ -97,7 +115,10 @@ async def _put(session: AsyncSession, link: Link, no_item: type[Problem], **valu
         "uq_reservations_item_id": ItemAlreadyReserved,
     }
     with conflicts(problems):
-        return (await execute_only_write(session, put_link(link), values)).one_or_none()
+        row = (await execute_only_write(session, put_link(link, absence), values)).one_or_none()
+    if row is not None and row.is_new is None:
+        raise StaleVersion
+    return row
 
 
 async def _require(session: AsyncSession, ids: Mapping[str, UUID]) -> None:

@@ -47,8 +47,11 @@ def delete_link(link: Link, names: tuple[str, ...]) -> Executable:
 
 
 @cache
-def put_link(link: Link) -> Executable:
-    """The columns of the item, the fields of the link, its item, and whether it is new."""
+def put_link(link: Link, must_be_new: bool) -> Executable:
+    """The columns of the item, the fields of the link, its item, and whether it is new.
+
+    must_be_new: a link that is there already stays as it is, and its columns are null.
+    """
     table, items = link.table, ENDS["item"]
     account_id = bindparam("account_id", type_=Uuid)
     item = (
@@ -71,14 +74,17 @@ def put_link(link: Link) -> Executable:
     insertion = insert(table).from_select(names, ends)
     # If nothing is replaced, the item is set to itself, since only updated rows are returned.
     new = {name: insertion.excluded[name] for name in link.replaced}
-    upsert = insertion.on_conflict_do_update(
-        index_elements=link.key, set_=new or {"item_id": table.c.item_id}
-    )
+    if must_be_new:
+        upsert = insertion.on_conflict_do_nothing(index_elements=link.key)
+    else:
+        upsert = insertion.on_conflict_do_update(
+            index_elements=link.key, set_=new or {"item_id": table.c.item_id}
+        )
     written = upsert.returning(
         *(table.c[field] for field in link.fields), table.c.item_id.label("linked_item_id"), IS_NEW
     ).cte("link")
     columns = [column for column in item.c if column.key != "linked_account_id"]
-    return select(*columns, written).join(written, true())
+    return select(*columns, written).outerjoin(written, true())
 
 
 def _equal(table: Table, names: Sequence[str]) -> list[ColumnElement[bool]]:

@@ -29,9 +29,12 @@ _UNAVAILABLE: Final = (
     "57P",  # shutting down, crashed, starting up
     "58030",  # I/O error
 )
-_OVERLOADED: Final = (
+_CONFLICTS: Final = (
     "40001",  # serialization failure
     "40P01",  # deadlock
+)
+_OVERLOADED: Final = (
+    *_CONFLICTS,
     "55P03",  # lock timeout
     "57014",  # statement timeout
 )
@@ -43,10 +46,18 @@ def problem_of(error: BaseException) -> Problem | None:
         return Overloaded()
     if isinstance(error, (OSError, InterfaceError, InternalClientError)):
         return DatabaseUnavailable()
-    raised, lost = error, False
-    if isinstance(error, DBAPIError):
-        raised, lost = error.driver_exception, error.connection_invalidated
-    state = str(getattr(raised, "sqlstate", None) or "")
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    state = _sqlstate_of(error)
     if state.startswith(_OVERLOADED):
         return Overloaded()
     return DatabaseUnavailable() if lost or state.startswith(_UNAVAILABLE) else None
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the transaction was rolled back because of another one, and may be run again."""
+    return _sqlstate_of(error).startswith(_CONFLICTS)
+
+
+def _sqlstate_of(error: BaseException) -> str:
+    raised = error.driver_exception if isinstance(error, DBAPIError) else error
+    return str(getattr(raised, "sqlstate", None) or "")

@@ -6,11 +6,11 @@ its time, so both are made when they are first needed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Result, Select
+from sqlalchemy import Executable, Result, Select, event
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -22,6 +22,10 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.postgres.statements import Statements
+
+T = TypeVar("T")
+# What a transaction begins with.
+Start = Callable[[], Awaitable[None]]
 
 
 class RequestSession(AsyncSession):
@@ -37,6 +41,9 @@ class RequestSession(AsyncSession):
         self._statements = statements
         self._orm: Session | None = None
         self._has_written = False
+        # Whether anything that it did can no longer be undone.
+        self.has_committed = False
+        self._start: Start | None = None
 
     @property
     def sync_session(self) -> Session:
@@ -45,6 +52,7 @@ class RequestSession(AsyncSession):
             super().__init__(
                 sync_session_class=_OrmSession,
                 statements=self._statements,
+                owner=self,
                 expire_on_commit=False,
                 **self._statements.session_options,
             )
@@ -68,15 +76,16 @@ class RequestSession(AsyncSession):
         """Runs statements outside of a transaction; None once the session has begun one."""
         return self._statements if self._orm is None else None
 
-    def begin_only_write(self) -> Statements | None:
-        """As `autocommit`, for a write that is the only one of its request.
+    async def write_alone(self, write: Callable[[Statements], Awaitable[T]]) -> T:
+        """Run a write outside of a transaction, as the only one of its request.
 
         Errors: InvalidRequestError for a second one.
         """
-        if self._orm is None:
-            self._refuse_after_write()
-            self._has_written = True
-        return self.autocommit
+        self._refuse_after_write()
+        self._has_written = True
+        result = await write(self._statements)
+        self.has_committed = True
+        return result
 
     def _refuse_after_write(self) -> None:
         """A write that ran alone is committed: a failure later in the request cannot undo it."""
@@ -96,6 +105,28 @@ class RequestSession(AsyncSession):
 
     async def scalars(self, statement: Executable, params: Any = None, **options: Any) -> Any:
         return (await self.execute(statement, params, **options)).scalars()
+
+    async def begin_with(self, start: Start) -> None:
+        """Begin a transaction with what `start` runs. `outside_transaction` may run it again."""
+        self._start = start
+        await start()
+        assert isinstance(self._orm, _OrmSession)
+        self._orm.is_used = False
+
+    @asynccontextmanager
+    async def outside_transaction(self) -> AsyncIterator[None]:
+        """See the function of this name."""
+        if self._orm is None:
+            yield
+            return
+        assert isinstance(self._orm, _OrmSession)
+        if (start := self._start) is None or self._orm.holds_work:
+            raise InvalidRequestError(
+                "This would wait in a transaction for something other than the database."
+            )
+        await self.discard()
+        yield
+        await self.begin_with(start)
 
     async def finish(self) -> None:
         """Commit what the session has begun. Errors: those of the database."""
@@ -122,17 +153,51 @@ class RequestSession(AsyncSession):
 class _OrmSession(Session):
     """Waits for its connection in the same queue as single statements do."""
 
-    def __init__(self, *, statements: Statements, **options: Any) -> None:
+    def __init__(self, *, statements: Statements, owner: RequestSession, **options: Any) -> None:
         super().__init__(**options)
         self._statements = statements
+        self.owner = owner
         self.has_connection = False
+        self.is_used = False
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether a rollback would lose more than what the transaction began with."""
+        return self.is_used or any((self.new, self.dirty, self.deleted))
 
     def get_bind(self, *args: Any, **options: Any) -> Any:
         """Called before each statement. Outside of a greenlet no statement follows."""
+        self.is_used = True
         if not self.has_connection and in_greenlet():
             await_only(self._statements.reserve())
             self.has_connection = True
         return super().get_bind(*args, **options)
+
+
+@event.listens_for(_OrmSession, "after_commit")
+def _note_commit(orm: _OrmSession) -> None:
+    if not orm.in_nested_transaction():
+        orm.owner.has_committed = True
+
+
+def outside_transaction(session: AsyncSession) -> AbstractAsyncContextManager[None]:
+    """For what a service waits for besides the database, before it reads or writes.
+
+    A transaction would hold a connection meanwhile. One that has only begun, for an
+    Idempotency-Key, is rolled back before and begun again after.
+    Errors: InvalidRequestError if the transaction has gone on.
+    """
+    if isinstance(session, RequestSession):
+        return session.outside_transaction()
+    return nullcontext()  # whoever made the session knows how long it may hold its connection
+
+
+async def begin_with(session: AsyncSession, start: Start) -> None:
+    """Begin a transaction with what `start` runs, and again where that is interrupted."""
+    if isinstance(session, RequestSession):
+        await session.begin_with(start)
+    else:
+        await start()
 
 
 @asynccontextmanager
@@ -159,10 +224,8 @@ async def execute_only_write(
     session: AsyncSession, statement: Executable, parameters: Any = None
 ) -> Result[Any]:
     """Run the only write of a request: alone, or in the session's transaction."""
-    if isinstance(session, RequestSession):
-        statements = session.begin_only_write()
-        if statements is not None:
-            return await statements.execute(statement, parameters)
+    if isinstance(session, RequestSession) and session.autocommit is not None:
+        return await session.write_alone(lambda alone: alone.execute(statement, parameters))
     return await session.execute(statement, parameters)
 
 

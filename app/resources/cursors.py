@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -10,38 +9,43 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.errors import InvalidCursor
+from app.resources.canonical import canonical
 
+# Of cursors and their bindings. It must change whenever either is made in another way.
+FORMAT = b"\x01"
 _CHECKSUM_BYTES = 8
 _ID_BYTES = 16
-_BINDING = json.JSONEncoder(default=str, sort_keys=True)
 
 
 def binding_of(*parts: object) -> bytes:
-    """What a cursor is valid for: the list, its filters and its order."""
-    return _BINDING.encode(parts).encode()
+    """What a cursor is valid for: the list, its order, and the values of its filters."""
+    return canonical(parts)
 
 
 def encode_cursor(value: Any, row_id: UUID, binding: bytes) -> str:
-    """The position behind a row: a checksum, the row's id, and the value that it is sorted by.
+    """The position behind a row: a format number, a checksum, the row's id, and the value that it
+    is sorted by.
 
     The checksum is not secret: it detects mistakes, and a forged position does no harm.
     """
     text = value.isoformat() if isinstance(value, date) else str(value)
     payload = row_id.bytes + text.encode()
-    return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
+    raw = FORMAT + _checksum(payload, binding) + payload
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, binding: bytes, value_type: type) -> tuple[Any, UUID]:
     """The position that a cursor holds. Errors: InvalidCursor."""
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        payload = raw[_CHECKSUM_BYTES:]
+        payload = raw[len(FORMAT) + _CHECKSUM_BYTES :]
         value = TYPES[value_type](payload[_ID_BYTES:].decode())
         position = value, UUID(bytes=payload[:_ID_BYTES])
         spelled = encode_cursor(*position, binding)
     except (ValueError, InvalidOperation):
         raise InvalidCursor from None
-    # Each position has exactly one spelling. base64 by itself would accept others too.
+    # Each position has exactly one spelling, and begins with the format number. base64 by itself
+    # would accept others too.
     if cursor != spelled:
         raise InvalidCursor
     return position

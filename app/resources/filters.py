@@ -28,7 +28,11 @@ def equals(column: Column[Any], key: Callable[[Any], Any] = lambda value: value)
 
 
 def any_of(column: Column[Any]) -> Filter:
-    return Filter(lambda name: column == any_(bindparam(name, type_=ARRAY(column.type))))
+    """The column equals any of the values."""
+    return Filter(
+        lambda name: column == any_(bindparam(name, type_=ARRAY(column.type))),
+        lambda name, values: {name: sorted(set(values))},
+    )
 
 
 def at_least(column: Column[Any]) -> Filter:

@@ -27,23 +27,22 @@ async def create(session: AsyncSession, resource: Resource[Read], values: Values
     Errors: those of the resource's unique columns and references.
     """
     new = {"id": uuid7(), **values}
-    statements = session.begin_only_write() if isinstance(session, RequestSession) else None
-    row: Row[Any] | None
     with conflicts(resource.problems):
-        if statements is None:
-            (row,) = await _insert(session, resource, [new])
-            if row is None:
-                row = await _insert_alone(session, resource, new)
+        if isinstance(session, RequestSession) and session.autocommit is not None:
+            row = await session.write_alone(lambda alone: _insert_shared(alone, resource, new))
         else:
-            coalescer: Coalescer[Values, Row[Any] | None] = statements.coalescer(
-                (resource, frozenset(new)),
-                lambda batch: _insert_together(statements, resource, batch),
-                statements.on_insert,
-            )
-            row = await coalescer.ask(new)
-            if row is None:
-                row = await _insert_alone(statements, resource, new)
+            (inserted,) = await _insert(session, resource, [new])
+            row = inserted or await _insert_alone(session, resource, new)
     return resource.row(row)
+
+
+async def _insert_shared(statements: Statements, resource: Resource[Any], new: Values) -> Row[Any]:
+    coalescer: Coalescer[Values, Row[Any] | None] = statements.coalescer(
+        (resource, frozenset(new)),
+        lambda batch: _insert_together(statements, resource, batch),
+        statements.on_insert,
+    )
+    return await coalescer.ask(new) or await _insert_alone(statements, resource, new)
 
 
 async def _insert_together(

@@ -155,14 +155,14 @@ async def fetch_rows(
 
     Errors: InvalidCursor.
     """
-    given = {name: getattr(query, name) for name in listing.filters.keys() & query.model_fields_set}
+    given = listing.filters.keys() & query.model_fields_set
     filtered = _filtered(listing, frozenset(given))
     parameters = {} if parent_id is None else {"parent_id": parent_id}
-    for name, value in given.items():
-        parameters |= listing.filters[name].parameters(name, value)
+    for name in given:
+        parameters |= listing.filters[name].parameters(name, getattr(query, name))
 
     # A cursor is valid for this list, with these filters, in this order.
-    binding = binding_of(listing.name, parent_id, query.sort, given)
+    binding = binding_of(listing.name, query.sort, parameters)
     statement = _page(listing, filtered, query.sort, query.cursor is not MISSING)
     # One row more than asked for shows whether another page follows.
     position: dict[str, Any] = {"row_limit": query.limit, "row_limit_and_one": query.limit + 1}

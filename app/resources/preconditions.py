@@ -1,29 +1,50 @@
-"""What must hold for a row that is written: the versions that a client has seen."""
+"""What must hold for a row that is read or written: the versions that a client has seen."""
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
 
 from app.errors import PreconditionRequired, StaleVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What must hold for a row that is written.
+    """What must hold for a row that is read or written.
 
     versions: the versions that it may have; None: any.
-    missing: the settings require a condition and the request has none.
+    excluded: the versions that it must not have; None: any, so that no row satisfies it.
+    missing: the settings require `versions` and the request has none.
     """
 
     versions: frozenset[int] | None = None
+    excluded: frozenset[int] | None = frozenset()
     missing: bool = False
 
-    def narrowed_to(self, version: int) -> Self:
+    @property
+    def is_none(self) -> bool:
+        """Whether every row satisfies it."""
+        return self.versions is None and self.excluded == frozenset() and not self.missing
+
+    @property
+    def can_hold(self) -> bool:
+        return self.excluded is not None and not self.missing
+
+    def narrowed_to(self, version: int) -> "Precondition":
         versions = frozenset({version})
-        return type(self)(versions if self.versions is None else self.versions & versions)
+        if self.versions is not None:
+            versions &= self.versions
+        return replace(self, versions=versions, missing=False)
+
+    def excludes(self, version: int) -> bool:
+        return self.excluded is None or version in self.excluded
+
+    def require_version(self, version: int) -> None:
+        """The part that concerns `versions`. Errors: StaleVersion."""
+        if self.versions is not None and version not in self.versions:
+            raise StaleVersion(version)
 
     def require(self, version: int) -> None:
         """Errors: PreconditionRequired, StaleVersion."""
         if self.missing:
             raise PreconditionRequired
-        if self.versions is not None and version not in self.versions:
+        self.require_version(version)
+        if self.excludes(version):
             raise StaleVersion(version)

@@ -1,6 +1,6 @@
 """Conditional writes: one statement checks the version and writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,12 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    all_,
     any_,
     bindparam,
     func,
     or_,
     select,
-    true,
 )
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
@@ -44,20 +44,21 @@ async def update(
     Errors: PreconditionRequired, StaleVersion, the resource's not_found and those of its unique
     columns and references.
     """
-    if values and not precondition.missing:
-        statement = _update(resource, tuple(values), precondition.versions is None)
+    if values and precondition.can_hold:
+        versions = _versions(precondition)
+        statement = _update(resource, tuple(values), frozenset(versions))
         parameters = {f"new_{name}": value for name, value in values.items()}
+        parameters |= {"row_id": row_id, **versions}
         with conflicts(resource.problems):
-            result = await execute_only_write(
-                session, statement, parameters | _key(row_id, precondition)
-            )
+            result = await execute_only_write(session, statement, parameters)
         if (row := result.one_or_none()) is not None:
             return resource.row(row)
     try:
         found = await _unchanged(session, resource, row_id, precondition)
         current = dict(zip(resource.names, found, strict=True))
-        if precondition.versions and any(current.get(k, v) != v for k, v in values.items()):
-            # Another write created the required version after the first statement.
+        changes = any(current.get(name, value) != value for name, value in values.items())
+        if changes and not precondition.is_none:
+            # Another write created a version that may be written after the first statement.
             raise StaleVersion(found.version)
     except Problem:
         # A fault of the body takes precedence over a problem of the row.
@@ -73,15 +74,16 @@ async def delete(
 
     Errors: PreconditionRequired, StaleVersion, the resource's not_found and its dependents'.
     """
-    if not precondition.missing:
-        statement = _delete(resource, precondition.versions is None)
+    if precondition.can_hold:
+        versions = _versions(precondition)
+        statement, parameters = _delete(resource, frozenset(versions)), {"row_id": row_id}
         with conflicts(resource.problems):
-            result = await execute_only_write(session, statement, _key(row_id, precondition))
+            result = await execute_only_write(session, statement, parameters | versions)
         if result.one_or_none() is not None:
             return
     found = await _unchanged(session, resource, row_id, precondition)
     # At the first statement the row had another version, or was not there yet.
-    raise StaleVersion(found.version) if precondition.versions else resource.not_found()
+    raise resource.not_found() if precondition.is_none else StaleVersion(found.version)
 
 
 async def _unchanged(
@@ -111,22 +113,24 @@ async def _require_references(
 
 
 @cache
-def _update(resource: Resource[Any], names: tuple[str, ...], any_version: bool) -> Executable:
+def _update(
+    resource: Resource[Any], names: tuple[str, ...], conditions: frozenset[str]
+) -> Executable:
     table = resource.table
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     changes = [table.c[name].is_distinct_from(value) for name, value in new.items()]
     return (
         sql_update(table)
-        .where(*_is_met(table.c, any_version), or_(*changes))
+        .where(*_is_met(table.c, conditions), or_(*changes))
         .values(**new, version=table.c.version + 1, updated=func.clock_timestamp())
         .returning(*resource.columns)
     )
 
 
 @cache
-def _delete(resource: Resource[Any], any_version: bool) -> Executable:
+def _delete(resource: Resource[Any], conditions: frozenset[str]) -> Executable:
     table = resource.table
-    return sql_delete(table).where(*_is_met(table.c, any_version)).returning(table.c.id)
+    return sql_delete(table).where(*_is_met(table.c, conditions)).returning(table.c.id)
 
 
 @cache
@@ -134,18 +138,18 @@ def _select(resource: Resource[Any]) -> Select[Any]:
     return select(*resource.columns).where(resource.table.c.id == bindparam("row_id"))
 
 
-def _is_met(columns: Any, any_version: bool) -> Sequence[ColumnElement[bool]]:
-    versions = bindparam("versions", type_=ARRAY(Integer))
-    return (
-        columns.id == bindparam("row_id"),
-        true() if any_version else columns.version == any_(versions),
-    )
+def _is_met(columns: Any, conditions: frozenset[str]) -> Iterator[ColumnElement[bool]]:
+    yield columns.id == bindparam("row_id")
+    if "versions" in conditions:
+        yield columns.version == any_(bindparam("versions", type_=ARRAY(Integer)))
+    if "excluded" in conditions:
+        yield columns.version != all_(bindparam("excluded", type_=ARRAY(Integer)))
 
 
-def _key(row_id: UUID, precondition: Precondition) -> dict[str, Any]:
-    if precondition.versions is None:
-        return {"row_id": row_id}
-    return {"row_id": row_id, "versions": list(precondition.versions)}
+def _versions(precondition: Precondition) -> dict[str, Any]:
+    """The parameters of a precondition; each is a condition of the statement."""
+    named = {"versions": precondition.versions, "excluded": precondition.excluded or None}
+    return {name: list(versions) for name, versions in named.items() if versions is not None}
 
 
 @cache

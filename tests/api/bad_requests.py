@@ -68,15 +68,16 @@ def _targets(entry: Entry, own: str) -> Iterator[Case]:
     for to in (f"PUT {entry.path}", f"DELETE {entry.path}", f"POST {own}"):
         yield send("not taken", b"{}", to=to, answer="405 method_not_allowed")
     refused = "400 malformed_header"
-    for method in ("PUT", "PATCH", "DELETE"):
-        tags, fault = (("If-Match", SECRET),), "If-Match: invalid_format"
-        to = f"{method} {own}"
-        yield send("malformed If-Match", b"{}", fault, to=to, headers=tags, answer=refused)
-    tags, fault = (("If-None-Match", SECRET),), "If-None-Match: invalid_format"
-    yield read(f"malformed If-None-Match {own}", own, fault, headers=tags, answer=refused)
+    for header in ("If-Match", "If-None-Match"):
+        tags, fault, name = ((header, SECRET),), f"{header}: invalid_format", f"malformed {header}"
+        for method in ("PUT", "PATCH", "DELETE"):
+            to = f"{method} {own}"
+            yield send(name, b"{}", fault, to=to, headers=tags, answer=refused)
+        yield read(f"{name} {own}", own, fault, headers=tags, answer=refused)
     key, fault = (("Idempotency-Key", ""),), "Idempotency-Key: invalid_format"
     to = f"POST {entry.path}"
     yield send("malformed Idempotency-Key", b"{}", fault, to=to, headers=key, answer=refused)
     for method in ("PATCH", "DELETE"):
-        stale, to = (("If-Match", '"7"'),), f"{method} {own}"
-        yield send("stale If-Match", b"{}", to=to, headers=stale, answer="412 stale_version")
+        for header, tag in (("If-Match", '"7"'), ("If-None-Match", "*")):
+            stale, to = ((header, tag),), f"{method} {own}"
+            yield send(f"stale {header}", b"{}", to=to, headers=stale, answer="412 stale_version")

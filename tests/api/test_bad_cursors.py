@@ -90,14 +90,15 @@ class TestCursors:
         """The query of a list with a cursor whose checksum is right."""
         name = parent_name(each)
         parent = None if name is None else UUID(running.ids[name.removesuffix("_id")])
-        binding = cursors.binding_of(each.listing.name, parent, sort, {})
-        raw = cursors._checksum(position, binding) + position
+        parameters = {} if parent is None else {"parent_id": parent}
+        binding = cursors.binding_of(each.listing.name, sort, parameters)
+        raw = cursors.FORMAT + cursors._checksum(position, binding) + position
         return f"{path}?sort={sort}&cursor={base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
 
     async def test_forged_values(
         self, running: Running, entry: Entry, each: List, path: str, cursor: str
     ) -> None:
-        genuine = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[8:]
+        genuine = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[9:]
         forged = self.forge(running, each, path, "-created", genuine)
         assert forged.endswith(f"&cursor={cursor}")
         for name, column in each.listing.sorts.items():

@@ -1,4 +1,4 @@
-"""If-Match guards writes, If-None-Match spares reads what the client has."""
+"""If-Match and If-None-Match: what they let through, of reads and of writes."""
 
 import time
 from typing import Any
@@ -12,7 +12,6 @@ from app.errors import MalformedHeader
 from tests.api.cases import UNKNOWN
 from tests.applications import make_settings
 from tests.catalog import Entry, Row, every_resource
-from tests.factories import create_item
 from tests.responses import assert_problem
 
 MALFORMED = [
@@ -101,6 +100,50 @@ class TestIfNoneMatch:
         answer = await client.get(f"{entry.path}/{UNKNOWN}", headers={"If-None-Match": "*"})
         assert_problem(answer, 404, entry.not_found, {})
         assert "etag" not in answer.headers
+
+
+@every_resource
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+class TestIfMatchOfReads:
+    @pytest.mark.parametrize("tags", ['"1"', "*", '"7", "1"', 'W/"1", "1"', LONG_LIST])
+    async def test_the_required_version_is_sent(
+        self, client: httpx.AsyncClient, entry: Entry, url: str, method: str, tags: str
+    ) -> None:
+        answer = await client.request(method, url, headers={"If-Match": tags})
+        assert (answer.status_code, bool(answer.content)) == (200, method == "GET")
+
+    @pytest.mark.parametrize("tags", ['"2"', '"01"', '""', '"x"', 'W/"1"', '"9999999999"'])
+    async def test_another_version_is_refused_and_told(
+        self, client: httpx.AsyncClient, entry: Entry, url: str, method: str, tags: str
+    ) -> None:
+        # RFC 9110, 13.2.2: If-Match comes first.
+        for more in ({}, {"If-None-Match": '"1"'}, {"If-None-Match": "*"}):
+            answer = await client.request(method, url, headers={"If-Match": tags, **more})
+            assert answer.status_code == 412
+            assert answer.headers["etag"] == '"1"'
+            if method == "GET":
+                assert_problem(answer, 412, "stale_version", {})
+
+    async def test_the_required_version_is_not_sent_again(
+        self, client: httpx.AsyncClient, entry: Entry, url: str, method: str
+    ) -> None:
+        headers = {"If-Match": '"1"', "If-None-Match": '"1"'}
+        assert (await client.request(method, url, headers=headers)).status_code == 304
+
+    @malformed
+    async def test_a_malformed_list_is_refused(
+        self, client: httpx.AsyncClient, entry: Entry, url: str, method: str, tags: str
+    ) -> None:
+        answer = await client.request(method, url, headers=[(b"If-Match", tags.encode("latin-1"))])
+        assert answer.status_code == 400
+
+    async def test_what_is_not_there_is_not_found(
+        self, client: httpx.AsyncClient, entry: Entry, method: str
+    ) -> None:
+        for tags in ("*", '"1"'):
+            path = f"{entry.path}/{UNKNOWN}"
+            answer = await client.request(method, path, headers={"If-Match": tags})
+            assert answer.status_code == 404
 
 
 writes = pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -199,6 +242,91 @@ class TestIfMatch:
 
 
 @every_resource
+@writes
+class TestIfNoneMatchOfWrites:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            *({"If-None-Match": tags} for tags in ('"1"', 'W/"1"', "*", " * ", '"7",W/"1"')),
+            *({"If-None-Match": tags} for tags in (LONG_LIST, '"x", "1"')),
+            *({"If-Match": tags, "If-None-Match": '"1"'} for tags in ("*", '"1"', '"1", "2"')),
+            {"If-Match": '"1"', "If-None-Match": "*"},
+        ],
+        ids=range(11),
+    )
+    async def test_nothing_is_written_where_it_matches(
+        self,
+        client: httpx.AsyncClient,
+        entry: Entry,
+        method: str,
+        url: str,
+        row: Row,
+        write: Writer,
+        headers: dict[str, str],
+    ) -> None:
+        answers = [await write(method, url, headers=headers)]
+        if method == "PATCH":
+            answers.append(await client.patch(url, json={}, headers=headers))
+        if method != "DELETE":
+            answers.append(await write(method, url, headers=headers, fields={"version": 1}))
+        for answer in answers:
+            assert_problem(answer, 412, "stale_version", {})
+            assert answer.headers["etag"] == '"1"'
+        assert (await client.get(url)).json() == row
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            *({"If-None-Match": tags} for tags in ('"2"', '"01"', '""', '"*"', 'W/"2", "7"')),
+            {"If-None-Match": f'"{"9" * 5000}"'},
+            *({"If-Match": tags, "If-None-Match": '"2"'} for tags in ("*", '"1"', '"1", "2"')),
+        ],
+        ids=range(9),
+    )
+    async def test_a_write_goes_through_where_it_does_not(
+        self, entry: Entry, method: str, url: str, write: Writer, headers: dict[str, str]
+    ) -> None:
+        answer = await write(method, url, headers=headers)
+        assert answer.status_code == (204 if method == "DELETE" else 200), answer.text
+
+    @malformed
+    async def test_a_malformed_list_is_refused(
+        self, entry: Entry, method: str, url: str, write: Writer, tags: str
+    ) -> None:
+        headers = [(b"If-None-Match", tags.encode("latin-1"))]
+        answer = await write(method, url, headers=headers)
+        assert_problem(answer, 400, "malformed_header", {"If-None-Match:": "invalid_format"})
+
+    async def test_an_unknown_id_is_not_found(
+        self, entry: Entry, method: str, write: Writer
+    ) -> None:
+        for tags in ("*", '"1"'):
+            path = f"{entry.path}/{UNKNOWN}"
+            answer = await write(method, path, headers={"If-None-Match": tags})
+            assert_problem(answer, 404, entry.not_found, {})
+
+    async def test_comes_before_what_refers_to_the_row(
+        self, client: httpx.AsyncClient, entry: Entry, method: str, row: Row
+    ) -> None:
+        """That an account owns items is a conflict, which comes last."""
+        for name, parent in entry.kept_parents().items():
+            path = f"{parent.path}/{row[name]}"
+            if method == "DELETE":
+                assert (await client.delete(path)).status_code == 409
+                for tags in ("*", '"1"'):
+                    answer = await client.delete(path, headers={"If-None-Match": tags})
+                    assert_problem(answer, 412, "stale_version", {})
+
+
+@every_resource
+async def test_creates_ignore_conditions(client: httpx.AsyncClient, entry: Entry) -> None:
+    for tags in ("*", '"1"', "malformed"):
+        body = await entry.valid_body(client)
+        headers = {"If-Match": tags, "If-None-Match": tags}
+        assert (await client.post(entry.path, json=body, headers=headers)).status_code == 201
+
+
+@every_resource
 @updates
 async def test_an_unknown_id_is_not_found_whatever_the_body_says(
     client: httpx.AsyncClient, entry: Entry, method: str, row: Row
@@ -227,16 +355,6 @@ async def test_the_version_in_the_body_counts_too(
         assert (await answer(1, tags)).json() == row
 
 
-async def test_reads_and_links_ignore_if_match(client: httpx.AsyncClient) -> None:
-    item = await create_item(client)
-    account = f"/accounts/{item['account_id']}"
-    headers = {"If-Match": '"7"'}
-    assert (await client.get(account, headers=headers)).status_code == 200
-    body = {"item_id": item["id"]}
-    answer = await client.put(f"{account}/favorite", json=body, headers=headers)
-    assert answer.status_code == 201
-
-
 @every_resource
 class TestRequired:
     """With REQUIRE_IF_MATCH no write goes unguarded."""
@@ -255,7 +373,9 @@ class TestRequired:
         row: Row,
         write: Writer,
     ) -> None:
-        assert_problem(await write(method, url), 428, "precondition_required", {})
+        for headers in ({}, {"If-None-Match": '"7"'}, {"If-None-Match": "*"}):
+            answer = await write(method, url, headers=headers)
+            assert_problem(answer, 428, "precondition_required", {})
         assert (await client.get(url)).json() == row
 
     async def test_so_is_an_empty_patch(
@@ -277,6 +397,11 @@ class TestRequired:
         stale = await write(method, url, fields={"version": 2})
         assert_problem(stale, 412, "stale_version", {})
         assert (await write(method, url, fields={"version": 1})).json()["version"] == 2
+
+    async def test_reads_need_no_condition(
+        self, client: httpx.AsyncClient, entry: Entry, url: str
+    ) -> None:
+        assert (await client.get(url)).status_code == 200
 
     @writes
     async def test_an_unknown_id_is_not_found(

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import Body, FastAPI, Query, Response
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.api.routes import StrictRoute
+from app.api.sessions import SessionDep
 from tests.applications import client_of, running_app
 from tests.catalog import Entry, every_resource
 from tests.databases import execute
@@ -171,13 +172,42 @@ class TestTheSame:
         assert_replay(await post(client, "/items", json=body), first)
 
     @pytest.mark.parametrize(
+        "spelling",
+        [
+            *({"price": price} for price in ("10.5", "10.50", 10.5, 10.50)),
+            {"name": "  Lamp "},
+            {"description": ...},
+        ],
+        ids=str,
+    )
+    async def test_values_in_another_spelling(
+        self, client: httpx.AsyncClient, owner: str, spelling: dict[str, Any]
+    ) -> None:
+        body = item_body(owner, name="Lamp", price="10.50", description=None)
+        first = await post(client, "/items", json=body)
+        written = {name: value for name, value in {**body, **spelling}.items() if value is not ...}
+        assert_replay(await post(client, "/items", json=written), first)
+        upper = {**written, "account_id": owner.upper()}
+        assert_replay(await post(client, "/items", json=upper), first)
+
+    async def test_defaults_and_normal_forms(self, client: httpx.AsyncClient, owner: str) -> None:
+        body = item_body(owner, price="0")
+        first = await post(client, "/items", json=body)
+        assert_replay(await post(client, "/items", json={**body, "price": 0}), first)
+        body = account_body(country="JO", email="Ada@example.com")
+        first = await post(client, json=body)
+        for spelling in ({"country": "jordan"}, {"email": "Ada@EXAMPLE.com"}, {"dob": None}):
+            assert_replay(await post(client, json={**body, **spelling}), first)
+        answer = await post(client, json={**body, "email": "ada@example.com"})
+        assert_problem(answer, 422, "idempotency_key_reused")
+
+    @pytest.mark.parametrize(
         "change",
         [
             {"name": "Another"},
             {"name": "item"},
             {"price": "19.91"},
             {"description": "more"},
-            {"description": None},
         ],
         ids=str,
     )
@@ -484,3 +514,26 @@ def test_a_post_without_a_session_is_refused_when_it_is_made() -> None:
 
     with pytest.raises(TypeError, match="needs the parameter session"):
         StrictRoute("/x", endpoint, methods=["POST"])
+
+
+async def test_what_fastapi_reads_by_itself_is_compared_as_it_was_sent(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    async def make(
+        session: SessionDep,
+        name: Annotated[str, Body()],
+        size: Annotated[int, Body()],
+        shelf: Annotated[str, Query()] = "a",
+    ) -> Response:
+        headers = {"Cache-Control": "private", "ETag": '"1"', "Location": f"/{name}/{size}/{shelf}"}
+        return Response(status_code=201, headers=headers)
+
+    app.router.add_api_route("/made", make, methods=["POST"], route_class_override=StrictRoute)
+    body = {"name": "box", "size": 3}
+    first = await post(client, "/made?shelf=b", json=body)
+    assert_fresh(first)
+    again = await post(client, "/made?shelf=b", json=dict(reversed(body.items())))
+    assert again.headers["location"] == first.headers["location"] == "/box/3/b"
+    assert again.headers["idempotency-replayed"] == "true"
+    for path, other in (("/made?shelf=c", body), ("/made?shelf=b", {**body, "size": 4})):
+        assert_problem(await post(client, path, json=other), 422, "idempotency_key_reused")

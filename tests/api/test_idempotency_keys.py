@@ -15,7 +15,8 @@ from tests.databases import execute
 from tests.locks import held_up
 from tests.waiting import PATIENCE
 
-ATTEMPT = Attempt("anonymous", "/accounts", "one request", b"fields")
+FIELDS, OTHERS = b"\x01fields", b"\x01others"
+ATTEMPT = Attempt("anonymous", "/accounts", "one request", FIELDS)
 ANSWER = StoredResponse(
     201, {"etag": '"1"', "location": "/accounts/1"}, b'{"name": "Gr\xc3\xb6\xc3\x9fe"}'
 )
@@ -60,7 +61,14 @@ class TestClaim:
     async def test_of_other_fields_is_refused(self, session: AsyncSession) -> None:
         await stored(session)
         with pytest.raises(IdempotencyKeyReused):
-            await claim(session, replace(ATTEMPT, fingerprint=b"others"))
+            await claim(session, replace(ATTEMPT, fingerprint=OTHERS))
+
+    @pytest.mark.parametrize("older", [b"fields", b"others", b"\x01field", b"\x00fields"])
+    async def test_of_another_format_cannot_be_compared(
+        self, session: AsyncSession, older: bytes
+    ) -> None:
+        await stored(session, replace(ATTEMPT, fingerprint=older))
+        assert await claim(session, ATTEMPT) == ANSWER
 
     async def test_belongs_to_a_principal_a_path_and_a_key(
         self, session: AsyncSession, other: AsyncSession
@@ -71,8 +79,8 @@ class TestClaim:
             replace(ATTEMPT, path="/items"),
             replace(ATTEMPT, key="ONE REQUEST"),
             # The same text, cut elsewhere.
-            Attempt("anonymous/", "accounts", "one request", b"fields"),
-            Attempt("anonymous", "/accountsone", " request", b"fields"),
+            Attempt("anonymous/", "accounts", "one request", FIELDS),
+            Attempt("anonymous", "/accountsone", " request", FIELDS),
         ]
         for number, attempt in enumerate(attempts):
             # Each in turn of one session, while the other holds one that is none of its business.
@@ -88,7 +96,7 @@ class TestClaim:
                 await claim(other, ATTEMPT)
             # Nor does it say more of one under way with other fields.
             with pytest.raises(IdempotencyInFlight):
-                await claim(other, replace(ATTEMPT, fingerprint=b"others"))
+                await claim(other, replace(ATTEMPT, fingerprint=OTHERS))
         await other.rollback()
         await keep(session, ATTEMPT, ANSWER)
         with pytest.raises(IdempotencyInFlight):
@@ -111,7 +119,7 @@ class TestClaim:
         async with asyncio.timeout(PATIENCE):
             assert await claim(other, ATTEMPT) == ANSWER
 
-    @pytest.mark.parametrize("fingerprint", [b"fields", b"others"])
+    @pytest.mark.parametrize("fingerprint", [FIELDS, OTHERS])
     async def test_of_an_expired_key_is_a_new_one(
         self, database: URL, session: AsyncSession, other: AsyncSession, fingerprint: bytes
     ) -> None:

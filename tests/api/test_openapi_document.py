@@ -41,6 +41,9 @@ def names_of(method: str) -> set[str]:
     return {methods[method]["operationId"] for methods in found if method in methods}
 
 
+LINK_WRITES = {
+    name for name in OPERATIONS if re.match("(put|delete)_(favorite|reservation|wish)$", name)
+}
 CREATES, RETRIEVES, DELETES = names_of("post"), names_of("get"), names_of("delete")
 REPLACES = names_of("put")
 WRITES = REPLACES | names_of("patch")
@@ -296,8 +299,8 @@ class TestOperation:
     def test_the_headers_it_takes(self, name: str) -> None:
         taken = {one["name"] for one in parameters_of(name) if one["in"] == "header"}
         expected = (
-            (WRITES | DELETES, {"If-Match"}),
-            (RETRIEVES, {"If-None-Match"}),
+            (WRITES | DELETES | RETRIEVES, {"If-Match", "If-None-Match"}),
+            (LINK_WRITES, {"If-None-Match"}),
             (CREATES, {"Idempotency-Key"}),
         )
         assert taken == next((headers for names, headers in expected if name in names), set())
@@ -321,7 +324,7 @@ class TestOperation:
         if name in CREATES:
             headers = {"201": {"ETag", "Location", "Idempotency-Replayed"}, "409": {"Retry-After"}}
         elif name in RETRIEVES:
-            headers = {"200": {"ETag"}, "304": {"ETag"}}
+            headers = {"200": {"ETag"}, "304": {"ETag"}, "412": {"ETag"}}
         elif name in WRITES:
             headers = {"200": {"ETag"}, "412": {"ETag"}}
             headers |= {"415": {"Accept-Patch"}} if name.startswith("change_") else {}

@@ -23,7 +23,8 @@ from tests.catalog import CATALOG
 
 # Problems that depend on stored data, and why a well-formed request may get them.
 BY_STATE: Final = {
-    "stale_version": "If-Match, or the version in the body, is not the current one",
+    "stale_version": "If-Match or the version in the body is not the current one, or "
+    "If-None-Match is",
     "idempotency_key_reused": "the key was used with another body",
     **{
         entry.not_found: f"the body refers to a row of {entry.path} that does not exist"

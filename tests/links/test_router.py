@@ -272,6 +272,20 @@ class TestPutReservation:
         held = await own_answer(client, f"/items/{item['id']}/reservation")
         assert held["account"]["id"] == account["id"]
 
+    async def test_that_must_be_new_comes_before_an_item_that_another_holds(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        account, item = await pair(client)
+        holder = await create_account(client)
+        await put(client, f"/accounts/{holder['id']}/reservation", item_id=item["id"])
+        path, body = f"/accounts/{account['id']}/reservation", {"item_id": item["id"]}
+        headers = {"If-None-Match": "*"}
+        answer = await client.put(path, json=body, headers=headers)
+        assert problem(answer) == (409, "item_already_reserved")
+        await put(client, path, item_id=(await create_item(client))["id"])
+        answer = await client.put(path, json=body, headers=headers)
+        assert problem(answer) == (412, "stale_version")
+
     async def test_both_at_once_tells_of_the_account(self, client: httpx.AsyncClient) -> None:
         first, second = await pair(client), await pair(client)
         for account, item in (first, second):
@@ -556,7 +570,7 @@ class TestEveryLink:
     ) -> None:
         path, body = link_of(relation, *await pair(client))
         for status in (201, 200):
-            headers = {"If-Match": '"99"', "If-None-Match": "*", "Idempotency-Key": "x" * 256}
+            headers = {"If-Match": '"99"', "If-None-Match": '"1"', "Idempotency-Key": "x" * 256}
             answer = await client.put(path, json=body, headers=headers)
             assert answer.status_code == status
             assert "etag" not in answer.headers
@@ -565,6 +579,60 @@ class TestEveryLink:
         assert "etag" not in answer.headers
         answer = await client.delete(path, headers={"If-Match": "not even well-formed"})
         assert answer.status_code == 204
+
+    async def test_is_made_but_not_replaced_where_it_must_be_new(
+        self, client: httpx.AsyncClient, statements: list[str], relation: str
+    ) -> None:
+        account, item = await pair(client)
+        path, body = link_of(relation, account, item)
+        other = await create_item(client)
+        others = {"item_id": other["id"]} if "item_id" in body else {"note": "other"}
+        headers = {"If-None-Match": "*"}
+        assert (await client.put(path, json=body, headers=headers)).status_code == 201
+        made = await own_answer(client, path)
+        for content in (body, others):
+            statements.clear()
+            answer = await client.put(path, json=content, headers=headers)
+            assert problem(answer) == (412, "stale_version")
+            assert "etag" not in answer.headers
+            assert len(statements) == 1
+        assert await own_answer(client, path) == made
+
+    async def test_is_not_deleted_where_it_must_be_absent(
+        self, client: httpx.AsyncClient, relation: str
+    ) -> None:
+        account, item = await pair(client)
+        path, body = link_of(relation, account, item)
+        headers = {"If-None-Match": "*"}
+        answer = await client.delete(path, headers=headers)
+        assert problem(answer) == (404, "not_found")
+        made = await put(client, path, **body)
+        answer = await client.delete(path, headers=headers)
+        assert problem(answer) == (412, "stale_version")
+        assert "etag" not in answer.headers
+        assert await own_answer(client, path) == made
+        assert (await client.delete(path, headers={"If-None-Match": '"1"'})).status_code == 204
+
+    async def test_that_must_be_absent_has_its_other_problems_too(
+        self, client: httpx.AsyncClient, relation: str
+    ) -> None:
+        account, item = await pair(client)
+        path, body = link_of(relation, account, item)
+        headers = {"If-None-Match": "*"}
+        nobody, _ = link_of(relation, {"id": UNKNOWN}, item)
+        for answer in (
+            await client.put(nobody, json=body, headers=headers),
+            await client.delete(nobody, headers=headers),
+        ):
+            assert problem(answer) == (404, "account_not_found")
+        await put(client, path, **body)
+        gone, unknown = link_of(relation, account, {"id": UNKNOWN})
+        answer = await client.put(gone, json=unknown, headers=headers)
+        assert problem(answer) == (422 if "item_id" in body else 404, "item_not_found")
+        for method, content in (("PUT", body), ("DELETE", None)):
+            headers = {"If-None-Match": "malformed"}
+            answer = await client.request(method, path, json=content, headers=headers)
+            assert problem(answer) == (400, "malformed_header")
 
     async def test_never_changes_its_ends(self, client: httpx.AsyncClient, relation: str) -> None:
         account, item = await pair(client)

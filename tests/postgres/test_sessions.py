@@ -1,6 +1,7 @@
 """The session of a request: alone in AUTOCOMMIT as long as nothing needs a transaction."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from app.postgres import statements as statements_module
 from app.postgres.engine import make_engine
 from app.postgres.sessions import (
     RequestSession,
+    begin_with,
     execute_only_write,
     execute_read,
+    outside_transaction,
     request_session,
 )
 from app.postgres.statements import Statements
@@ -121,6 +124,67 @@ class TestAutocommit:
             await execute_only_write(session, insert(ACCOUNTS), account("ada"))
             assert len((await execute_read(session, IDS)).all()) == 1
         assert await names(statements) == []
+
+
+class TestOutside:
+    """What a request waits for besides the database holds no connection."""
+
+    async def test_of_a_session_that_has_not_begun(self, statements: Statements) -> None:
+        async with request_session(statements) as session:
+            async with outside_transaction(session):
+                assert session.autocommit is not None
+            await execute_only_write(session, insert(ACCOUNTS), account("ada"))
+        assert await names(statements) == ["ada"]
+
+    async def test_begins_again_what_has_only_begun(self, statements: Statements) -> None:
+        seen: list[str] = []
+        async with request_session(statements) as session:
+
+            async def start() -> None:
+                seen.append("begun")
+                name = f"start {len(seen)}"
+                await session.execute(insert(ACCOUNTS).values(account(name.replace(" ", "."))))
+
+            await begin_with(session, start)
+            async with outside_transaction(session):
+                assert statements.queue.in_use == 0
+                assert await names(statements) == []
+            assert statements.queue.in_use == 1
+            await session.execute(insert(ACCOUNTS).values(account("ada")))
+        assert await names(statements) == ["start.2", "ada"]
+
+    @pytest.mark.parametrize(
+        "work",
+        [
+            lambda session: session.execute(text("SELECT 1")),
+            lambda session: session.add(Account(**account("ada"))),
+        ],
+    )
+    @pytest.mark.parametrize("has_start", [False, True])
+    async def test_is_refused_to_what_has_gone_on(
+        self, statements: Statements, work: Callable[[AsyncSession], Any], has_start: bool
+    ) -> None:
+        with pytest.raises(InvalidRequestError, match="something other than the database"):
+            async with request_session(statements) as session:
+                if has_start:
+                    await begin_with(session, partial(_run, session))
+                done = work(session)
+                if done is not None:
+                    await done
+                async with outside_transaction(session):
+                    pass
+        assert await names(statements) == []
+        assert statements.queue.in_use == 0
+
+    async def test_leaves_sessions_of_others_alone(self, statements: Statements) -> None:
+        async with AsyncSession(**statements.session_options) as session:
+            await begin_with(session, partial(_run, session))
+            async with outside_transaction(session):
+                assert session.in_transaction()
+
+
+async def _run(session: AsyncSession) -> None:
+    await session.execute(text("SELECT 1"))
 
 
 class TestORM:

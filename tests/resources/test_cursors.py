@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import InvalidCursor
 from app.resources import lists
-from app.resources.cursors import _checksum, binding_of, decode_cursor, encode_cursor
+from app.resources.cursors import FORMAT, _checksum, binding_of, decode_cursor, encode_cursor
 from tests.catalog import Entry, List, every_list, rows_of
+from tests.factories import create_account
 
 ROW_ID = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")
 BINDING = binding_of("items", None, {"sort": "-created"})
@@ -47,7 +48,8 @@ ENDS = {
 
 def forge(payload: bytes, binding: bytes = BINDING) -> str:
     """A cursor with a checksum that is right."""
-    return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
+    raw = FORMAT + _checksum(payload, binding) + payload
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def is_invalid(cursor: str, value_type: type, binding: bytes = BINDING) -> bool:
@@ -137,6 +139,14 @@ class TestCursors:
         for value in values:
             assert is_invalid(forge(ROW_ID.bytes + value.encode()), value_type), value
 
+    def test_begin_with_their_format(self) -> None:
+        cursor = encode_cursor("Lamp", ROW_ID, BINDING)
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        assert raw.startswith(FORMAT)
+        for other in (b"", b"\x00", b"\x02"):
+            text = base64.urlsafe_b64encode(other + raw[1:]).decode().rstrip("=")
+            assert is_invalid(text, str)
+
     @every_list
     async def test_forged_to_the_ends_still_are_positions(
         self,
@@ -159,3 +169,83 @@ class TestCursors:
                 for sort in (name, f"-{name}"):
                     answer = await client.get(path, params={"sort": sort, "cursor": value})
                     assert answer.status_code == 200, (sort, value)
+
+
+JO_US = "country=JO&country=US"
+SPELLINGS = [
+    (
+        "/accounts",
+        JO_US,
+        ["country=US&country=JO", "country=usa&country=Jordan", f"{JO_US}&{JO_US}"],
+    ),
+    ("/accounts", "email=Ada%40example.com", ["email=ada%40EXAMPLE.com"]),
+    ("/accounts", "dob_gte=1950-01-01&country=JO", ["country=jor&dob_gte=1950-01-01"]),
+    (
+        "/accounts",
+        "created_gte=2026-01-31T09%3A30%3A00Z",
+        ["created_gte=2026-01-31T11%3A30%3A00.000%2B02%3A00"],
+    ),
+    ("/items", "price_gte=1.50&price_lte=20", ["price_lte=20.00&price_gte=1.5"]),
+    (
+        "/items",
+        "account_id=0190a5d0-7f3a-7cc0-8000-00000000000a",
+        ["account_id=0190A5D0-7F3A-7CC0-8000-00000000000A"],
+    ),
+]
+OTHERS = [
+    ("/accounts", JO_US, ["country=JO", "country=JO&country=US&country=DE", ""]),
+    ("/accounts", "username=ada", ["username=Ada", "username_prefix=ada"]),
+    ("/items", "price_gte=1.50", ["price_gte=1.51", "price_lte=1.50"]),
+    ("/items", "name=Lamp", ["name=lamp", "q=Lamp"]),
+]
+
+
+class TestBindings:
+    """A cursor is bound to the values of the filters."""
+
+    @pytest.fixture
+    def bindings(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        """Those of the lists that are asked for."""
+        made: list[bytes] = []
+
+        def note(*parts: object) -> bytes:
+            made.append(binding_of(*parts))
+            return made[-1]
+
+        monkeypatch.setattr(lists, "binding_of", note)
+        return made
+
+    @pytest.mark.parametrize(("path", "query", "spellings"), SPELLINGS)
+    async def test_are_equal_however_the_values_are_written(
+        self,
+        client: httpx.AsyncClient,
+        bindings: list[bytes],
+        path: str,
+        query: str,
+        spellings: list[str],
+    ) -> None:
+        for each in (query, *spellings):
+            assert (await client.get(f"{path}?{each}")).status_code == 200
+        assert len(set(bindings)) == 1
+
+    @pytest.mark.parametrize(("path", "query", "others"), OTHERS)
+    async def test_differ_where_the_values_do(
+        self,
+        client: httpx.AsyncClient,
+        bindings: list[bytes],
+        path: str,
+        query: str,
+        others: list[str],
+    ) -> None:
+        for each in (query, *others):
+            assert (await client.get(f"{path}?{each}")).status_code == 200
+        assert len(set(bindings)) == 1 + len(others)
+
+    async def test_a_set_written_in_another_order_goes_on(self, client: httpx.AsyncClient) -> None:
+        for country in ("JO", "US", "JO"):
+            await create_account(client, country=country)
+        page = (await client.get(f"/accounts?{JO_US}&limit=2")).json()
+        query = f"country=us&country=JO&country=Jordan&cursor={page['next_cursor']}"
+        rest = await client.get(f"/accounts?{query}")
+        assert rest.status_code == 200
+        assert len(rest.json()["data"]) == 1

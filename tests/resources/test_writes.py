@@ -158,6 +158,17 @@ class TestRaces:
             await delete(session, ACCOUNTS, account_id, Precondition(frozenset({2})))
         assert problem.value.headers == {"ETag": '"2"'}
 
+    @pytest.mark.parametrize("write", [update, delete])
+    async def test_a_version_that_became_good_too_late_does_not_pass_for_done(
+        self, account_id: UUID, interrupted: Callable[[str], AsyncSession], write: Any
+    ) -> None:
+        values = [{"username": "bob"}] if write is update else []
+        session = interrupted("version = 2, username = 'eve'")
+        condition = Precondition(excluded=frozenset({1}))
+        with pytest.raises(StaleVersion) as problem:
+            await write(session, ACCOUNTS, account_id, *values, condition)
+        assert problem.value.headers == {"ETag": '"2"'}
+
     async def test_a_row_that_came_too_late_for_a_delete_was_not_there(
         self, account_id: UUID, interrupted: Callable[[str], AsyncSession]
     ) -> None:
@@ -174,6 +185,17 @@ class TestPrecondition:
         with pytest.raises(StaleVersion) as problem:
             Precondition(frozenset({6, 8})).require(7)
         assert problem.value.headers == {"ETag": '"7"'}
+
+    def test_an_excluded_version_will_not_do(self) -> None:
+        Precondition(excluded=frozenset({6, 8})).require(7)
+        for condition in (
+            Precondition(excluded=frozenset({7})),
+            Precondition(excluded=None),
+            Precondition(frozenset({7}), frozenset({7})),
+            Precondition(excluded=frozenset({7})).narrowed_to(7),
+        ):
+            with pytest.raises(StaleVersion):
+                condition.require(7)
 
     def test_one_that_is_required_and_missing(self) -> None:
         with pytest.raises(PreconditionRequired):

@@ -16,14 +16,15 @@ PARAMETERS: Final[tuple[Declared, ...]] = (
     {
         "name": "If-Match",
         "in": "header",
-        "description": "Write only if the current ETag of the resource is one of these, otherwise "
-        "answer 412. `*` stands for any",
+        "description": "Read or write only if the current ETag of the resource is one of these, "
+        "otherwise answer 412. `*` stands for any",
         "schema": _ENTITY_TAGS,
     },
     {
         "name": "If-None-Match",
         "in": "header",
-        "description": "Answer 304 if the current ETag of the resource is one of these",
+        "description": "If the current ETag of the resource is one of these, answer 304 to a read "
+        "and 412 to a write. `*` stands for any; it also matches a link, which has no ETag",
         "schema": _ENTITY_TAGS,
     },
     {

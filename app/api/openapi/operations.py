@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi.dependencies.models import Dependant
 
-from app.api.conditions import get_known_versions, get_precondition
+from app.api.conditions import get_absence, get_precondition, get_read_condition
 from app.api.idempotency import get_attempt
 from app.api.openapi.problems import TITLES, problems
 from app.api.requests import MERGE_PATCH
@@ -40,7 +40,7 @@ Responses = dict[str, Any]  # by status, or by name
 class Effect:
     """What one kind of input adds to the description of an operation."""
 
-    parameter: str | None = None  # a request header
+    parameters: tuple[str, ...] = ()  # request headers
     problems: tuple[type[Problem], ...] = ()
     headers: dict[str, list[str]] = field(default_factory=dict)  # of the responses, by status
 
@@ -69,15 +69,18 @@ _MERGE_PATCH: Final = Effect(headers={"415": ["Accept-Patch"]})
 _CURSOR: Final = Effect(problems=(InvalidCursor,), headers={"200": ["Link"]})
 _DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
     get_precondition: Effect(
-        "If-Match",
+        ("If-Match", "If-None-Match"),
         (MalformedHeader, StaleVersion, PreconditionRequired),
         {"200": ["ETag"], "412": ["ETag"]},
     ),
-    get_known_versions: Effect(
-        "If-None-Match", (MalformedHeader,), {"200": ["ETag"], "304": ["ETag"]}
+    get_read_condition: Effect(
+        ("If-Match", "If-None-Match"),
+        (MalformedHeader, StaleVersion),
+        {status: ["ETag"] for status in ("200", "304", "412")},
     ),
+    get_absence: Effect(("If-None-Match",), (MalformedHeader, StaleVersion)),
     get_attempt: Effect(
-        "Idempotency-Key",
+        ("Idempotency-Key",),
         (MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused),
         {"201": ["ETag", "Location", "Idempotency-Replayed"], "409": ["Retry-After"]},
     ),
@@ -90,13 +93,13 @@ def complete_operation(operation: Operation, route: StrictRoute, shared: Respons
     Problem responses are put into `shared`, the responses that operations refer to by name.
     """
     effects = list(_effects(operation, route))
-    taken = [effect.parameter for effect in effects if effect.parameter is not None]
+    taken = [name for effect in effects for name in effect.parameters]
     if taken:
         operation.setdefault("parameters", []).extend(
             {"$ref": f"#/components/parameters/{name}"} for name in taken
         )
     responses = operation["responses"]
-    if "If-None-Match" in taken:
+    if any("304" in effect.headers for effect in effects):
         responses["304"] = {"description": "The client has the current version"}
     names = _add_problems(responses, [cls for effect in effects for cls in effect.problems])
     for status, response in responses.items():
@@ -105,8 +108,11 @@ def complete_operation(operation: Operation, route: StrictRoute, shared: Respons
             name: {"$ref": f"#/components/headers/{name}"} for name in ["X-Request-ID", *headers]
         }
     for status, name in names.items():
-        # Accept-Patch is the one header that responses with the same problems do not all have.
-        key = f"{name}OfPatch" if "Accept-Patch" in responses[status]["headers"] else name
+        # Responses with the same problems have the same headers, but for these two.
+        headers = responses[status]["headers"]
+        key = f"{name}OfPatch" if "Accept-Patch" in headers else name
+        if status == "412" and "ETag" not in headers:
+            key = f"{name}OfLink"
         assert shared.setdefault(key, responses[status]) == responses[status], key
         responses[status] = {"$ref": f"#/components/responses/{key}"}
     operation["responses"] = dict(sorted(responses.items()))
