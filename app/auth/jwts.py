@@ -12,6 +12,7 @@ from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import Key
 
 from app.auth.jwks import FetchedKeys, FixedKeys
+from app.auth.key_format import digest_of
 from app.auth.principals import CACHE_SECONDS, SCOPES, ExpiringCache, Principal
 from app.auth.public_keys import read_key_file
 from app.config import ConfigurationError, Settings
@@ -55,12 +56,12 @@ class Verifier:
             sub={"essential": True},
         )
 
+    def recall(self, digest: bytes) -> Principal | None:
+        """The principal of a token that was verified a short time ago."""
+        return self._good.get(digest)
+
     async def verify(self, token: bytes) -> Principal | None:
         """The principal of a token; None: the token is refused. Errors: those of the keys."""
-        digest = sha256(token).digest()
-        principal = self._good.get(digest)
-        if principal is not None:
-            return principal
         try:
             claims = await self._claims_of(token)
             principal = _principal_of(claims)
@@ -72,7 +73,9 @@ class Verifier:
             return None
         now = self._clock()
         self._good.put(
-            digest, principal, min(now + CACHE_SECONDS, claims["exp"] + CLOCK_SKEW_SECONDS)
+            digest_of(token),
+            principal,
+            min(now + CACHE_SECONDS, claims["exp"] + CLOCK_SKEW_SECONDS),
         )
         return principal
 
