@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -17,7 +18,7 @@ from sqlalchemy import URL
 
 from app.config.database_urls import DatabaseURL, parse_database_url
 from app.config.modes import DEPLOYED_MODES, MODE_DEFAULTS, Mode
-from app.config.secret_files import SecretFiles
+from app.config.secret_files import SecretFiles, is_secret
 from app.config.values import JWKSURL, Algorithms, Networks, Origins, RateLimitText, is_loopback
 
 _URL_OF_MODE: Final = {
@@ -148,10 +149,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        sources = [init_settings]
+        assert isinstance(init_settings, InitSettingsSource)
+        overridden = init_settings.init_kwargs
+        sources: list[PydanticBaseSettingsSource] = [init_settings]
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)
-            sources += [source, SecretFiles(settings_cls, source)]
+            sources += [source, SecretFiles(settings_cls, source, overridden)]
         return (*sources, file_secret_settings)
 
     @model_validator(mode="before")
@@ -220,3 +223,9 @@ class Settings(BaseSettings):
         if self.otel_sdk_disabled or self.otel_exporter_otlp_endpoint is None:
             return None
         return f"{self.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
+
+
+# The names of all settings that may come from files.
+SECRETS: Final = tuple(
+    name for name, field in Settings.model_fields.items() if is_secret(field.annotation)
+)
