@@ -73,6 +73,7 @@ class Credentials:
                     raise Unauthenticated(given=len(given) > 1)
                 principal = await self._identify(token)
         scope["state"]["principal"] = principal.name
+        scope["state"]["owner"] = principal.owner
         needed = "read" if scope["method"] in _SAFE else "write"
         if needed not in principal.scopes:
             if self._limit is not None:
