@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """Database connections per worker, besides the one of its watchdog"""
     statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """Longest time for a statement, in seconds. 0: the database's own setting"""
+    cascade_timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Longest time for a statement that deletes an account together with its items, in seconds"""
     lock_timeout: Annotated[float, Field(ge=0, le=3600)] = 2.0
     """Longest wait for a lock, in seconds. 0: the database's own setting"""
     idle_in_transaction_timeout: Annotated[float, Field(ge=0, le=3600)] = 10.0
