@@ -101,8 +101,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await tracing.stop()
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """A new application. Without `settings`, those of the environment apply."""
+def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -> FastAPI:
+    """A new application. Without `settings`, those of the environment apply.
+
+    `on_loopback`: only this machine can reach its server, so requests have a Host of this machine.
+    """
     settings = settings or load_settings()
     configure_logs(settings)
     tracing = make_tracing(settings)
@@ -146,6 +149,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         credentials=guards,
         limit=limit,
+        on_loopback=on_loopback,
         counters=app.state.counters,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )

@@ -14,7 +14,7 @@ from app.auth.key_format import digest_of, is_well_formed
 from app.auth.key_lookup import KeyLookup
 from app.auth.principals import Principal
 from app.config import Settings
-from app.errors import Forbidden, Unauthenticated
+from app.errors import MissingScope, Unauthenticated
 from app.postgres.failures import FAILURES, problem_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Credentials:
         self._limit = limit
 
     async def __call__(self, scope: Scope) -> None:
-        """Errors: Unauthenticated, Forbidden, RateLimited, those of the database and of the JWT
+        """Errors: Unauthenticated, MissingScope, RateLimited, those of the database and of the JWT
         verifier.
         """
         # The same string that the router matches: no spelling of a path can be public here and
@@ -78,7 +78,7 @@ class Credentials:
         if needed not in principal.scopes:
             if self._limit is not None:
                 await self._limit(scope)
-            raise Forbidden(needed)
+            raise MissingScope(needed)
 
     def _recall(self, token: bytes) -> Principal | None:
         """The principal of a token that was found good a short time ago."""

@@ -19,7 +19,15 @@ from sqlalchemy import URL
 from app.config.database_urls import DatabaseURL, parse_database_url
 from app.config.modes import DEPLOYED_MODES, MODE_DEFAULTS, Mode
 from app.config.secret_files import SecretFiles, is_secret
-from app.config.values import JWKSURL, Algorithms, Networks, Origins, RateLimitText, is_loopback
+from app.config.values import (
+    JWKSURL,
+    Algorithms,
+    Hosts,
+    Networks,
+    Origins,
+    RateLimitText,
+    is_loopback,
+)
 
 _URL_OF_MODE: Final = {
     Mode.development: "development_database_url",
@@ -107,6 +115,8 @@ class Settings(BaseSettings):
     """Addresses or networks of proxies whose X-Forwarded-* is trusted, separated by commas"""
     cors_origins: Origins = ()
     """Origins whose pages may call the API, separated by commas, or * for all"""
+    allowed_hosts: Hosts = ()
+    """Hosts besides localhost that may be asked without credentials, separated by commas"""
     hsts_max_age: Annotated[int, Field(ge=0)] = 0
     """max-age of Strict-Transport-Security on HTTPS responses, in seconds. 0: no such header"""
 

@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from app.config import Settings
 from app.edge.cors import CrossOrigin
+from app.edge.foreign_pages import ForeignHosts, ForeignOrigins
 from app.edge.load_shedding import LoadShedding
 from app.edge.middleware import Guard, Headers, RequestMiddleware
 from app.edge.proxies import TrustedProxies
@@ -23,15 +24,23 @@ def add_edge(
     find_trace_id: FindTraceId,
     credentials: Sequence[Guard] = (),
     limit: RateLimit | None = None,
+    on_loopback: bool = False,
 ) -> None:
     """Add what the settings ask for; `credentials` are the guards that find the principal, and
-    `limit` that of `make_rate_limit`, which they know too.
+    `limit` that of `make_rate_limit`, which they know too. `on_loopback`: only this machine can
+    reach the server.
 
     The middleware that is added last is the outermost.
     """
     guards: list[Guard] = [LoadShedding(settings.max_concurrent_requests, counters), *credentials]
     if limit is not None:
         guards.append(limit)
+    hosts = None
+    if not credentials:
+        guards.insert(0, ForeignOrigins(settings.cors_origins))
+        if on_loopback:
+            hosts = ForeignHosts(settings.allowed_hosts)
+            guards.insert(0, hosts)
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(
@@ -42,7 +51,7 @@ def add_edge(
         find_trace_id=find_trace_id,
     )
     if settings.cors_origins:
-        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins, hosts=hosts)
     if settings.trusted_proxies:
         app.add_middleware(TrustedProxies, proxies=settings.trusted_proxies)
 

@@ -14,7 +14,7 @@ from sqlalchemy import URL, make_url
 from uvicorn.supervisors import ChangeReload
 
 from app.auth.guard import make_verifier
-from app.config import SECRETS, ConfigurationError, Settings, load_settings
+from app.config import SECRETS, ConfigurationError, Settings, is_loopback, load_settings
 from app.edge.protocol import ServerConfig
 from app.postgres.embedded import embedded_postgres
 from app.postgres.engine import make_engine
@@ -94,13 +94,16 @@ class _WorkerConfig(ServerConfig):
     other processes of the same user can read it, and every program that a worker starts gets it.
     """
 
-    def __init__(self, settings: Settings, given: dict[str, Any], **options: Any) -> None:
+    def __init__(
+        self, settings: Settings, given: dict[str, Any], *, on_loopback: bool, **options: Any
+    ) -> None:
         super().__init__("app.main:create_app", settings, factory=True, **options)
         self._given = given
+        self._on_loopback = on_loopback
 
     def load_app(self) -> Any:
         create_app = super().load_app()
-        return lambda: create_app(load_settings(**self._given))
+        return lambda: create_app(load_settings(**self._given), on_loopback=self._on_loopback)
 
 
 def _given_to_workers(settings: Settings, url: URL, *, reload: bool) -> dict[str, Any]:
@@ -131,6 +134,7 @@ def _run(
     config = _WorkerConfig(
         settings,
         given,
+        on_loopback=is_loopback(listener.getsockname()[0]),
         lifespan="on",
         workers=settings.workers,
         reload=reload,
