@@ -140,17 +140,35 @@ class Forbidden(Problem):
     status = 403
     code = "forbidden"
     title = "Forbidden"
-    detail = "The credentials do not allow this request."
+    detail = "This request is not allowed."
     explanation = (
         "The credentials are valid but lack a scope. GET and HEAD need `read`, other methods "
-        "`write`. `write` includes `read`; `admin` includes both."
+        "`write`. `write` includes `read`; `admin` includes both. Where no credentials are needed, "
+        "a browser has sent a write from a page of another site, or a request for a name that is "
+        "not one of this machine."
     )
 
+
+class MissingScope(Forbidden):
     def __init__(self, scope: str) -> None:
         challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
         super().__init__(
             f"The credentials lack the scope {scope}.", headers={"WWW-Authenticate": challenge}
         )
+
+
+class ForeignOrigin(Forbidden):
+    detail = (
+        "The page that sent this request is of another site. The setting CORS_ORIGINS lists the "
+        "origins whose pages may write."
+    )
+
+
+class ForeignHost(Forbidden):
+    detail = (
+        "The request's Host is not a name of this machine. The setting ALLOWED_HOSTS lists names "
+        "besides localhost."
+    )
 
 
 class NotFound(Problem):

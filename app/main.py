@@ -20,6 +20,7 @@ from app.auth.key_lookup import KeyLookup
 from app.auth.last_used import writing_uses
 from app.config import Settings, load_settings
 from app.edge.middleware import Guard
+from app.edge.rate_limits import make_rate_limit
 from app.edge.stack import add_edge
 from app.edge.trace_ids import own_trace_id, sent_trace_id
 from app.items.router import owned_router as owned_items
@@ -30,6 +31,7 @@ from app.postgres.engine import log_statements, make_engine
 from app.postgres.migrations import older_revisions
 from app.postgres.statements import Statements
 from app.postgres.watchdog import watchdog
+from app.serving.health import Examiner
 from app.serving.health import router as health
 from app.serving.metrics import router as metrics
 from app.serving.metrics import share_samples
@@ -99,8 +101,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await tracing.stop()
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """A new application. Without `settings`, those of the environment apply."""
+def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -> FastAPI:
+    """A new application. Without `settings`, those of the environment apply.
+
+    `on_loopback`: only this machine can reach its server, so requests have a Host of this machine.
+    """
     settings = settings or load_settings()
     configure_logs(settings)
     tracing = make_tracing(settings)
@@ -114,6 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.counters = RequestCounters()
     app.state.tracing = tracing
+    app.state.examiner = Examiner(app.state)
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None
     )
@@ -134,13 +140,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.docs_enabled:
         add_docs(app)
     lookup = app.state.key_lookup = KeyLookup(lambda: app.state.statements)
+    limit = make_rate_limit(settings)
     guards: list[Guard] = []
     if settings.auth_mode == "on":
-        guards.append(Credentials(lookup, settings.mode, make_verifier(settings)))
+        guards.append(Credentials(lookup, settings.mode, make_verifier(settings), limit))
     add_edge(
         app,
         settings,
         credentials=guards,
+        limit=limit,
+        on_loopback=on_loopback,
         counters=app.state.counters,
         find_trace_id=own_trace_id if tracing else sent_trace_id,
     )

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import growth, measure, results, tables, wrk
+from benchmarks import cascade, growth, measure, results, tables, wrk
 from benchmarks.contestants.registry import CONTESTANTS
 from benchmarks.harness import Harness, tell
 from benchmarks.plan import FULL, QUICK, TINY
@@ -44,6 +44,7 @@ def main() -> int:
         findings = list(growth.compare_loads(measured))
         if options.plan.growth and not options.only:
             findings += growth.measure_growth(postgres, options.plan, Path(folder))
+            findings += cascade.measure_cascade(postgres, options.plan.cascade, Path(folder))
             findings += growth.measure_start(postgres, Path(folder))
         text = results.document(
             measured, findings, options.plan, postgres, left_out, options.command, load_before

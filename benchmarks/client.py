@@ -11,8 +11,9 @@ Fields = dict[str, str]
 class Client:
     """Talks to one server on this machine."""
 
-    def __init__(self, port: int, headers: Fields | None = None) -> None:
+    def __init__(self, port: int, headers: Fields | None = None, timeout: float = 10) -> None:
         self._port = port
+        self._timeout = timeout
         self._headers = headers or {}
 
     def send(
@@ -23,7 +24,7 @@ class Client:
             kind = "x-www-form-urlencoded" if form else "json"
             headers = {**headers, "Content-Type": f"application/{kind}"}
             body = urlencode(fields) if form else json.dumps(fields)
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

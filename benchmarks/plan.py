@@ -36,6 +36,8 @@ class Plan:
     warm_up: float
     # The rows of the databases that show how Satchel grows; empty: that is not measured.
     growth: tuple[Amount, ...] = ()
+    # The items of the account that is deleted together with them.
+    cascade: int = 0
 
     @property
     def loads(self) -> list[tuple[str, int]]:
@@ -54,6 +56,7 @@ FULL = Plan(
     seconds=1,
     warm_up=1,
     growth=(Amount(1_000, 0), Amount(1_000_000, 0)),
+    cascade=1_000_000,
 )
 QUICK = Plan(
     _LOADED,
@@ -73,4 +76,5 @@ TINY = Plan(
     seconds=0.1,
     warm_up=0.02,
     growth=(Amount(100, 0), Amount(2_000, 0)),
+    cascade=2_000,
 )

@@ -74,4 +74,5 @@ def server_environment(database: URL) -> dict[str, str]:
     return {
         "CONFIG_MODE": "testing",
         "TEST_DATABASE_URL": database.render_as_string(hide_password=False),
+        "ALLOWED_HOSTS": "satchel.test,x",  # of raw requests
     }

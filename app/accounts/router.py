@@ -20,6 +20,7 @@ from app.api.openapi.problems import problems
 from app.api.responses import Json, no_content, page_response
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
+from app.config import Settings
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.resources.fields import Id
 from app.resources.lists import page_of
@@ -36,6 +37,14 @@ async def get_email_resolver(request: Request) -> Resolver | None:
 
 
 ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
+
+
+async def get_cascade_timeout(request: Request) -> float:
+    settings: Settings = request.app.state.settings
+    return settings.cascade_timeout
+
+
+CascadeTimeoutDep = Annotated[float, Depends(get_cascade_timeout)]
 
 
 @router.get("", response_model=PAGE)
@@ -109,7 +118,11 @@ async def delete_account(
     query: Annotated[AccountDeleteQuery, Query()],
     session: SessionDep,
     precondition: PreconditionDep,
+    time_limit: CascadeTimeoutDep,
 ) -> Response:
     """Delete an account; one that owns items only together with them (`cascade`)."""
-    await service.delete_account(session, account_id, precondition, cascade=query.cascade)
+    if query.cascade:
+        await service.delete_account_with_items(session, account_id, precondition, time_limit)
+    else:
+        await service.delete_account(session, account_id, precondition)
     return no_content()

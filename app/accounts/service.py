@@ -19,6 +19,7 @@ from app.errors import AccountHasItems, AccountNotFound, EmailTaken
 from app.models import Account, Item, table_of
 from app.postgres.refolding import Folded
 from app.postgres.sessions import outside_transaction
+from app.postgres.time_limits import set_time_limit, waiting_longer
 from app.resources import inserts, reads, writes
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
@@ -88,14 +89,8 @@ async def write_account(
 
 
 async def delete_account(
-    session: AsyncSession, account_id: UUID, precondition: Precondition, *, cascade: bool
+    session: AsyncSession, account_id: UUID, precondition: Precondition
 ) -> None:
-    """Delete an account; with `cascade` together with its items."""
-    if cascade:
-        # Locked first, so that no item is created in between.
-        await session.execute(select(_C.id).where(_C.id == account_id).with_for_update())
-        items = table_of(Item)
-        await session.execute(delete(items).where(items.c.account_id == account_id))
     await writes.delete(session, ACCOUNTS, account_id, precondition)
 
 
@@ -105,6 +100,21 @@ async def _require_deliverable(
     if resolver is not None:
         async with outside_transaction(session):
             await emails.require_deliverable(email, resolver)
+
+
+async def delete_account_with_items(
+    session: AsyncSession, account_id: UUID, precondition: Precondition, time_limit: float
+) -> None:
+    """Delete an account together with its items; each statement may take `time_limit` seconds."""
+    # Locked first, so that no item is created in between.
+    locking = select(_C.version, set_time_limit(time_limit)).where(_C.id == account_id)
+    found = (await session.execute(locking.with_for_update())).one_or_none()
+    async with waiting_longer(session, time_limit):
+        if found is not None:
+            precondition.require(found.version)  # before its items are deleted in vain
+            items = table_of(Item)
+            await session.execute(delete(items).where(items.c.account_id == account_id))
+        await writes.delete(session, ACCOUNTS, account_id, precondition)
 
 
 def _with_email_key(values: dict[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ async def get_attempt(request: Request) -> Attempt | None:
         detail = "Must be given once, as 1 to 255 printable ASCII characters."
         fault = Fault(header="Idempotency-Key", code="invalid_format", detail=detail)
         raise MalformedHeader(errors=[fault])
-    principal = request.scope["state"].get("principal", ANONYMOUS)
-    return Attempt(principal, request.scope["path"], keys[0], _fingerprint(request))
+    owner = request.scope["state"].get("owner", ANONYMOUS)
+    return Attempt(owner, request.scope["path"], keys[0], _fingerprint(request))
 
 
 def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:

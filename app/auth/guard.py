@@ -3,7 +3,9 @@
 Every path that is not public needs credentials, whether it has a route or not.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette._utils import get_route_path
 from starlette.types import Scope
@@ -12,7 +14,7 @@ from app.auth.key_format import digest_of, is_well_formed
 from app.auth.key_lookup import KeyLookup
 from app.auth.principals import Principal
 from app.config import Settings
-from app.errors import Forbidden, Unauthenticated
+from app.errors import MissingScope, Unauthenticated
 from app.postgres.failures import FAILURES, problem_of
 
 if TYPE_CHECKING:
@@ -25,27 +27,66 @@ PUBLIC_PREFIXES: Final = ("/docs/assets/", "/problems/")
 _SAFE: Final = frozenset({"GET", "OPTIONS"})
 
 
-class Credentials:
-    """The guard."""
+class Limit(Protocol):
+    """Counts the requests that are refused."""
 
-    def __init__(self, lookup: KeyLookup, mode: str, verifier: "Verifier | None") -> None:
+    def counting_refusal(self, scope: Scope) -> AbstractContextManager[None]:
+        """Counts for the address if the block raises Unauthenticated. Errors: RateLimited."""
+        ...
+
+    async def __call__(self, scope: Scope) -> object:
+        """Counts for the principal. Errors: RateLimited."""
+        ...
+
+
+class Credentials:
+    """The guard. Without a `limit`, refusals are not counted."""
+
+    def __init__(
+        self,
+        lookup: KeyLookup,
+        mode: str,
+        verifier: "Verifier | None",
+        limit: Limit | None = None,
+    ) -> None:
         self._lookup = lookup
         self._mode = mode
         self._verifier = verifier
+        self._limit = limit
 
     async def __call__(self, scope: Scope) -> None:
-        """Errors: Unauthenticated, Forbidden, those of the database and of the JWT verifier."""
+        """Errors: Unauthenticated, MissingScope, RateLimited, those of the database and of the JWT
+        verifier.
+        """
         # The same string that the router matches: no spelling of a path can be public here and
         # reach a resource there.
         path = get_route_path(scope)
         if path in PUBLIC or path.startswith(PUBLIC_PREFIXES):
             return
-        token = _token_of(scope)
-        principal = self._lookup.recall(digest_of(token)) or await self._identify(token)
+        given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
+        token = _token_of(given)
+        principal = None if token is None else self._recall(token)
+        if principal is None:
+            # An address that has used up its limit is refused before anything is looked up.
+            with nullcontext() if self._limit is None else self._limit.counting_refusal(scope):
+                if token is None:
+                    raise Unauthenticated(given=len(given) > 1)
+                principal = await self._identify(token)
         scope["state"]["principal"] = principal.name
+        scope["state"]["owner"] = principal.owner
         needed = "read" if scope["method"] in _SAFE else "write"
         if needed not in principal.scopes:
-            raise Forbidden(needed)
+            if self._limit is not None:
+                await self._limit(scope)
+            raise MissingScope(needed)
+
+    def _recall(self, token: bytes) -> Principal | None:
+        """The principal of a token that was found good a short time ago."""
+        digest = digest_of(token)
+        principal = self._lookup.recall(digest)
+        if principal is None and self._verifier is not None:
+            principal = self._verifier.recall(digest)
+        return principal
 
     async def _identify(self, token: bytes) -> Principal:
         principal = None
@@ -77,15 +118,9 @@ def make_verifier(settings: Settings) -> "Verifier | None":
     return jwts.make_verifier(settings)
 
 
-def _token_of(scope: Scope) -> bytes:
-    """The token of the Authorization header. Errors: Unauthenticated."""
-    given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
-    if not given:
-        raise Unauthenticated
-    if len(given) > 1:  # a proxy may have checked another one than we would
-        raise Unauthenticated(given=True)
+def _token_of(given: Sequence[bytes]) -> bytes | None:
+    """The token of the Authorization headers; None: they have no token, or there are several."""
+    if len(given) != 1:  # a proxy may have checked another one than we would
+        return None
     scheme, _, token = given[0].partition(b" ")
-    token = token.strip(b" ")
-    if scheme.lower() != b"bearer" or not token:
-        raise Unauthenticated
-    return token
+    return (token.strip(b" ") or None) if scheme.lower() == b"bearer" else None

@@ -13,6 +13,7 @@ from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from app.auth.jwks import FetchedKeys, FixedKeys
+from app.auth.key_format import digest_of
 from app.auth.principals import CACHE_SECONDS, SCOPES, ExpiringCache, Principal
 from app.auth.public_keys import read_key_file
 from app.config import ConfigurationError, Settings
@@ -61,12 +62,12 @@ class Verifier:
             sub={"essential": True},
         )
 
+    def recall(self, digest: bytes) -> Principal | None:
+        """The principal of a token that was verified a short time ago."""
+        return self._good.get(digest)
+
     async def verify(self, token: bytes) -> Principal | None:
         """The principal of a token; None: the token is refused. Errors: those of the keys."""
-        digest = sha256(token).digest()
-        principal = self._good.get(digest)
-        if principal is not None:
-            return principal
         try:
             claims = await self._claims_of(token)
             principal = _principal_of(claims)
@@ -78,7 +79,9 @@ class Verifier:
             return None
         now = self._clock()
         self._good.put(
-            digest, principal, min(now + CACHE_SECONDS, claims["exp"] + CLOCK_SKEW_SECONDS)
+            digest_of(token),
+            principal,
+            min(now + CACHE_SECONDS, claims["exp"] + CLOCK_SKEW_SECONDS),
         )
         return principal
 

@@ -72,7 +72,7 @@ class KeyLookup:
             started = self._clock()
             for row in await self._statements().execute(_LOOKUP, {"digests": new}):
                 key = found[row.digest] = _Found(
-                    row.id, Principal(f"key:{row.name}", SCOPES[row.scope])
+                    row.id, Principal(f"key:{row.name}", SCOPES[row.scope], row.free_since)
                 )
                 lifetime = CACHE_SECONDS
                 if row.seconds_left is not None:

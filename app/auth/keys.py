@@ -106,8 +106,18 @@ async def rotate_key(
 
 
 def live_keys() -> Select[Any]:
-    """The keys that are neither expired nor revoked: what a request needs to know of them."""
+    """The keys that are neither expired nor revoked: what a request needs to know of them.
+
+    `free_since` is when the last key of an earlier owner of the name was revoked: the one that was
+    not rotated. From then on the name was free for another owner. Null: there was none.
+    """
     left = func.extract("epoch", KEYS.expires - NOW)
-    return select(KEYS.digest, KEYS.id, KEYS.name, KEYS.scope, left.label("seconds_left")).where(
-        KEYS.revoked.is_(None), or_(KEYS.expires.is_(None), KEYS.expires > NOW)
+    last = TABLE.alias("last").c
+    free_since = select(func.max(last.revoked)).where(
+        last.name == KEYS.name, last.rotated.is_(None), last.revoked <= KEYS.created
     )
+    return select(
+        *(KEYS.digest, KEYS.id, KEYS.name, KEYS.scope),
+        left.label("seconds_left"),
+        free_since.scalar_subquery().label("free_since"),
+    ).where(KEYS.revoked.is_(None), or_(KEYS.expires.is_(None), KEYS.expires > NOW))

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Generic, TypeVar
 
 # What each scope includes.
@@ -19,10 +20,19 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who sends a request. `name` may be logged, and begins with the kind of credentials."""
+    """Who sends a request. `name` may be logged, and begins with the kind of credentials.
+
+    `since` is when the last key of an earlier owner of the name was revoked; None: there was none.
+    """
 
     name: str
     scopes: frozenset[str]
+    since: datetime | None = None
+
+    @property
+    def owner(self) -> str:
+        """The name, and for a later owner of it `since`: no name has an @ of its own."""
+        return self.name if self.since is None else f"{self.name}@{self.since.isoformat()}"
 
 
 class ExpiringCache(Generic[V]):

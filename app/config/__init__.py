@@ -3,11 +3,12 @@
 from app.config.database_urls import parse_database_url
 from app.config.loading import ConfigurationError, load_settings
 from app.config.modes import MODE_DEFAULTS, Mode
-from app.config.settings import Settings
+from app.config.settings import SECRETS, Settings
 from app.config.values import is_loopback, parse_rate_limit
 
 __all__ = [
     "MODE_DEFAULTS",
+    "SECRETS",
     "ConfigurationError",
     "Mode",
     "Settings",

@@ -1,6 +1,6 @@
 """Reads secrets from files: X_FILE names the file that holds the variable X."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,11 +15,18 @@ class SecretFileError(Exception):
 class SecretFiles(EnvSettingsSource):
     """The content of the files that the environment or a `.env` file (`given`) names.
 
-    Only fields with a SecretStr may come from a file. Errors: SecretFileError.
+    Only fields with a SecretStr may come from a file, and those of `overridden` do not. Errors:
+    SecretFileError.
     """
 
-    def __init__(self, settings_class: type[BaseSettings], given: EnvSettingsSource) -> None:
+    def __init__(
+        self,
+        settings_class: type[BaseSettings],
+        given: EnvSettingsSource,
+        overridden: Collection[str] = (),
+    ) -> None:
         self._given = given.env_vars
+        self._overridden = overridden
         super().__init__(settings_class)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
@@ -27,7 +34,7 @@ class SecretFiles(EnvSettingsSource):
         faults: list[str] = []
         for name, field in self.settings_cls.model_fields.items():
             path = self._given.get(f"{name}_file")
-            if not path or not is_secret(field.annotation):
+            if not path or not is_secret(field.annotation) or name in self._overridden:
                 continue
             if self._given.get(name):
                 faults.append(f"{name.upper()} and {name.upper()}_FILE are both set: unset one")

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -17,8 +18,16 @@ from sqlalchemy import URL
 
 from app.config.database_urls import DatabaseURL, parse_database_url
 from app.config.modes import DEPLOYED_MODES, MODE_DEFAULTS, Mode
-from app.config.secret_files import SecretFiles
-from app.config.values import JWKSURL, Algorithms, Networks, Origins, RateLimitText, is_loopback
+from app.config.secret_files import SecretFiles, is_secret
+from app.config.values import (
+    JWKSURL,
+    Algorithms,
+    Hosts,
+    Networks,
+    Origins,
+    RateLimitText,
+    is_loopback,
+)
 
 _URL_OF_MODE: Final = {
     Mode.development: "development_database_url",
@@ -60,6 +69,8 @@ class Settings(BaseSettings):
     """Database connections per worker, besides the one of its watchdog"""
     statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """Longest time for a statement, in seconds. 0: the database's own setting"""
+    cascade_timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Longest time for a statement that deletes an account together with its items, in seconds"""
     lock_timeout: Annotated[float, Field(ge=0, le=3600)] = 2.0
     """Longest wait for a lock, in seconds. 0: the database's own setting"""
     idle_in_transaction_timeout: Annotated[float, Field(ge=0, le=3600)] = 10.0
@@ -104,6 +115,8 @@ class Settings(BaseSettings):
     """Addresses or networks of proxies whose X-Forwarded-* is trusted, separated by commas"""
     cors_origins: Origins = ()
     """Origins whose pages may call the API, separated by commas, or * for all"""
+    allowed_hosts: Hosts = ()
+    """Hosts besides localhost that may be asked without credentials, separated by commas"""
     hsts_max_age: Annotated[int, Field(ge=0)] = 0
     """max-age of Strict-Transport-Security on HTTPS responses, in seconds. 0: no such header"""
 
@@ -148,10 +161,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        sources = [init_settings]
+        assert isinstance(init_settings, InitSettingsSource)
+        overridden = init_settings.init_kwargs
+        sources: list[PydanticBaseSettingsSource] = [init_settings]
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)
-            sources += [source, SecretFiles(settings_cls, source)]
+            sources += [source, SecretFiles(settings_cls, source, overridden)]
         return (*sources, file_secret_settings)
 
     @model_validator(mode="before")
@@ -220,3 +235,9 @@ class Settings(BaseSettings):
         if self.otel_sdk_disabled or self.otel_exporter_otlp_endpoint is None:
             return None
         return f"{self.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
+
+
+# The names of all settings that may come from files.
+SECRETS: Final = tuple(
+    name for name, field in Settings.model_fields.items() if is_secret(field.annotation)
+)

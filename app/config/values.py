@@ -59,8 +59,19 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
+_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in hosts)
+    if not all(map(_HOST.fullmatch, hosts)):
+        raise ValueError("must be names of hosts without a port, such as satchel.local")
+    return hosts
+
+
 _Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[_Names, AfterValidator(_check_origins)]
+Hosts = Annotated[_Names, AfterValidator(_check_hosts)]
 Networks = Annotated[_Names, AfterValidator(_check_networks)]
 
 # Those that sign with a private key. With others, whoever can verify could sign.

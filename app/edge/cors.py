@@ -6,8 +6,9 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.edge.foreign_pages import ForeignHosts
 from app.edge.middleware import NO_SNIFF, request_id_of
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -40,7 +41,10 @@ class CrossOrigin(CORSMiddleware):
     Authorization needs no more than permission for the header.
     """
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: Sequence[str], hosts: ForeignHosts | None = None
+    ) -> None:
+        self._hosts = hosts
         super().__init__(
             app,
             allow_origins=origins,
@@ -48,6 +52,13 @@ class CrossOrigin(CORSMiddleware):
             allow_headers=_REQUEST_HEADERS,
             expose_headers=_RESPONSE_HEADERS,
         )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A preflight for a foreign host is refused, as every request for it.
+        if self._hosts is not None and scope["type"] == "http" and self._hosts.refuses(scope):
+            await self.app(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """What the browser may send. The browser itself refuses everything else, so a preflight

@@ -3,6 +3,8 @@
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
@@ -10,9 +12,10 @@ from typing import Final
 from starlette._utils import get_route_path
 from starlette.types import Scope
 
+from app.config import Settings, parse_rate_limit
 from app.edge.load_shedding import PROBES
-from app.edge.middleware import Guard, Headers
-from app.errors import Forbidden, RateLimited, Unauthenticated
+from app.edge.middleware import Headers
+from app.errors import RateLimited, Unauthenticated
 
 # Windows at once, about 400 bytes each. One more ends the oldest.
 CAPACITY: Final = 50_000
@@ -44,13 +47,35 @@ class RateLimit:
     async def __call__(self, scope: Scope) -> Headers | None:
         if get_route_path(scope) in PROBES:
             return None
+        _, state = self._count(_client_of(scope))
+        return (self._policy_header, (b"ratelimit", state.encode()))
+
+    @contextmanager
+    def counting_refusal(self, scope: Scope) -> Iterator[None]:
+        """Counts the request for its address, unless the block finds its credentials good or fails.
+
+        It counts from the start, so that requests that come together are not more than the limit.
+        Errors: RateLimited, before the block.
+        """
+        window, _ = self._count(_address_of(scope))
+        try:
+            yield
+        except Unauthenticated:
+            raise
+        except BaseException:
+            window.count -= 1
+            raise
+        window.count -= 1
+
+    def _count(self, client: str) -> tuple[_Window, str]:
+        """Count a request. Returns its window and the value of `RateLimit`. Errors: RateLimited."""
         now = time.monotonic()
-        window = self._window_of(_client_of(scope), now)
+        window = self._window_of(client, now)
         window.count += 1
         seconds = max(1, math.ceil(window.end - now))
         state = f'"default";r={max(0, self._requests - window.count)};t={seconds}'
         if window.count <= self._requests:
-            return (self._policy_header, (b"ratelimit", state.encode()))
+            return window, state
         raise RateLimited(seconds, {"RateLimit-Policy": self._policy, "RateLimit": state})
 
     def _window_of(self, client: str, now: float) -> _Window:
@@ -65,28 +90,19 @@ class RateLimit:
         return window
 
 
-class CountRefused:
-    """Counts requests that the guard of credentials refuses.
-
-    They count for the address, or for the principal that lacks a scope.
-    """
-
-    def __init__(self, credentials: Guard, limit: RateLimit) -> None:
-        self._credentials = credentials
-        self._limit = limit
-
-    async def __call__(self, scope: Scope) -> Headers | None:
-        try:
-            return await self._credentials(scope)
-        except (Unauthenticated, Forbidden):
-            await self._limit(scope)
-            raise
+def make_rate_limit(settings: Settings) -> RateLimit | None:
+    """The limit that the settings name; None: they name none."""
+    if settings.rate_limit is None:
+        return None
+    return RateLimit(*parse_rate_limit(settings.rate_limit))
 
 
 def _client_of(scope: Scope) -> str:
     principal = scope["state"].get("principal")
-    if principal is not None:
-        return f"principal {principal}"
+    return _address_of(scope) if principal is None else f"principal {principal}"
+
+
+def _address_of(scope: Scope) -> str:
     client = scope.get("client")
     return "unknown" if client is None else network_of(client[0])
 

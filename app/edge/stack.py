@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from app.config import Settings, parse_rate_limit
+from app.config import Settings
 from app.edge.cors import CrossOrigin
+from app.edge.foreign_pages import ForeignHosts, ForeignOrigins
 from app.edge.load_shedding import LoadShedding
 from app.edge.middleware import Guard, Headers, RequestMiddleware
 from app.edge.proxies import TrustedProxies
-from app.edge.rate_limits import CountRefused, RateLimit
+from app.edge.rate_limits import RateLimit
 from app.edge.trace_ids import FindTraceId
 from app.telemetry.request_counters import RequestCounters
 
@@ -22,16 +23,24 @@ def add_edge(
     counters: RequestCounters,
     find_trace_id: FindTraceId,
     credentials: Sequence[Guard] = (),
+    limit: RateLimit | None = None,
+    on_loopback: bool = False,
 ) -> None:
-    """Add what the settings ask for; `credentials` are the guards that find the principal.
+    """Add what the settings ask for; `credentials` are the guards that find the principal, and
+    `limit` that of `make_rate_limit`, which they know too. `on_loopback`: only this machine can
+    reach the server.
 
     The middleware that is added last is the outermost.
     """
-    guards: list[Guard] = list(credentials)
-    if settings.rate_limit is not None:
-        limit = RateLimit(*parse_rate_limit(settings.rate_limit))
-        guards = [*(CountRefused(guard, limit) for guard in credentials), limit]
-    guards.insert(0, LoadShedding(settings.max_concurrent_requests, counters))
+    guards: list[Guard] = [LoadShedding(settings.max_concurrent_requests, counters), *credentials]
+    if limit is not None:
+        guards.append(limit)
+    hosts = None
+    if not credentials:
+        guards.insert(0, ForeignOrigins(settings.cors_origins))
+        if on_loopback:
+            hosts = ForeignHosts(settings.allowed_hosts)
+            guards.insert(0, hosts)
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(
@@ -42,7 +51,7 @@ def add_edge(
         find_trace_id=find_trace_id,
     )
     if settings.cors_origins:
-        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins, hosts=hosts)
     if settings.trusted_proxies:
         app.add_middleware(TrustedProxies, proxies=settings.trusted_proxies)
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from app import __version__
 from app.config import ConfigurationError
 from app.postgres.statements import Statements
-from app.serving.health import Health, examine
+from app.serving.health import Health
 from app.telemetry.request_counters import FOLDER, RequestCounters
 
 router = APIRouter(include_in_schema=False)
@@ -30,7 +30,7 @@ async def metrics(request: Request) -> Response:
     """Metrics of all workers, and the checks of /readyz."""
     state = request.app.state
     counters: RequestCounters = state.counters
-    health = await examine(state)
+    health = await state.examiner.examine()
     counters.sample(state.statements)
     registry = CollectorRegistry()
     registry.register(counters.collector())

@@ -1,20 +1,21 @@
 """Starts the server: the parent owns socket and database, and uvicorn runs in each process."""
 
 import asyncio
-import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 from uvicorn.supervisors import ChangeReload
 
 from app.accounts.service import EMAIL_KEYS
 from app.auth.guard import make_verifier
-from app.config import ConfigurationError, Settings
+from app.config import SECRETS, ConfigurationError, Settings, is_loopback, load_settings
 from app.edge.protocol import ServerConfig
 from app.postgres.embedded import embedded_postgres
 from app.postgres.engine import make_engine
@@ -68,9 +69,9 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     ):
         if settings.migrate_on_start:
             asyncio.run(migrate_database(url, settings))
-        _pass_to_workers(settings, url, reload=reload)
         _announce(settings, listener.getsockname()[1])
-        _run(settings, listener, reload=reload)
+        given = _given_to_workers(settings, url, reload=reload)
+        _run(settings, given, listener, reload=reload)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -87,16 +88,37 @@ def _listen(settings: Settings) -> socket.socket:
         raise ConfigurationError(f"HOST, PORT: {error}. Choose others.") from None
 
 
-def _pass_to_workers(settings: Settings, url: URL, *, reload: bool) -> None:
-    """Put what the parent has decided into the environment of the worker processes."""
-    os.environ["CONFIG_MODE"] = settings.mode
-    os.environ[settings.url_variable] = url.render_as_string(hide_password=False)
-    os.environ.pop(f"{settings.url_variable}_FILE", None)  # setting both is an error
-    # After a reload there may be new migrations.
-    os.environ["MIGRATE_ON_START"] = str(reload and settings.migrate_on_start)
-    os.environ["HOST"] = settings.host
-    os.environ["PORT"] = str(settings.port)
-    os.environ["WORKERS"] = str(settings.workers)
+class _WorkerConfig(ServerConfig):
+    """Makes the application with the settings of the environment, apart from what is `given`.
+
+    That reaches a worker through the pipe that starts it. An environment is no place for passwords:
+    other processes of the same user can read it, and every program that a worker starts gets it.
+    """
+
+    def __init__(
+        self, settings: Settings, given: dict[str, Any], *, on_loopback: bool, **options: Any
+    ) -> None:
+        super().__init__("app.main:create_app", settings, factory=True, **options)
+        self._given = given
+        self._on_loopback = on_loopback
+
+    def load_app(self) -> Any:
+        create_app = super().load_app()
+        return lambda: create_app(load_settings(**self._given), on_loopback=self._on_loopback)
+
+
+def _given_to_workers(settings: Settings, url: URL, *, reload: bool) -> dict[str, Any]:
+    """What the parent has decided. No worker reads the files of secrets again."""
+    return {
+        **dict.fromkeys(SECRETS),
+        settings.url_variable.lower(): SecretStr(url.render_as_string(hide_password=False)),
+        "config_mode": settings.mode,
+        # After a reload there may be new migrations.
+        "migrate_on_start": reload and settings.migrate_on_start,
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.workers,
+    }
 
 
 def _announce(settings: Settings, port: int) -> None:
@@ -106,12 +128,14 @@ def _announce(settings: Settings, port: int) -> None:
     sys.stderr.flush()
 
 
-def _run(settings: Settings, listener: socket.socket, *, reload: bool) -> None:
+def _run(
+    settings: Settings, given: dict[str, Any], listener: socket.socket, *, reload: bool
+) -> None:
     package = Path(__file__).parent.parent
-    config = ServerConfig(
-        "app.main:create_app",
+    config = _WorkerConfig(
         settings,
-        factory=True,
+        given,
+        on_loopback=is_loopback(listener.getsockname()[0]),
         lifespan="on",
         workers=settings.workers,
         reload=reload,

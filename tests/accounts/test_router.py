@@ -5,11 +5,16 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from app.config import Settings
-from tests.applications import make_settings
+from tests.applications import client_of, make_settings, running_app
+from tests.databases import execute
 from tests.factories import account_body, create_account, create_item
 from tests.responses import code_of, faults, without
+from tests.waiting import PATIENCE
 
 FIELDS = [
     *("id", "email", "username", "dob", "country", "phone_number"),
@@ -338,13 +343,56 @@ class TestDelete:
             assert code_of(answer, 404) == "item_not_found"
         assert (await client.get(f"/items/{other['id']}")).json() == other
 
-    async def test_a_stale_cascade_takes_nothing(self, client: httpx.AsyncClient) -> None:
+    async def test_a_stale_cascade_takes_nothing(
+        self, client: httpx.AsyncClient, statements: list[str]
+    ) -> None:
         item = await create_item(client)
         url = f"/accounts/{item['account_id']}?cascade=true"
         answer = await client.delete(url, headers={"If-Match": '"2"'})
         assert code_of(answer, 412) == "stale_version"
+        assert not any("DELETE" in statement for statement in statements)
         assert (await client.get(f"/items/{item['id']}")).json() == item
+        statements.clear()
         assert (await client.delete(url, headers={"If-Match": '"1"'})).status_code == 204
+        assert len(statements) == 3
+
+    async def test_a_cascade_has_a_time_limit_of_its_own(self, database: URL) -> None:
+        await execute(
+            database,
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(4.5); RETURN NULL; END $$",
+            "CREATE TRIGGER dawdle AFTER DELETE ON items EXECUTE FUNCTION dawdle()",
+        )
+        limits = {"pool_size": 1, "statement_timeout": 3}  # and the driver waits a second more
+        async with (
+            running_app(database, **limits, cascade_timeout=PATIENCE) as application,
+            client_of(application) as client,
+        ):
+            account = await create_account(client)
+            item, other = [await create_item(client, account["id"]) for _ in range(2)]
+            answer = await client.delete(f"/items/{item['id']}")
+            assert code_of(answer, 503) == "overloaded"
+            url = f"/accounts/{account['id']}?cascade=true"
+            assert (await client.delete(url)).status_code == 204
+            for gone in (item, other):
+                assert (await client.get(f"/items/{gone['id']}")).status_code == 404
+            other = await create_item(client)  # the limit of all others is the same as before
+            answer = await client.delete(f"/items/{other['id']}")
+            assert code_of(answer, 503) == "overloaded"
+
+    async def test_a_cascade_that_takes_too_long_takes_nothing(self, database: URL) -> None:
+        engine = create_async_engine(database, poolclass=NullPool)
+        async with (
+            running_app(database, cascade_timeout=0.2, lock_timeout=0) as application,
+            client_of(application) as client,
+            engine.connect() as other,
+        ):
+            item = await create_item(client)
+            await other.execute(text("SELECT id FROM items FOR UPDATE"))
+            answer = await client.delete(f"/accounts/{item['account_id']}?cascade=true")
+            assert code_of(answer, 503) == "overloaded"
+            await other.rollback()
+            assert (await client.get(f"/items/{item['id']}")).json() == item
 
     async def test_cascade_is_true_or_false(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)

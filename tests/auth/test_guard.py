@@ -25,7 +25,7 @@ from app.auth import jwts as verifier
 from app.auth import keys as service
 from app.auth.guard import PUBLIC, Credentials
 from app.auth.jwts import make_verifier
-from app.auth.key_format import digest_of, make_key
+from app.auth.key_format import digest_of, make_key, prefix_of
 from app.config import Settings
 from app.edge import middleware
 from app.errors import Unauthenticated
@@ -371,7 +371,7 @@ class TestPrincipal:
         for token, principal in expected:
             scope = scope_of("/items", authorization=f"Bearer {token}")
             await guard(scope)
-            assert scope["state"] == {"principal": principal}
+            assert scope["state"] == {"principal": principal, "owner": principal}
         scope = scope_of("/")
         await guard(scope)
         assert scope["state"] == {}
@@ -396,6 +396,38 @@ class TestPrincipal:
             answer = await create(other, **account_body())
             assert answer.status_code == 201
             assert answer.json()["id"] != made.json()["id"]
+
+    async def test_does_not_inherit_those_of_an_earlier_owner_of_its_name(
+        self, connection: AsyncConnection, settings: Settings, session: AsyncSession
+    ) -> None:
+        def new_client() -> httpx.AsyncClient:
+            """One that remembers no credentials."""
+            app = create_app(settings)
+            app.state.statements = OneConnection(connection)
+            return client_of(app)
+
+        async def create(token: str, body: dict[str, Any]) -> httpx.Response:
+            sent = {**bearer(token), "Idempotency-Key": "k"}
+            return await client.post("/accounts", headers=sent, json=body)
+
+        made: list[tuple[str, dict[str, Any], httpx.Response]] = []
+        async with new_client() as client:
+            for _ in range(3):
+                token, body = await make(session, "shop"), account_body()
+                answer = await create(token, body)
+                assert answer.status_code == 201
+                made.append((token, body, answer))
+                new, _ = await service.rotate_key(
+                    session, "testing", "shop", timedelta(days=1), None
+                )
+                assert (await create(new.secret, body)).content == answer.content
+                # So the name is free, while the rotated key still works.
+                await service.revoke_keys(session, prefix_of(new.secret))
+        async with new_client() as client:
+            for token, body, answer in made:
+                again = await create(token, body)
+                assert again.content == answer.content
+                assert again.headers["idempotency-replayed"] == "true"
 
 
 PIECES = ["accounts", "items", "docs", "redoc", "assets", "problems", "livez", "openapi.json", ""]

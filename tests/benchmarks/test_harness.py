@@ -106,6 +106,7 @@ def test_growth_and_start_up_are_measured(run: Run) -> None:
     assert set(found) == {
         "page 21 of 2,000 accounts / page 1: CPU",
         "get among 2,000 accounts / 100: CPU",
+        "an account deleted with its 2,000 items: seconds",
         "satchel serve answers after: seconds",
         "import app.main: seconds",
     }

@@ -1,5 +1,7 @@
 """Secrets may come from files that variables name, and no message shows them."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,13 +9,13 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 from sqlalchemy import URL
 
-from app.config import ConfigurationError, Settings, load_settings
-from app.config.secret_files import SecretFiles, is_secret
+from app.config import SECRETS, ConfigurationError, Settings, load_settings
+from app.config.secret_files import SecretFiles
+from tests.guard import descendants
 from tests.servers import Server, server_environment
+from tests.waiting import wait_until
 
 URL_TEXT = "postgresql://me:hunter2@db.example.com/satchel"
-SECRETS = [name.upper() for name, field in Settings.model_fields.items()
-           if is_secret(field.annotation)]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,7 @@ def refusal() -> str:
 
 class TestFile:
     @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
-    @pytest.mark.parametrize("name", SECRETS)
+    @pytest.mark.parametrize("name", [name.upper() for name in SECRETS])
     def test_holds_any_secret(
         self, directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, end: str
     ) -> None:
@@ -121,12 +123,39 @@ def test_secrets_of_any_shape_are_read(directory: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-async def test_workers_are_started_with_it(database: URL, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("measured")
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("place", ["a file", ".env", "a file that .env names"])
+@pytest.mark.parametrize("options", [("--workers", "2"), ("--reload",)])
+def test_is_in_the_environment_of_no_worker(
+    database: URL, directory: Path, place: str, options: tuple[str, ...]
+) -> None:
     environment = server_environment(database)
-    (tmp_path / "secret").write_text(environment.pop("TEST_DATABASE_URL"))
-    environment["TEST_DATABASE_URL_FILE"] = "secret"
-    server = Server(environment, "--workers", "2", cwd=tmp_path)
+    url = environment.pop("TEST_DATABASE_URL")
+    (directory / "secret").write_text(url)
+    if place == "a file":
+        environment["TEST_DATABASE_URL_FILE"] = "secret"
+    else:
+        line = f"={url}" if place == ".env" else "_FILE=secret"
+        (directory / ".env").write_text(f"TEST_DATABASE_URL{line}\n")
+    server = Server(environment, *options, cwd=directory)
     try:
         server.wait_until_ready()
+        (directory / "secret").unlink()  # the parent has read it
+        workers = [
+            pid
+            for pid in descendants({server.process.pid})
+            if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+        assert workers
+        for pid in workers:
+            found = Path(f"/proc/{pid}/environ").read_text()
+            assert "CONFIG_MODE" in found
+            assert str(database.database) not in found
+        if "--workers" in options:
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: server.log.read_text().count("worker ended") == len(workers))
+            server.wait_until_ready()
     finally:
         server.stop()

@@ -298,9 +298,11 @@ class TestEdge:
             RATE_LIMIT="20 per 10 second",
             CORS_ORIGINS="https://a.example.com, http://localhost:3000,",
             TRUSTED_PROXIES="10.0.0.0/8,::1, 192.0.2.1",
+            ALLOWED_HOSTS="Satchel.local, my_box,[FE80::1]",
         )
         assert settings.cors_origins == ("https://a.example.com", "http://localhost:3000")
         assert settings.trusted_proxies == ("10.0.0.0/8", "::1", "192.0.2.1")
+        assert settings.allowed_hosts == ("satchel.local", "my_box", "[fe80::1]")
         assert settings.rate_limit is not None
         assert parse_rate_limit(settings.rate_limit) == (20, 10)
         assert load(monkeypatch, CORS_ORIGINS="*").cors_origins == ("*",)
@@ -327,6 +329,8 @@ class TestEdge:
               ("*,https://a.example.com", "https://a.example.com/", "a.example.com", "null",
                "https://A.example.com", "https://*.example.com", "https://a.example.com:443",
                "http://a.example.com:80", "ftp://a.example.com")),
+            *(("ALLOWED_HOSTS", value) for value in
+              ("*", "box:8000", "http://box", "*.example.com", "::1", "box,a b")),
             *(("TRUSTED_PROXIES", value) for value in ("*", "proxy", "10.0.0.1/8", "10.0.0.256")),
         ],
     )  # fmt: skip

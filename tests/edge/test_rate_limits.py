@@ -1,18 +1,24 @@
 """Rate limits of principals and addresses."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from starlette.types import Scope
 
+from app.auth.key_format import make_key
+from app.auth.keys import create_key
 from app.config import Settings
-from app.edge.rate_limits import CountRefused, RateLimit, network_of
-from app.errors import Forbidden, RateLimited
+from app.edge.rate_limits import RateLimit, network_of
+from app.errors import RateLimited
 from tests.applications import make_settings
+from tests.auth.provider import AUDIENCE, ISSUER, RSA, claims, jwks, signed
 from tests.responses import assert_problem
 
 
@@ -33,6 +39,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 def scope(client: str | None = "192.0.2.1", path: str = "/accounts", **state: Any) -> Scope:
     address = None if client is None else (client, 1)
     return {"type": "http", "path": path, "root_path": "", "client": address, "state": state}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 async def passes(limit: RateLimit, *scopes: Scope) -> list[bool]:
@@ -133,8 +143,21 @@ class TestClients:
 
 class TestRefused:
     @pytest.fixture
-    def settings(self) -> Settings:
-        return make_settings(rate_limit="3/minute", auth_mode="on")
+    def settings(self, tmp_path: Path) -> Settings:
+        (tmp_path / "jwks.json").write_bytes(jwks(RSA))
+        return make_settings(
+            rate_limit="3/minute",
+            auth_mode="on",
+            jwt_issuer=ISSUER,
+            jwt_audience=AUDIENCE,
+            jwt_key_file=tmp_path / "jwks.json",
+        )
+
+    @pytest.fixture
+    async def session(self, connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
+        mode = "create_savepoint"
+        async with AsyncSession(connection, join_transaction_mode=mode) as session:
+            yield session
 
     async def test_without_good_credentials_counts_for_the_address(
         self, client: httpx.AsyncClient, statements: list[str]
@@ -147,17 +170,65 @@ class TestRefused:
             assert_problem(answer, 429, "rate_limited", {})
         assert statements == []
 
-    async def test_without_the_scope_counts_for_the_principal(self) -> None:
-        async def refuse(scope: Scope) -> None:
-            scope["state"]["principal"] = "key:shop"
-            raise Forbidden("write")
+    async def test_with_unknown_keys_looks_up_no_more_than_the_limit(
+        self, app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[bytes] = []
+        find = app.state.key_lookup.find
 
-        guard = CountRefused(refuse, RateLimit(2, 60))
-        for number in range(2):
-            with pytest.raises(Forbidden):
-                await guard(scope(f"192.0.2.{number}"))
-        with pytest.raises(RateLimited):
-            await guard(scope("192.0.2.9"))
+        async def count(digest: bytes) -> Any:
+            asked.append(digest)
+            return await find(digest)
+
+        monkeypatch.setattr(app.state.key_lookup, "find", count)
+
+        async def ask() -> int:
+            return (await client.get("/accounts", headers=bearer(make_key("testing")))).status_code
+
+        together = sorted(await asyncio.gather(*(ask() for _ in range(10))))
+        assert together == [401] * 3 + [429] * 7
+        assert [await ask() for _ in range(5)] == [429] * 5
+        assert len(asked) == 3
+
+    async def test_leaves_known_credentials_of_the_address_alone(
+        self, client: httpx.AsyncClient, session: AsyncSession, statements: list[str]
+    ) -> None:
+        tokens = [signed(claims(sub="ada", scope="read"))]
+        for name in ("one", "two", "three", "four"):  # more than the limit of an address
+            new = await create_key(session, "testing", name, "read", None)
+            tokens.append(new.secret)
+        for token in tokens:
+            assert (await client.get("/nothing", headers=bearer(token))).status_code == 404
+        for _ in range(3):
+            assert (await client.get("/nothing")).status_code == 401
+        for token in tokens:
+            assert (await client.get("/nothing", headers=bearer(token))).status_code == 404
+        new = await create_key(session, "testing", "five", "read", None)
+        statements.clear()
+        for unseen in (new.secret, signed(claims(sub="bob", scope="read"))):
+            assert (await client.get("/nothing", headers=bearer(unseen))).status_code == 429
+        assert statements == []
+
+    async def test_without_the_scope_counts_for_the_principal(
+        self, client: httpx.AsyncClient, session: AsyncSession
+    ) -> None:
+        tokens = [signed(claims(sub="ada", scope="read"))]
+        tokens.append((await create_key(session, "testing", "shop", "read", None)).secret)
+        for token in tokens:
+            answers = [await client.post("/nothing", headers=bearer(token)) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [403, 403, 403, 429]
+        assert (await client.get("/nothing")).status_code == 401  # the address has its own window
+
+    async def test_because_the_database_is_away_does_not_count(
+        self, app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: object) -> Any:
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(app.state.statements, "execute", fail)
+        for _ in range(5):
+            answer = await client.get("/nothing", headers=bearer(make_key("testing")))
+            assert answer.status_code == 503
 
 
 class TestWindows:

@@ -461,7 +461,7 @@ class TestLimits:
             head_timeout=1.5, body_timeout=2.5, keep_alive_timeout=3, max_connections=4
         )
         with socket.socket() as listener:
-            serving._run(settings, listener, reload=False)
+            serving._run(settings, {}, listener, reload=False)
         [config] = configs
         assert config.settings is settings
         assert config.timeout_keep_alive == 3

@@ -11,13 +11,16 @@ import pytest
 from sqlalchemy import URL, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from app.accounts.service import delete_account_with_items
 from app.links.kinds import FAVORITED_BY, WISHED_BY, WISHED_ITEMS
 from app.links.schemas import LinkQuery
 from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources.lists import Listing, PageQuery, Rows, fetch_rows
+from app.resources.preconditions import Precondition
 from tests.catalog import CATALOG, NOON, Entry, List, Row, every_list, parent_name
 from tests.resources.test_filters import takes_many, written
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -191,6 +194,22 @@ def few_and_many(entry: Entry, each: List, name: str, rows: list[Row]) -> Iterat
             yield from ({name: choice} for choice in choices)
         else:
             yield from ({name: value} for value in (most, least))
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""
+
+
+async def test_a_cascade_finds_its_items_by_an_index(explained: Explained) -> None:
+    event.listen(explained.engine.sync_engine, "before_cursor_execute", explained.record)
+    with pytest.raises(Undone):
+        async with request_session(explained.statements) as session:
+            await delete_account_with_items(session, UUID(int=1), Precondition(), PATIENCE)
+            raise Undone
+    event.remove(explained.engine.sync_engine, "before_cursor_execute", explained.record)
+    assert any("DELETE FROM items" in statement for statement, _ in explained.ran)
+    for statement, parameters in explained.ran:
+        await explained.check(statement, parameters)
 
 
 async def test_no_table_has_more_than_ten_indexes(explained: Explained) -> None:

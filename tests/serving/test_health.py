@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.main import create_app
 from app.serving import health
+from app.serving.health import Examiner
 from tests.applications import client_of, make_settings, running_app
-from tests.databases import add_revision, execute
+from tests.databases import LIMITS, add_revision, execute
 from tests.servers import free_port
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 PASS = {"status": "pass", "checks": {"database": "pass", "schema": "pass"}}
 SCHEMA_FAILS = {"status": "fail", "checks": {"database": "pass", "schema": "fail"}}
@@ -87,6 +88,7 @@ class TestReadyz:
         self, database: URL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr(health, "SHARED_SECONDS", 0)
         engine = create_async_engine(database)
         async with running_app(database) as application:
             async with engine.connect() as other:
@@ -96,3 +98,68 @@ class TestReadyz:
             monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", PATIENCE)
             assert await ready(application) == (200, PASS)
         await engine.dispose()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestSharing:
+    @pytest.fixture
+    def clock(self, app: FastAPI) -> Clock:
+        clock = Clock()
+        app.state.examiner = Examiner(app.state, clock)
+        return clock
+
+    async def test_requests_of_half_a_second_share_one_statement(
+        self, app: FastAPI, clock: Clock, statements: list[str]
+    ) -> None:
+        async with client_of(app) as client:
+            for expected in (1, 2):
+                for _ in range(2):
+                    asked = (client.get(path) for path in ("/readyz", "/metrics") * 20)
+                    answers = await asyncio.gather(*asked)
+                    assert {answer.status_code for answer in answers} == {200}
+                    assert len(statements) == expected
+                    clock.now += 0.4
+                clock.now += 0.1
+
+    async def test_a_flood_takes_one_connection(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", PATIENCE)
+        engine = create_async_engine(database)
+        limits = dict.fromkeys(LIMITS, 0)
+        async with (
+            running_app(database, pool_size=2, **limits) as application,
+            client_of(application) as client,
+            engine.connect() as other,
+        ):
+            await other.execute(text("LOCK TABLE alembic_version"))
+            flood = [asyncio.create_task(client.get("/readyz")) for _ in range(200)]
+            queue = application.state.statements.queue
+            await until(lambda: application.state.counters.in_flight == 200)
+            assert (queue.in_use, queue.waiting) == (1, 0)
+            assert (await client.get("/accounts")).status_code == 200
+            flood.pop().cancel()  # leaves the others alone
+            await other.rollback()
+            assert {task.status_code for task in await asyncio.gather(*flood)} == {200}
+        await engine.dispose()
+
+    async def test_is_over_for_a_failure_too(
+        self, app: FastAPI, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: object) -> Any:
+            raise ConnectionRefusedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(app.state.statements, "execute", fail)
+            assert await ready(app) == (503, DATABASE_FAILS)
+        clock.now += 0.4
+        assert await ready(app) == (503, DATABASE_FAILS)
+        clock.now += 0.1
+        assert await ready(app) == (200, PASS)

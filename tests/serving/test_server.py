@@ -170,7 +170,11 @@ class TestEmbedded:
 
         kill(named(descendants(server.process.pid), "postgres"))
         wait_until(lambda: "embedded_postgresql_ended" in log_of(server), "it does not say so")
-        assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
+
+        def is_unready() -> bool:
+            return httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
+
+        wait_until(is_unready, "it does not say that it has no database")
         assert server.stop() == 0
 
         server = launch(EMBEDDED, cwd=home)
