@@ -63,7 +63,8 @@ class MalformedBody(Problem):
     detail = "The body is not well-formed: send one complete document of the declared type."
     explanation = (
         "The bytes could not be read as the declared media type: empty or truncated JSON, invalid "
-        "UTF-8, NaN or Infinity, nesting deeper than 64 levels, or a broken multipart body."
+        "UTF-8, NaN or Infinity, nesting deeper than 64 levels, more than 1,000 values in JSON "
+        "(objects and arrays counted), more than 100 fields in a form, or a broken multipart body."
     )
 
 
@@ -307,7 +308,10 @@ class InvalidRequest(Problem):
     code = "invalid_request"
     title = "Invalid request"
     detail = "The request is invalid; `errors` lists every fault."
-    explanation = "`errors` lists all faults of body, query and path together. Nothing was stored."
+    explanation = (
+        "`errors` lists all faults of body, query and path together, at most 100; `more_errors` "
+        "tells how many it leaves out. Names are cut at 100 characters. Nothing was stored."
+    )
 
 
 class InvalidCursor(Problem):

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
-from app.api.bodies import Refused
+from app.api.bodies.values import Refused, safe_name
 from app.errors import Fault, FaultCode
 
 _CODES: Final = frozenset(get_args(FaultCode))
+MAX_NAME: Final = 100
 # Fields that every resource has and no client sets.
 _SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
 
@@ -44,10 +45,16 @@ def _place(loc: Sequence[Any]) -> tuple[str, str]:
     # Bodies are flat: what follows the field's name is internal to Pydantic.
     kind, *names = loc[:2]
     if kind == "body":
-        return "pointer", "".join("/" + _escape(str(name)) for name in names)
+        return "pointer", "".join("/" + _escape(shown_name(str(name))) for name in names)
     if kind == "header":
         return "header", names[0]
     return ("header", "Cookie") if kind == "cookie" else ("parameter", names[0])
+
+
+def shown_name(name: str) -> str:
+    """The name of a field or parameter, cut, since a client may choose it."""
+    # In JSON a control character is six characters: 100 faults must stay below 64 KiB.
+    return safe_name(name[: MAX_NAME if name[:MAX_NAME].isprintable() else 90])
 
 
 def _escape(name: str) -> str:

@@ -5,7 +5,9 @@ from typing import Any
 from fastapi import Request
 from starlette.datastructures import Headers
 
-from app.api import bodies
+from app.api.bodies.forms import parse_multipart, parse_urlencoded
+from app.api.bodies.json_text import parse_json
+from app.api.bodies.values import OTHER_ID
 from app.errors import MalformedBody, UnsupportedMediaType
 
 JSON = "application/json"
@@ -45,10 +47,10 @@ async def parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
     if media_type not in media_types:
         raise _unsupported(media_types)
     if media_type == FORM:
-        return bodies.parse_urlencoded(raw)
+        return parse_urlencoded(raw)
     if media_type == MULTIPART:
-        return bodies.parse_multipart(raw, content_type)
-    return bodies.parse_json(raw)
+        return parse_multipart(raw, content_type)
+    return parse_json(raw)
 
 
 def _unsupported(media_types: tuple[str, ...]) -> UnsupportedMediaType:
@@ -65,4 +67,4 @@ def refuse_other_id(parsed: Any, path_id: str | None) -> None:
         return
     given = parsed.get("id")
     if isinstance(given, str) and given.lower() != path_id.lower():
-        parsed["id"] = bodies.OTHER_ID
+        parsed["id"] = OTHER_ID

@@ -92,10 +92,15 @@ def queries() -> Iterator[Case]:
     faults = ("?limit too_small", "?x unknown", "?sort invalid_format", "?count duplicate")
     yield read("several", "/accounts?limit=0&x=1&sort=x&count=exact&count=x", *faults)
     huge = "n" * 30_000
-    yield read("huge name", f"/accounts?{huge}={SECRET}", f"?{huge} unknown")
-    many = [f"p{number}" for number in range(200)]
-    target = "/accounts?" + "&".join(f"{name}={SECRET}" for name in many)
-    yield read("200 parameters", target, *(f"?{name} unknown" for name in many))
+    yield read("huge name", f"/accounts?{huge}={SECRET}", f"?{huge[:100]} unknown")
+    for count in (200, 300):
+        many = [f"p{number}" for number in range(count)]
+        target = "/accounts?" + "&".join(f"{name}={SECRET}" for name in many)
+        yield read(f"{count} parameters", target, *(f"?{name} unknown" for name in many))
+    beyond = ("?p300 too_long", *(f"?{name} unknown" for name in many))
+    yield read("301 parameters", f"{target}&p300={SECRET}&p301", *beyond)
+    repeated = "country=JO&" * 300
+    yield read("301 equal parameters", f"/accounts?{repeated}country=JO", "?country too_long")
     for cursor in ("", "x", "!", "=", "AAAA", "A" * 1999, "..", "null", "W1tbW1tbW1tb" * 100):
         answer, fault = "422 invalid_cursor", "?cursor invalid_format"
         yield read(f"cursor {cursor[:12]}", f"/accounts?cursor={cursor}", fault, answer=answer)
