@@ -299,7 +299,8 @@ class UnsupportedMediaType(Problem):
     explanation = (
         "POST and PUT accept application/json, application/x-www-form-urlencoded or "
         "multipart/form-data; PATCH accepts application/merge-patch+json or application/json; PUT "
-        "of a link accepts application/json only."
+        "of a link accepts application/json only. None accepts a Content-Encoding. `curl -d` sends "
+        "a form unless `-H 'Content-Type: application/json'` says otherwise."
     )
 
 

@@ -112,6 +112,15 @@ def media_types() -> Iterator[Case]:
     wrong += ["multipart/mixed; boundary=XX", "application/json charset=utf-8", MERGE_PATCH]
     for media_type in (*wrong, "\xe9\xff", "application/json\xff"):
         yield send(f"{media_type!a}", account(), media_type=media_type, answer=UNSUPPORTED)
+    for body in (account(), b" [1]", b"\n{", b"%7B%22email%22%3A+1%7D", b"%5b]"):
+        yield send(f"JSON as a form {body[:9]!a}", body, media_type=FORM, answer=UNSUPPORTED)
+    for coding in ("gzip", "GZIP", "identity, br", "x", ", deflate", "identity;q=1"):
+        header = (("Content-Encoding", coding),)
+        yield send(f"coding {coding}", account(), headers=header, answer=UNSUPPORTED)
+        to = f"PATCH {ACCOUNT}"
+        yield send(f"coding {coding}", b"{", to=to, headers=header, answer=UNSUPPORTED)
+    plain = (("Content-Encoding", "identity, IDENTITY"), ("Content-Encoding", ""))
+    yield send("no coding", b"[]", " wrong_type", headers=plain)
     for media_type in (FORM, MULTIPART, "text/plain", "application/json-patch+json"):
         to = f"PATCH {ACCOUNT}"
         yield send(media_type, b"username=x", to=to, media_type=media_type, answer=UNSUPPORTED)
