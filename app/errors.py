@@ -1,7 +1,7 @@
 """Every problem that a client may get: one class for each code."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Required
+from typing import ClassVar, Literal, LiteralString, Required
 
 from typing_extensions import TypedDict
 
@@ -322,18 +322,15 @@ class InvalidCursor(Problem):
     detail = "This cursor does not belong to this list. Start again without one."
     explanation = (
         "A cursor is valid for the list, the filters and the sort that it was returned for. Only "
-        "`limit` and `count` may change between pages."
+        "`limit` and `count` may change between pages. If the request has other faults too, the "
+        "answer is `invalid_request`, which lists all of them."
     )
+
+    advice: LiteralString = "Send next_cursor of the previous page unchanged."
 
     def __init__(self) -> None:
         super().__init__(
-            errors=[
-                Fault(
-                    parameter="cursor",
-                    code="invalid_format",
-                    detail="Send next_cursor of the previous page unchanged.",
-                )
-            ]
+            errors=[Fault(parameter="cursor", code="invalid_format", detail=self.advice)]
         )
 
 

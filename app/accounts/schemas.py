@@ -11,18 +11,17 @@ from app.accounts.emails import Email
 from app.accounts.phones import PhoneNumber
 from app.resources.fields import (
     NOT_BLANK,
-    Date,
     FilterText,
     Flag,
     GivenId,
     GivenVersion,
-    Instant,
     Stripped,
     SystemFields,
     fault,
     partial,
 )
 from app.resources.lists import TimestampsQuery
+from app.resources.times import Date, Instant
 
 EARLIEST_DOB = date(1900, 1, 1)
 

@@ -1,6 +1,6 @@
 """Converts Pydantic's errors to faults of the contract: codes and places, without values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
 from app.api.bodies.values import Refused, safe_name
@@ -8,11 +8,12 @@ from app.errors import Fault, FaultCode
 
 _CODES: Final = frozenset(get_args(FaultCode))
 MAX_NAME: Final = 100
-# Fields that every resource has and no client sets.
+# Fields that no client sets, where a resource has them.
 _SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
 
 # Pydantic's error types. All others are `invalid_format`.
 _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
+    "literal_error": ("invalid_format", "Must be {expected}."),
     "missing": ("required", "Is required."),
     "string_type": ("wrong_type", "Must be text."),
     "model_attributes_type": ("wrong_type", "Must be an object."),
@@ -26,19 +27,30 @@ _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
 }
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]], known: Sequence[Fault]) -> list[Fault]:
+def faults_of(
+    errors: Iterable[Mapping[str, Any]],
+    known: Sequence[Fault],
+    system_fields: Collection[str] = (),
+) -> list[Fault]:
     """The faults in Pydantic's errors, without those of parameters already `known`.
 
+    system_fields: those that the resource has and no client sets.
     The place of an error begins with `path`, `query`, `body`, `header` or `cookie`.
     """
     faults: dict[tuple[str, str], Fault] = {}
     for raw in errors:
         place, name = _place(raw["loc"])
-        code, detail = _explain(raw, name)
+        code, detail = _explain(raw, name, system_fields)
         faults.setdefault((place, name), cast(Fault, {place: name, "code": code, "detail": detail}))
     for fault in known:
         faults.pop(("parameter", fault["parameter"]), None)
     return list(faults.values())
+
+
+def system_fields_of(read: Any) -> frozenset[str]:
+    """The system's fields of what an operation answers, by its schema."""
+    fields = getattr(read, "model_fields", None) or getattr(read, "__annotations__", {})
+    return _SYSTEM_FIELDS & fields.keys()
 
 
 def _place(loc: Sequence[Any]) -> tuple[str, str]:
@@ -61,10 +73,12 @@ def _escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _explain(raw: Mapping[str, Any], name: str) -> tuple[FaultCode, str]:
+def _explain(
+    raw: Mapping[str, Any], name: str, system_fields: Collection[str]
+) -> tuple[FaultCode, str]:
     kind, value = raw["type"], raw.get("input")
     if kind == "extra_forbidden":
-        if name.removeprefix("/") in _SYSTEM_FIELDS:
+        if name.removeprefix("/") in system_fields:
             return "read_only", "Is set by the system."
         return "unknown", "No such field."
     if isinstance(value, Refused):

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from app.errors import InvalidCursor
 
-_CHECKSUM_BYTES = 8
+# Of each of two checksums: of all that follows, and of the position and what it is bound to.
+_CHECKSUM_BYTES = 4
 _ID_BYTES = 16
 _BINDING = json.JSONEncoder(default=str, sort_keys=True)
 
@@ -22,20 +23,35 @@ def binding_of(*parts: object) -> bytes:
 
 
 def encode_cursor(value: Any, row_id: UUID, binding: bytes) -> str:
-    """The position behind a row: a checksum, the row's id, and the value that it is sorted by.
+    """The position behind a row: checksums, the row's id, and the value that it is sorted by.
 
-    The checksum is not secret: it detects mistakes, and a forged position does no harm.
+    The checksums are not secret: they detect mistakes, and a forged position does no harm.
     """
     text = value.isoformat() if isinstance(value, date) else str(value)
     payload = row_id.bytes + text.encode()
-    return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
+    bound = _checksum(binding + payload) + payload
+    return _spell(_checksum(bound) + bound)
+
+
+def is_intact(cursor: str) -> bool:
+    """Whether a cursor is as it was given out, whatever it is bound to."""
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        return False
+    right = raw[:_CHECKSUM_BYTES] == _checksum(raw[_CHECKSUM_BYTES:])
+    return right and cursor == _spell(raw)
+
+
+def _spell(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, binding: bytes, value_type: type) -> tuple[Any, UUID]:
     """The position that a cursor holds. Errors: InvalidCursor."""
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        payload = raw[_CHECKSUM_BYTES:]
+        payload = raw[2 * _CHECKSUM_BYTES :]
         value = TYPES[value_type](payload[_ID_BYTES:].decode())
         position = value, UUID(bytes=payload[:_ID_BYTES])
         spelled = encode_cursor(*position, binding)
@@ -47,8 +63,8 @@ def decode_cursor(cursor: str, binding: bytes, value_type: type) -> tuple[Any, U
     return position
 
 
-def _checksum(payload: bytes, binding: bytes) -> bytes:
-    return hashlib.blake2b(binding + payload, digest_size=_CHECKSUM_BYTES).digest()
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES).digest()
 
 
 # A forged value must not reach the database in a form that the database refuses.

@@ -91,8 +91,8 @@ class TestCursors:
         name = parent_name(each)
         parent = None if name is None else UUID(running.ids[name.removesuffix("_id")])
         binding = cursors.binding_of(each.listing.name, parent, sort, {})
-        raw = cursors._checksum(position, binding) + position
-        return f"{path}?sort={sort}&cursor={base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
+        bound = cursors._checksum(binding + position) + position
+        return f"{path}?sort={sort}&cursor={cursors._spell(cursors._checksum(bound) + bound)}"
 
     async def test_forged_values(
         self, running: Running, entry: Entry, each: List, path: str, cursor: str

@@ -208,6 +208,7 @@ class TestBreakingChanges:
             "schemas['ItemRead']['properties']['colour'] = {'type': 'string'}",
             "query['sort']['schema']['enum'].append('owner')",
             "schemas['ItemCreate']['properties']['name']['maxLength'] = 60",
+            "schemas['ItemCreate']['properties']['name'] = {}",
             "paths['/items']['get']['responses']['418'] = {}",
         ],
     )

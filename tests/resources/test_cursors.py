@@ -1,6 +1,5 @@
 """Cursors: what they hold, and that nothing but an unaltered one is taken."""
 
-import base64
 import string
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import InvalidCursor
 from app.resources import lists
-from app.resources.cursors import _checksum, binding_of, decode_cursor, encode_cursor
+from app.resources.cursors import (
+    _checksum,
+    _spell,
+    binding_of,
+    decode_cursor,
+    encode_cursor,
+    is_intact,
+)
 from tests.catalog import Entry, List, every_list, rows_of
 
 ROW_ID = UUID("0190a5d0-7f3a-7cc0-8000-000000000001")
@@ -47,7 +53,8 @@ ENDS = {
 
 def forge(payload: bytes, binding: bytes = BINDING) -> str:
     """A cursor with a checksum that is right."""
-    return base64.urlsafe_b64encode(_checksum(payload, binding) + payload).decode().rstrip("=")
+    bound = _checksum(binding + payload) + payload
+    return _spell(_checksum(bound) + bound)
 
 
 def is_invalid(cursor: str, value_type: type, binding: bytes = BINDING) -> bool:
@@ -69,6 +76,18 @@ class TestCursors:
         cursor = encode_cursor(value, ROW_ID, BINDING)
         assert set(cursor) <= set(string.ascii_letters + string.digits + "-_")
         assert len(cursor) <= 2000
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_show_that_they_are_altered_whatever_they_are_bound_to(self, value: Any) -> None:
+        cursor = encode_cursor(value, ROW_ID, BINDING)
+        assert is_intact(cursor)
+        for place, letter in enumerate(cursor):
+            assert not is_intact(
+                cursor[:place] + ("A" if letter != "A" else "B") + cursor[place + 1 :]
+            )
+            assert not is_intact(cursor[:place])
+        for other in (f"{cursor}A", f" {cursor}", f"{cursor}=", f"{cursor}!", "é", "AAAAA", ""):
+            assert not is_intact(other)
 
     def test_are_good_for_what_they_are_bound_to_alone(self) -> None:
         cursor = encode_cursor("Lamp", ROW_ID, BINDING)
