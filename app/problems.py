@@ -1,6 +1,7 @@
 """Turns an error into a response (RFC 9457), for routes, middleware and the protocol."""
 
 from typing import Annotated, Final, NotRequired
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_core import to_json
@@ -30,6 +31,12 @@ class ProblemRead(TypedDict):
     ]
 
 
+def as_uri(path: str) -> str:
+    """A decoded path as a URI reference (RFC 3986, 4.2). Two slashes would begin a host."""
+    quoted = quote(path, safe="/:@!$&'()*+,;=", errors="replace")
+    return f"/.{quoted}" if quoted.startswith("//") else quoted
+
+
 def slug(code: str) -> str:
     return code.replace("_", "-")
 
@@ -38,12 +45,12 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
     """The response to a request. `instance` omits the query, which may contain personal data."""
     scope["state"]["problem"] = problem.code  # for the log and the metrics
     body: ProblemRead = {
-        "type": f"/problems/{slug(problem.code)}",
+        "type": f"{as_uri(scope.get('root_path', ''))}/problems/{slug(problem.code)}",
         "title": problem.title,
         "status": problem.status,
         "code": problem.code,
         "detail": str(problem),
-        "instance": scope["path"].encode("utf-8", "replace").decode(),
+        "instance": as_uri(scope["path"]),
         "request_id": scope["state"]["request_id"],
         "errors": problem.errors[:MAX_FAULTS],
     }

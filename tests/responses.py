@@ -44,7 +44,9 @@ def assert_problem(
         assert (len(problem["errors"]), problem["more_errors"] > 0) == (100, True)
     assert problem["status"] == status
     assert problem["code"] == code, problem
-    assert problem["type"] == "/problems/" + code.replace("_", "-")
+    prefix, slash, slug = problem["type"].rpartition("/problems/")
+    assert (slash, slug) == ("/problems/", code.replace("_", "-"))
+    assert problem["instance"].startswith(prefix)
     assert problem["request_id"] == answer.headers["x-request-id"]
     found = places(answer)
     if faults is not None:

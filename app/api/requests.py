@@ -15,6 +15,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
+PATCH_TYPES = (MERGE_PATCH, JSON)
 # The beginning of an object or array, also escaped. No field has such a name.
 _JSON_TEXT = re.compile(rb"\s*(?:[\[{]|%5[Bb]|%7[Bb])")
 

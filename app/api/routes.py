@@ -21,8 +21,8 @@ from app.api.idempotency import idempotent
 from app.api.requests import (
     FORM,
     JSON,
-    MERGE_PATCH,
     MULTIPART,
+    PATCH_TYPES,
     ParsedRequest,
 )
 from app.api.sessions import get_session, open_session
@@ -52,7 +52,7 @@ class StrictRoute(APIRoute):
         if self.body_field is None:
             return ()
         if "PATCH" in (self.methods or ()):
-            return (MERGE_PATCH, JSON)
+            return PATCH_TYPES
         return self.body_types
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,15 @@ from sqlalchemy import URL
 from app.config.database_urls import DatabaseURL, parse_database_url
 from app.config.modes import DEPLOYED_MODES, MODE_DEFAULTS, Mode
 from app.config.secret_files import SecretFiles
-from app.config.values import JWKSURL, Algorithms, Networks, Origins, RateLimitText, is_loopback
+from app.config.values import (
+    JWKSURL,
+    Algorithms,
+    Networks,
+    Origins,
+    RateLimitText,
+    RootPath,
+    is_loopback,
+)
 
 _URL_OF_MODE: Final = {
     Mode.development: "development_database_url",
@@ -100,6 +108,8 @@ class Settings(BaseSettings):
     """Longest time for a request body to arrive or a response to be received, in seconds"""
     keep_alive_timeout: Annotated[int, Field(ge=1, le=3600)] = 5
     """Time before an idle connection is closed, in seconds. Set it above the proxy's own"""
+    root_path: RootPath = ""
+    """Prefix, such as /shop, that a proxy removes from paths before it passes them on"""
     trusted_proxies: Networks = ()
     """Addresses or networks of proxies whose X-Forwarded-* is trusted, separated by commas"""
     cors_origins: Origins = ()

@@ -334,6 +334,19 @@ class TestEdge:
         assert "\n" not in message
 
 
+class TestRootPath:
+    @pytest.mark.parametrize("path", ["", "/shop", "/a/b-c_d.e~1"])
+    def test_is_a_path(self, path: str) -> None:
+        assert Settings(_env_file=None, root_path=path).root_path == path
+
+    @pytest.mark.parametrize(
+        "path", ["/", "/shop/", "shop", "//shop", "/a b", "/a%20b", "/\xe9", "/a\n"]
+    )
+    def test_others_are_refused(self, path: str) -> None:
+        with pytest.raises(ValidationError, match="must be a path such as /shop"):
+            Settings(_env_file=None, root_path=path)
+
+
 class TestDatabaseURL:
     @pytest.mark.parametrize(
         "scheme",
