@@ -72,7 +72,7 @@ class PageQuery(BaseModel):
         Count,
         Field(
             description="`exact`: count the filtered rows, null where that takes more than a "
-            "second; `estimated`: the planner's figure"
+            "second; `estimated`: the planner's figure, counted where that is below 10,000"
         ),
     ] = "none"
     sort: str = "-created"
