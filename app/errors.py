@@ -1,7 +1,7 @@
 """Every problem that a client may get: one class for each code."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Required
+from typing import ClassVar, Literal, LiteralString, Required
 
 from typing_extensions import TypedDict
 
@@ -63,7 +63,8 @@ class MalformedBody(Problem):
     detail = "The body is not well-formed: send one complete document of the declared type."
     explanation = (
         "The bytes could not be read as the declared media type: empty or truncated JSON, invalid "
-        "UTF-8, NaN or Infinity, nesting deeper than 64 levels, or a broken multipart body."
+        "UTF-8, NaN or Infinity, nesting deeper than 64 levels, more than 1,000 values in JSON "
+        "(objects and arrays counted), more than 100 fields in a form, or a broken multipart body."
     )
 
 
@@ -317,7 +318,8 @@ class UnsupportedMediaType(Problem):
     explanation = (
         "POST and PUT accept application/json, application/x-www-form-urlencoded or "
         "multipart/form-data; PATCH accepts application/merge-patch+json or application/json; PUT "
-        "of a link accepts application/json only."
+        "of a link accepts application/json only. None accepts a Content-Encoding. `curl -d` sends "
+        "a form unless `-H 'Content-Type: application/json'` says otherwise."
     )
 
 
@@ -326,7 +328,10 @@ class InvalidRequest(Problem):
     code = "invalid_request"
     title = "Invalid request"
     detail = "The request is invalid; `errors` lists every fault."
-    explanation = "`errors` lists all faults of body, query and path together. Nothing was stored."
+    explanation = (
+        "`errors` lists all faults of body, query and path together, at most 100; `more_errors` "
+        "tells how many it leaves out. Names are cut at 100 characters. Nothing was stored."
+    )
 
 
 class InvalidCursor(Problem):
@@ -336,18 +341,15 @@ class InvalidCursor(Problem):
     detail = "This cursor does not belong to this list. Start again without one."
     explanation = (
         "A cursor is valid for the list, the filters and the sort that it was returned for. Only "
-        "`limit` and `count` may change between pages."
+        "`limit` and `count` may change between pages. If the request has other faults too, the "
+        "answer is `invalid_request`, which lists all of them."
     )
+
+    advice: LiteralString = "Send next_cursor of the previous page unchanged."
 
     def __init__(self) -> None:
         super().__init__(
-            errors=[
-                Fault(
-                    parameter="cursor",
-                    code="invalid_format",
-                    detail="Send next_cursor of the previous page unchanged.",
-                )
-            ]
+            errors=[Fault(parameter="cursor", code="invalid_format", detail=self.advice)]
         )
 
 

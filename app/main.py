@@ -31,6 +31,7 @@ from app.postgres.engine import log_statements, make_engine
 from app.postgres.migrations import older_revisions
 from app.postgres.statements import Statements
 from app.postgres.watchdog import watchdog
+from app.problems import as_uri
 from app.serving.health import Examiner
 from app.serving.health import router as health
 from app.serving.metrics import router as metrics
@@ -50,12 +51,13 @@ root = APIRouter(include_in_schema=False)
 @root.get("/")
 async def hello(request: Request) -> Response:
     """The name, the version, and where the documentation is."""
+    prefix = as_uri(request.scope["root_path"])
     body = {
         "message": "Hello World!",
         "name": request.app.title,
         "version": request.app.version,
-        "docs": "/docs",
-        "openapi": "/openapi.json",
+        "docs": f"{prefix}/docs",
+        "openapi": f"{prefix}/openapi.json",
     }
     return Response(
         to_json(body), headers={"Cache-Control": "private, no-cache"}, media_type="application/json"

@@ -1,6 +1,7 @@
 """Turns an error into a response (RFC 9457), for routes, middleware and the protocol."""
 
-from typing import Annotated
+from typing import Annotated, Final, NotRequired
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_core import to_json
@@ -11,10 +12,11 @@ from typing_extensions import TypedDict
 from app.errors import EmailTaken, Fault, Problem
 
 PROBLEM_JSON = "application/problem+json"
+MAX_FAULTS: Final = 100
 
 
 class ProblemRead(TypedDict):
-    """An error, as RFC 9457 describes it; `errors` lists all faults together."""
+    """An error, as RFC 9457 describes it; `errors` lists the faults together, at most 100."""
 
     type: Annotated[str, Field(examples=["/problems/email-taken"])]
     title: Annotated[str, Field(examples=[EmailTaken.title])]
@@ -24,6 +26,15 @@ class ProblemRead(TypedDict):
     instance: Annotated[str, Field(examples=["/accounts"])]
     request_id: Annotated[str, Field(examples=["9f86d081884c7d65"])]
     errors: list[Fault]
+    more_errors: NotRequired[
+        Annotated[int, Field(ge=1, description="How many faults `errors` leaves out, if any")]
+    ]
+
+
+def as_uri(path: str) -> str:
+    """A decoded path as a URI reference (RFC 3986, 4.2). Two slashes would begin a host."""
+    quoted = quote(path, safe="/:@!$&'()*+,;=", errors="replace")
+    return f"/.{quoted}" if quoted.startswith("//") else quoted
 
 
 def slug(code: str) -> str:
@@ -34,14 +45,16 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
     """The response to a request. `instance` omits the query, which may contain personal data."""
     scope["state"]["problem"] = problem.code  # for the log and the metrics
     body: ProblemRead = {
-        "type": f"/problems/{slug(problem.code)}",
+        "type": f"{as_uri(scope.get('root_path', ''))}/problems/{slug(problem.code)}",
         "title": problem.title,
         "status": problem.status,
         "code": problem.code,
         "detail": str(problem),
-        "instance": scope["path"].encode("utf-8", "replace").decode(),
+        "instance": as_uri(scope["path"]),
         "request_id": scope["state"]["request_id"],
-        "errors": problem.errors,
+        "errors": problem.errors[:MAX_FAULTS],
     }
+    if len(problem.errors) > MAX_FAULTS:
+        body["more_errors"] = len(problem.errors) - MAX_FAULTS
     headers = {"Cache-Control": "private, no-cache", **problem.headers}
     return Response(to_json(body), problem.status, headers, PROBLEM_JSON)

@@ -57,11 +57,11 @@ async def list_accounts(
 
 @router.post("", status_code=201, response_model=AccountRead, responses=problems(EmailTaken))
 async def create_account(
-    body: AccountCreate, session: SessionDep, resolver: ResolverDep
+    body: AccountCreate, session: SessionDep, resolver: ResolverDep, request: Request
 ) -> Response:
     """Create an account."""
     account = await service.create_account(session, body, resolver)
-    return ACCOUNT.resource(account, created_at=f"/accounts/{account['id']}")
+    return ACCOUNT.resource(account, created_by=request)
 
 
 @router.get("/{account_id}", response_model=AccountRead, responses=problems(AccountNotFound))

@@ -11,17 +11,16 @@ from app.accounts.emails import Email
 from app.accounts.phones import PhoneNumber
 from app.accounts.usernames import Username
 from app.resources.fields import (
-    Date,
     FilterText,
     Flag,
     GivenId,
     GivenVersion,
-    Instant,
     SystemFields,
     fault,
     partial,
 )
 from app.resources.lists import TimestampsQuery
+from app.resources.times import Date, Instant
 
 EARLIEST_DOB = date(1900, 1, 1)
 

@@ -9,12 +9,14 @@ from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 from starlette.types import Scope
 
-from app.api.faults import faults_of
+from app.api.faults import faults_of, system_fields_of
 from app.api.queries import parse_query
 from app.api.requests import parse_body, refuse_other_id
-from app.errors import Fault, InvalidRequest, NotFound
+from app.errors import Fault, InvalidCursor, InvalidRequest, NotFound
 
 Dependency = Callable[[Request], Awaitable[Any]]
+# Pydantic's only error, where an altered cursor is the only fault.
+_BAD_CURSOR = [(("query", "cursor"), "invalid_format")]
 # Dependencies whose endpoint may run again with what they gave.
 REPEATABLE: set[Callable[..., Any] | None] = set()
 Repeatable = TypeVar("Repeatable", bound=Callable[..., Any])
@@ -32,7 +34,11 @@ def repeatable(dependency: Repeatable) -> Repeatable:
 class ArgumentReader:
     """Reads what an endpoint declares, but for what only FastAPI can give."""
 
-    def __init__(self, dependant: Dependant, path: str, media_types: Sequence[str]) -> None:
+    def __init__(
+        self, dependant: Dependant, path: str, media_types: Sequence[str], read: Any
+    ) -> None:
+        """read: the schema of the answer, for the fields that no client sets."""
+        self._system_fields = system_fields_of(read)
         self._media_types = tuple(media_types)
         self._dependencies = list(simple_dependencies(dependant))
         # Of several body parameters, each is a member of the body: FastAPI reads these.
@@ -50,7 +56,8 @@ class ArgumentReader:
     async def __call__(
         self, request: Request, overrides: Mapping[Any, Any] | None
     ) -> dict[str, Any]:
-        """The arguments. Errors: NotFound, InvalidRequest, those of the body and dependencies.
+        """The arguments. Errors: NotFound, InvalidRequest, InvalidCursor, and those of the body and
+        of dependencies.
 
         With the overrides of dependencies it only checks: FastAPI calls the dependencies.
         """
@@ -67,7 +74,10 @@ class ArgumentReader:
                 if dependency not in (overrides or ()):
                     arguments[name] = await dependency(request)
         if errors or faults:
-            raise InvalidRequest(errors=faults + faults_of(errors, known=faults))
+            if not faults and [(each["loc"], each["type"]) for each in errors] == _BAD_CURSOR:
+                raise InvalidCursor
+            found = faults_of(errors, known=faults, system_fields=self._system_fields)
+            raise InvalidRequest(errors=faults + found)
         return arguments
 
     def _validate(self, scope: Scope) -> tuple[dict[str, Any], list[Any], list[Fault]]:

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.api.faults import faults_of
 from app.api.problem_pages import explain_problem
+from app.api.requests import PATCH_TYPES
 from app.errors import InvalidRequest, MalformedBody, MethodNotAllowed, NotFound, Problem
 from app.postgres.failures import FAILURES, problem_of
 from app.problems import problem_response
@@ -32,8 +33,11 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     """What Starlette and FastAPI raise by themselves: no route, another method, a broken body."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allow = {"Allow": ", ".join(allowed_methods(request.app, get_route_path(request.scope)))}
+        methods = allowed_methods(request.app, get_route_path(request.scope))
+        allow = {"Allow": ", ".join(methods)}
         if request.method == "OPTIONS":
+            if "PATCH" in methods:
+                allow["Accept-Patch"] = ", ".join(PATCH_TYPES)
             return Response(status_code=204, headers=allow)
         return problem_response(MethodNotAllowed(headers=allow), request.scope)
     if error.status_code == 404:

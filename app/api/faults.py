@@ -1,17 +1,19 @@
 """Converts Pydantic's errors to faults of the contract: codes and places, without values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
-from app.api.bodies import Refused
+from app.api.bodies.values import Refused, safe_name
 from app.errors import Fault, FaultCode
 
 _CODES: Final = frozenset(get_args(FaultCode))
-# Fields that every resource has and no client sets.
+MAX_NAME: Final = 100
+# Fields that no client sets, where a resource has them.
 _SYSTEM_FIELDS: Final = frozenset({"id", "created", "updated", "version"})
 
 # Pydantic's error types. All others are `invalid_format`.
 _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
+    "literal_error": ("invalid_format", "Must be {expected}."),
     "missing": ("required", "Is required."),
     "string_type": ("wrong_type", "Must be text."),
     "model_attributes_type": ("wrong_type", "Must be an object."),
@@ -25,39 +27,58 @@ _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
 }
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]], known: Sequence[Fault]) -> list[Fault]:
+def faults_of(
+    errors: Iterable[Mapping[str, Any]],
+    known: Sequence[Fault],
+    system_fields: Collection[str] = (),
+) -> list[Fault]:
     """The faults in Pydantic's errors, without those of parameters already `known`.
 
+    system_fields: those that the resource has and no client sets.
     The place of an error begins with `path`, `query`, `body`, `header` or `cookie`.
     """
     faults: dict[tuple[str, str], Fault] = {}
     for raw in errors:
         place, name = _place(raw["loc"])
-        code, detail = _explain(raw, name)
+        code, detail = _explain(raw, name, system_fields)
         faults.setdefault((place, name), cast(Fault, {place: name, "code": code, "detail": detail}))
     for fault in known:
         faults.pop(("parameter", fault["parameter"]), None)
     return list(faults.values())
 
 
+def system_fields_of(read: Any) -> frozenset[str]:
+    """The system's fields of what an operation answers, by its schema."""
+    fields = getattr(read, "model_fields", None) or getattr(read, "__annotations__", {})
+    return _SYSTEM_FIELDS & fields.keys()
+
+
 def _place(loc: Sequence[Any]) -> tuple[str, str]:
     # Bodies are flat: what follows the field's name is internal to Pydantic.
     kind, *names = loc[:2]
     if kind == "body":
-        return "pointer", "".join("/" + _escape(str(name)) for name in names)
+        return "pointer", "".join("/" + _escape(shown_name(str(name))) for name in names)
     if kind == "header":
         return "header", names[0]
     return ("header", "Cookie") if kind == "cookie" else ("parameter", names[0])
+
+
+def shown_name(name: str) -> str:
+    """The name of a field or parameter, cut, since a client may choose it."""
+    # In JSON a control character is six characters: 100 faults must stay below 64 KiB.
+    return safe_name(name[: MAX_NAME if name[:MAX_NAME].isprintable() else 90])
 
 
 def _escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _explain(raw: Mapping[str, Any], name: str) -> tuple[FaultCode, str]:
+def _explain(
+    raw: Mapping[str, Any], name: str, system_fields: Collection[str]
+) -> tuple[FaultCode, str]:
     kind, value = raw["type"], raw.get("input")
     if kind == "extra_forbidden":
-        if name.removeprefix("/") in _SYSTEM_FIELDS:
+        if name.removeprefix("/") in system_fields:
             return "read_only", "Is set by the system."
         return "unknown", "No such field."
     if isinstance(value, Refused):

@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote_plus
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
+from app.problems import as_uri
 from app.resources.lists import Rows
 from app.resources.preconditions import Precondition
 
@@ -24,11 +25,12 @@ class Json:
         self,
         resource: Any,
         *,
-        created_at: str | None = None,
+        created_by: Request | None = None,
         condition: Precondition | None = None,
     ) -> Response:
-        """A resource with its ETag: 200, 201 with its Location where it was `created_at`, or 304
-        where the condition of a read excludes this version. Errors: StaleVersion.
+        """A resource with its ETag: 200, 201 with its Location where it was `created_by` a request
+        to the list that it belongs to, or 304 where the condition of a read excludes this version.
+        Errors: StaleVersion.
         """
         version = resource["version"]
         headers = {"Cache-Control": _CACHE, "ETag": f'"{version}"'}
@@ -36,11 +38,11 @@ class Json:
             condition.require_version(version)
             if condition.excludes(version):
                 return Response(status_code=304, headers=headers)
-        if created_at is not None:
-            headers["Location"] = created_at
+        if created_by is not None:
+            headers["Location"] = as_uri(f"{created_by.scope['path']}/{resource['id']}")
         return Response(
             self._adapter.dump_json(resource),
-            200 if created_at is None else 201,
+            200 if created_by is None else 201,
             headers,
             "application/json",
         )
@@ -57,7 +59,7 @@ def page_response(rows: Rows, request: Request) -> Response:
     headers = {"Cache-Control": _CACHE}
     if rows.next_cursor is not None:
         query = _without_cursor(request.scope["query_string"].decode("latin-1"))
-        target = f"{quote(request.scope['path'])}?{query}cursor={rows.next_cursor}"
+        target = f"{as_uri(request.scope['path'])}?{query}cursor={rows.next_cursor}"
         headers["Link"] = f'<{target}>; rel="next"'
     cursor = "null" if rows.next_cursor is None else f'"{rows.next_cursor}"'
     count = "null" if rows.count is None else rows.count

@@ -21,8 +21,8 @@ from app.api.idempotency import idempotent
 from app.api.requests import (
     FORM,
     JSON,
-    MERGE_PATCH,
     MULTIPART,
+    PATCH_TYPES,
     ParsedRequest,
 )
 from app.api.sessions import get_session
@@ -41,7 +41,9 @@ class StrictRoute(APIRoute):
         # Generated clients name their functions by it.
         options["operation_id"] = endpoint.__name__
         super().__init__(path, endpoint, **options)
-        self._read = ArgumentReader(self.dependant, self.path, self.media_types)
+        self._read = ArgumentReader(
+            self.dependant, self.path, self.media_types, self.response_model
+        )
         calls = {inner.call: inner.name for inner in self.dependant.dependencies}
         self._session_name = calls.get(get_session)
         self._is_covered = _is_covered(self)
@@ -54,7 +56,7 @@ class StrictRoute(APIRoute):
         if self.body_field is None:
             return ()
         if "PATCH" in (self.methods or ()):
-            return (MERGE_PATCH, JSON)
+            return PATCH_TYPES
         return self.body_types
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

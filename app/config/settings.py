@@ -26,6 +26,7 @@ from app.config.values import (
     Networks,
     Origins,
     RateLimitText,
+    RootPath,
     is_loopback,
 )
 
@@ -111,6 +112,8 @@ class Settings(BaseSettings):
     """Longest time for a request body to arrive or a response to be received, in seconds"""
     keep_alive_timeout: Annotated[int, Field(ge=1, le=3600)] = 5
     """Time before an idle connection is closed, in seconds. Set it above the proxy's own"""
+    root_path: RootPath = ""
+    """Prefix, such as /shop, that a proxy removes from paths before it passes them on"""
     trusted_proxies: Networks = ()
     """Addresses or networks of proxies whose X-Forwarded-* is trusted, separated by commas"""
     cors_origins: Origins = ()

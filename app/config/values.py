@@ -32,6 +32,15 @@ def _check_rate_limit(text: str) -> str:
 RateLimitText = Annotated[str, AfterValidator(_check_rate_limit)]
 
 
+def _check_root_path(path: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path):
+        raise ValueError("must be a path such as /shop, without a slash at its end")
+    return path
+
+
+RootPath = Annotated[str, AfterValidator(_check_root_path)]
+
+
 def _split(value: object) -> object:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]

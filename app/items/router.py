@@ -39,10 +39,10 @@ async def list_items(
 
 
 @router.post("", status_code=201, response_model=ItemRead, responses=problems(UnknownAccount))
-async def create_item(body: ItemCreate, session: SessionDep) -> Response:
+async def create_item(body: ItemCreate, session: SessionDep, request: Request) -> Response:
     """Create an item."""
     item = await service.create_item(session, body)
-    return ITEM.resource(item, created_at=f"/items/{item['id']}")
+    return ITEM.resource(item, created_by=request)
 
 
 @router.get("/{item_id}", response_model=ItemRead, responses=problems(ItemNotFound))

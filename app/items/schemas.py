@@ -14,7 +14,6 @@ from app.resources.fields import (
     GivenId,
     GivenVersion,
     Id,
-    Instant,
     Price,
     PriceFilter,
     PriceIn,
@@ -23,6 +22,7 @@ from app.resources.fields import (
     partial,
 )
 from app.resources.lists import TimestampsQuery
+from app.resources.times import Instant
 
 Owner = Annotated[Id, Field(description="The owner", examples=[EXAMPLE_ID])]
 Name = Annotated[

@@ -7,8 +7,9 @@ from typing_extensions import TypedDict
 
 from app.accounts.schemas import AccountRead
 from app.items.schemas import ItemRead
-from app.resources.fields import EXAMPLE_ID, TEXT, Id, Instant
+from app.resources.fields import EXAMPLE_ID, TEXT, Id
 from app.resources.lists import PageQuery
+from app.resources.times import Instant
 
 Note = Annotated[str, Field(max_length=1000, examples=["For the hall"], json_schema_extra=TEXT)]
 

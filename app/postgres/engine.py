@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.config import Settings
+from app.config import Settings, driver_arguments
 from app.postgres.loop_timeout import loop_timeout
 from app.postgres.recovery import replace_dead_connections
 
@@ -32,6 +32,10 @@ def make_engine(
     BEGIN, statement and COMMIT. `transactional` makes a view with ordinary transactions.
     The limits of the settings do not hold `for_migrations`, which set their own.
     """
+    url, arguments = driver_arguments(url)
+    limits: dict[str, Any] = (
+        {"timeout": MIGRATION_CONNECT_TIMEOUT_SECONDS} if for_migrations else _limits(settings)
+    )
     engine = create_async_engine(
         url,
         isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
@@ -41,9 +45,7 @@ def make_engine(
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_recycle=RECYCLE_SECONDS,
         hide_parameters=True,  # keeps what clients sent out of error messages and logs
-        connect_args={"timeout": MIGRATION_CONNECT_TIMEOUT_SECONDS}
-        if for_migrations
-        else _limits(settings),
+        connect_args={**limits, **arguments},
     )
     replace_dead_connections(engine)
     return engine

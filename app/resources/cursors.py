@@ -13,7 +13,8 @@ from app.resources.canonical import canonical
 
 # Of cursors and their bindings. It must change whenever either is made in another way.
 FORMAT = b"\x01"
-_CHECKSUM_BYTES = 8
+# Of each of two checksums: of all that follows, and of the position and what it is bound to.
+_CHECKSUM_BYTES = 4
 _ID_BYTES = 16
 
 
@@ -23,14 +24,32 @@ def binding_of(*parts: object) -> bytes:
 
 
 def encode_cursor(value: Any, row_id: UUID, binding: bytes) -> str:
-    """The position behind a row: a format number, a checksum, the row's id, and the value that it
-    is sorted by.
+    """The position behind a row: a format number, checksums, the row's id, and the value that it is
+    sorted by.
 
-    The checksum is not secret: it detects mistakes, and a forged position does no harm.
+    The checksums are not secret: they detect mistakes, and a forged position does no harm.
     """
     text = value.isoformat() if isinstance(value, date) else str(value)
-    payload = row_id.bytes + text.encode()
-    raw = FORMAT + _checksum(payload, binding) + payload
+    return seal(row_id.bytes + text.encode(), binding)
+
+
+def seal(position: bytes, binding: bytes) -> str:
+    """A cursor of this position."""
+    bound = _checksum(binding + position) + position
+    return _spell(FORMAT + _checksum(bound) + bound)
+
+
+def is_intact(cursor: str) -> bool:
+    """Whether a cursor is as it was given out, whatever it is bound to."""
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        return False
+    start = len(FORMAT) + _CHECKSUM_BYTES
+    return raw[:start] == FORMAT + _checksum(raw[start:]) and cursor == _spell(raw)
+
+
+def _spell(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -38,7 +57,7 @@ def decode_cursor(cursor: str, binding: bytes, value_type: type) -> tuple[Any, U
     """The position that a cursor holds. Errors: InvalidCursor."""
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        payload = raw[len(FORMAT) + _CHECKSUM_BYTES :]
+        payload = raw[len(FORMAT) + 2 * _CHECKSUM_BYTES :]
         value = TYPES[value_type](payload[_ID_BYTES:].decode())
         position = value, UUID(bytes=payload[:_ID_BYTES])
         spelled = encode_cursor(*position, binding)
@@ -51,8 +70,8 @@ def decode_cursor(cursor: str, binding: bytes, value_type: type) -> tuple[Any, U
     return position
 
 
-def _checksum(payload: bytes, binding: bytes) -> bytes:
-    return hashlib.blake2b(binding + payload, digest_size=_CHECKSUM_BYTES).digest()
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES).digest()
 
 
 # A forged value must not reach the database in a form that the database refuses.

@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import MISSING, BaseModel, BeforeValidator, Field, create_model
-from pydantic_core import PydanticCustomError
+from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, Field, create_model
 from sqlalchemy import (
     ARRAY,
     Column,
@@ -27,19 +26,33 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import InvalidCursor
 from app.postgres.sessions import execute_read
 from app.resources.counts import count_rows
-from app.resources.cursors import TYPES, binding_of, decode_cursor, encode_cursor
-from app.resources.fields import InstantIn
+from app.resources.cursors import (
+    TYPES,
+    binding_of,
+    decode_cursor,
+    encode_cursor,
+    is_intact,
+)
+from app.resources.fields import fault
 from app.resources.filters import Filter
+from app.resources.times import InstantIn
 
 Count = Literal["none", "exact", "estimated"]
 
 
 def _digits(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
-        raise PydanticCustomError("wrong_type", "Must be a whole number.")
+        raise fault("wrong_type", "Must be a whole number.")
     return value
+
+
+def _intact(cursor: str) -> str:
+    if not is_intact(cursor):
+        raise fault("invalid_format", InvalidCursor.advice)
+    return cursor
 
 
 class PageQuery(BaseModel):
@@ -49,9 +62,8 @@ class PageQuery(BaseModel):
         int, Field(ge=1, le=200, description="Rows on a page"), BeforeValidator(_digits)
     ] = 50
     cursor: Annotated[
-        str | MISSING,
+        Annotated[str, Field(max_length=2000), AfterValidator(_intact)] | MISSING,
         Field(
-            max_length=2000,
             description="`next_cursor` of the page before; opaque",
             json_schema_extra={"pattern": "^[!-~]+$"},
         ),
@@ -60,7 +72,7 @@ class PageQuery(BaseModel):
         Count,
         Field(
             description="`exact`: count the filtered rows, null where that takes more than a "
-            "second; `estimated`: the planner's figure"
+            "second; `estimated`: the planner's figure, counted where that is below 10,000"
         ),
     ] = "none"
     sort: str = "-created"

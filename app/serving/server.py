@@ -145,6 +145,7 @@ def _run(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        root_path=settings.root_path,
         timeout_graceful_shutdown=1,  # in seconds, after DrainingServer's own waits
         callback_notify=follow_parent,
         timeout_notify=1,  # in seconds

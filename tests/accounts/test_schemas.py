@@ -132,7 +132,7 @@ class TestFields:
             ("dob", "1899-12-31", "too_small"),
             ("dob", str(TODAY), "too_large"),
             ("dob", "9999-12-31", "too_large"),
-            ("dob", "2001-02-29", "date_from_datetime_parsing"),
+            ("dob", "2001-02-29", "invalid_format"),
             ("dob", "1990-5-17", "invalid_format"),
             ("dob", "1990-05-17T00:00:00", "invalid_format"),
             ("dob", "17.05.1990", "invalid_format"),
@@ -249,8 +249,8 @@ class TestSystemFields:
             ("version", FormText("3")),
             ("version", 2**31 - 1),
             ("id", str(ID).upper()),
-            ("created", "2026-01-31t09:30:00z"),
-            ("updated", "2026-01-31 12:30:00.123456789+03:00"),
+            ("created", None),
+            ("updated", "yesterday"),
         ],
     )
     def test_takes(self, schema: type[BaseModel], field: str, value: Any) -> None:
@@ -272,17 +272,15 @@ class TestSystemFields:
             ("version", "3", "wrong_type"),
             ("version", True, "wrong_type"),
             ("id", "0190a5d07f3a7cc08000000000000001", "invalid_format"),
-            ("id", "-" * 36, "uuid_parsing"),
+            ("id", "-" * 36, "invalid_format"),
             ("id", 5, "wrong_type"),
-            ("created", "2026-01-31T09:30:00", "invalid_format"),
-            ("created", "0001-01-01T00:00:00+14:00", "invalid_format"),
-            ("updated", 0, "wrong_type"),
+            ("created", object(), "wrong_type"),
         ],
     )
     def test_refuses(self, schema: type[BaseModel], field: str, value: Any, code: str) -> None:
         assert faults(schema, **{field: value}) == {field: code}
 
-    @pytest.mark.parametrize("field", ["id", "created", "updated", "version"])
+    @pytest.mark.parametrize("field", ["id", "version"])
     def test_are_never_null(self, schema: type[BaseModel], field: str) -> None:
         assert set(faults(schema, **{field: None})) == {field}
 

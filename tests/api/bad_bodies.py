@@ -63,6 +63,10 @@ def malformed_json() -> Iterator[Case]:
         "100000 open": b"[" * 100_000,
         "100000 objects open": b'{"a":' * 100_000,
         "quotes without end": b'"' + b'\\"' * 400_000 + b"[" * 70,
+        "1001 values": country(b"[" + b"0," * 996 + b"0]"),
+        "100000 fields": b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b"}",
+        "350000 arrays": b"[" + b"[]," * 345_000 + b"[]]",
+        "texts side by side": b'""' * 500_000,
     }
     for name, body in bodies.items():
         yield send(name, body, answer=MALFORMED)
@@ -108,6 +112,15 @@ def media_types() -> Iterator[Case]:
     wrong += ["multipart/mixed; boundary=XX", "application/json charset=utf-8", MERGE_PATCH]
     for media_type in (*wrong, "\xe9\xff", "application/json\xff"):
         yield send(f"{media_type!a}", account(), media_type=media_type, answer=UNSUPPORTED)
+    for body in (account(), b" [1]", b"\n{", b"%7B%22email%22%3A+1%7D", b"%5b]"):
+        yield send(f"JSON as a form {body[:9]!a}", body, media_type=FORM, answer=UNSUPPORTED)
+    for coding in ("gzip", "GZIP", "identity, br", "x", ", deflate", "identity;q=1"):
+        header = (("Content-Encoding", coding),)
+        yield send(f"coding {coding}", account(), headers=header, answer=UNSUPPORTED)
+        to = f"PATCH {ACCOUNT}"
+        yield send(f"coding {coding}", b"{", to=to, headers=header, answer=UNSUPPORTED)
+    plain = (("Content-Encoding", "identity, IDENTITY"), ("Content-Encoding", ""))
+    yield send("no coding", b"[]", " wrong_type", headers=plain)
     for media_type in (FORM, MULTIPART, "text/plain", "application/json-patch+json"):
         to = f"PATCH {ACCOUNT}"
         yield send(media_type, b"username=x", to=to, media_type=media_type, answer=UNSUPPORTED)
@@ -134,6 +147,7 @@ def urlencoded() -> Iterator[Case]:
     for pair in ("country=%ff", "country=\xff", "%ff=x", "country=%ED%A0%80"):
         yield send(f"form with {pair!a}", form(pair), media_type=FORM, answer=MALFORMED)
     many = {"101 fields": form(*["x="] * 99), "500000 fields": b"&".join([b"a"] * 500_000)}
+    many["1001 bare percent signs"] = form("country=" + "%" * 1001)
     for name, body in many.items():
         yield send(name, body, media_type=FORM, answer=MALFORMED)
     required = ("/email required", "/username required")
@@ -189,6 +203,7 @@ def malformed_multipart() -> Iterator[Case]:
         "part without headers": parts(b"--XX\r\n\r\nx\r\n", PARTS_END),
         "header without a colon": parts(b"--XX\r\nnonsense\r\n\r\nx\r\n", PARTS_END),
         "header of 100 kB": parts(b"--XX\r\nX: ", b"x" * 100_000, b"\r\n\r\nx\r\n", PARTS_END),
+        "semicolons": parts(part("x", b"", '; filename="' + ";" * 500_000 + '"'), PARTS_END),
         "NUL in a header": parts(b"--XX\r\nX\0: x\r\n\r\nx\r\n", PARTS_END),
         "invalid UTF-8": parts(part("country", b"\xff"), PARTS_END),
         "surrogate": parts(part("country", b"\xed\xa0\x80"), PARTS_END),
@@ -206,13 +221,17 @@ def malformed_multipart() -> Iterator[Case]:
 
 
 def names() -> Iterator[Case]:
-    """Names are repeated, whatever their size, in pointers and parameters alone."""
-    huge = "n" * 200_000
-    yield send("huge name", account(**{huge: SECRET}), f"/{huge} unknown")
-    yield send("huge name in a form", form(f"{huge}={SECRET}"), f"/{huge} unknown", media_type=FORM)
-    many = [f"field{number}" for number in range(2000)]
+    """Names are repeated in pointers and parameters alone, cut at 100 characters."""
+    huge, cut = "n" * 200_000, "n" * 100
+    yield send("huge name", account(**{huge: SECRET}), f"/{cut} unknown")
+    yield send("huge name in a form", form(f"{huge}={SECRET}"), f"/{cut} unknown", media_type=FORM)
+    twins = {f"{huge}{number}": SECRET for number in range(3)}
+    yield send("names that are cut to one", account(**twins), f"/{cut} unknown")
+    tildes = account(**{"~" * 101: SECRET})
+    yield send("a long name of tildes", tildes, f"/{'~0' * 100} unknown")
+    many = [f"field{number}" for number in range(990)]
     body = account(**dict.fromkeys(many, SECRET))
-    yield send("2000 unknown fields", body, *(f"/{name} unknown" for name in many))
+    yield send("990 unknown fields", body, *(f"/{name} unknown" for name in many))
     yield send("a slash and a tilde", account(**{"a/b~c": SECRET}), "/a~1b~0c unknown")
     yield send("no name", account(**{"": SECRET}), "/ unknown")
     yield send("__proto__", account(__proto__={"admin": True}), "/__proto__ unknown")

@@ -49,6 +49,11 @@ QUERIES = {
     "created_gte=2026-01-31T09:30:00": "?created_gte invalid_format",
     "created_gte=0001-01-01T00:00:00%2B14:00": "?created_gte invalid_format",
     "created_lt=9999-12-31T23:59:59-12:00": "?created_lt invalid_format",
+    "created_lt=1900-02-29T00:00:00Z": "?created_lt invalid_format",
+    "created_lt=2026-01-31T25:00:00Z": "?created_lt invalid_format",
+    "created_lt=2026-01-31T09:30:60Z": "?created_lt invalid_format",
+    "created_lt=2026-01-31T09:30:00%2B99:99": "?created_lt invalid_format",
+    "created_lt=2026-01-31T09:30:00." + "0" * 99 + "Z": "?created_lt too_long",
     "created_lt=1767225600": "?created_lt invalid_format",
     "updated_lt=2026-01-31T09:30:00Z&updated_lt=x": "?updated_lt duplicate",
     "cursor=" + "x" * 2001: "?cursor too_long",
@@ -91,11 +96,22 @@ def queries() -> Iterator[Case]:
         yield send("with a parameter", account(), "?x unknown", to=to)
     faults = ("?limit too_small", "?x unknown", "?sort invalid_format", "?count duplicate")
     yield read("several", "/accounts?limit=0&x=1&sort=x&count=exact&count=x", *faults)
+    together = ("?cursor invalid_format", "?limit too_small")
+    yield read("a cursor and more", f"/accounts?cursor={SECRET}&limit=0", *together)
+    together = ("?cursor invalid_format", "?account_id invalid_format")
+    yield read("a cursor and the path", f"/accounts/nobody/items?cursor={SECRET}", *together)
+    together = ("?cursor invalid_format", "?x unknown")
+    yield read("a cursor and a name", f"{ITEM}/wished-by?cursor={SECRET}&x=1", *together)
     huge = "n" * 30_000
-    yield read("huge name", f"/accounts?{huge}={SECRET}", f"?{huge} unknown")
-    many = [f"p{number}" for number in range(200)]
-    target = "/accounts?" + "&".join(f"{name}={SECRET}" for name in many)
-    yield read("200 parameters", target, *(f"?{name} unknown" for name in many))
+    yield read("huge name", f"/accounts?{huge}={SECRET}", f"?{huge[:100]} unknown")
+    for count in (200, 300):
+        many = [f"p{number}" for number in range(count)]
+        target = "/accounts?" + "&".join(f"{name}={SECRET}" for name in many)
+        yield read(f"{count} parameters", target, *(f"?{name} unknown" for name in many))
+    beyond = ("?p300 too_long", *(f"?{name} unknown" for name in many))
+    yield read("301 parameters", f"{target}&p300={SECRET}&p301", *beyond)
+    repeated = "country=JO&" * 300
+    yield read("301 equal parameters", f"/accounts?{repeated}country=JO", "?country too_long")
     for cursor in ("", "x", "!", "=", "AAAA", "A" * 1999, "..", "null", "W1tbW1tbW1tb" * 100):
         answer, fault = "422 invalid_cursor", "?cursor invalid_format"
         yield read(f"cursor {cursor[:12]}", f"/accounts?cursor={cursor}", fault, answer=answer)

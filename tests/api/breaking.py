@@ -8,6 +8,8 @@ METHODS = ("get", "put", "post", "patch", "delete")
 # Limits of requests: a client stays within the old ones, so new ones must not be closer.
 UPPER = ("maxLength", "maxItems", "maximum")
 LOWER = ("minLength", "minItems", "minimum")
+# Stands for a schema without a type, which takes everything.
+ANY = "any"
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
@@ -80,6 +82,8 @@ class _Comparison:
     def _schemas(self, where: str, old: Schema, new: Schema, *, is_request: bool) -> Iterator[str]:
         """A type is compared with the one of its kind among the alternatives."""
         olds, news = _by_type(self.old, old), _by_type(self.new, new)
+        if is_request and ANY in news:
+            return
         gone, come = olds.keys() - news, news.keys() - olds
         for kind in sorted(gone if is_request else come):
             yield f"{where}: {'no longer takes' if is_request else 'may be'} {kind}"
@@ -125,7 +129,7 @@ def _narrowed(where: str, old: Schema, new: Schema) -> Iterator[str]:
 
 def _by_type(document: Schema, schema: Schema) -> dict[str, Schema]:
     alternatives = (_resolved(document, one) for one in schema.get("anyOf", [schema]))
-    return {one["type"]: one for one in alternatives}
+    return {one.get("type", ANY): one for one in alternatives}
 
 
 def _resolved(document: Schema, reference: Schema) -> Schema:

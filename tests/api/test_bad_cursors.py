@@ -92,8 +92,7 @@ class TestCursors:
         parent = None if name is None else UUID(running.ids[name.removesuffix("_id")])
         parameters = {} if parent is None else {"parent_id": parent}
         binding = cursors.binding_of(each.listing.name, sort, parameters)
-        raw = cursors.FORMAT + cursors._checksum(position, binding) + position
-        return f"{path}?sort={sort}&cursor={base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
+        return f"{path}?sort={sort}&cursor={cursors.seal(position, binding)}"
 
     async def test_forged_values(
         self, running: Running, entry: Entry, each: List, path: str, cursor: str

@@ -97,6 +97,36 @@ async def test_details_are_sentences_about_the_limit(client: httpx.AsyncClient) 
     assert details == {"limit": "Must be at least 1.", "country": "Must have at most 50 values."}
 
 
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("count=EXACT", "Must be 'none', 'exact' or 'estimated'."),
+        ("dob_gte=1900-02-29", "The day must be from 01 to 28 in this month."),
+        ("created_lt=2026-02-30T00:00:00Z", "The day must be from 01 to 28 in this month."),
+        ("created_lt=2026-02-01T24:00:00Z", "The time must be from 00:00:00 to 23:59:60."),
+        ("cursor=x&limit=x", "Must be a whole number."),
+        ("limit=1.5", "Must be a whole number."),
+    ],
+)
+async def test_details_say_what_is_allowed(
+    client: httpx.AsyncClient, query: str, detail: str
+) -> None:
+    answer = await client.get(f"/accounts?{query}")
+    assert detail in [fault["detail"] for fault in answer.json()["errors"]]
+
+
+async def test_a_sort_is_told_which_there_are(client: httpx.AsyncClient) -> None:
+    (fault,) = (await client.get(f"/items/{UNKNOWN}/wished-by?sort=x")).json()["errors"]
+    assert fault["detail"] == "Must be 'created' or '-created'."
+
+
+async def test_an_id_is_told_what_ids_look_like(client: httpx.AsyncClient) -> None:
+    for path in (f"/accounts/{'-' * 36}", "/items/5"):
+        (fault,) = (await client.get(path)).json()["errors"]
+        detail = "Must be a UUID of 36 characters, such as 01890a5d-ac96-774b-bcce-b302099a8057."
+        assert fault["detail"] == detail
+
+
 def test_the_codes_are_those_of_the_contract() -> None:
     codes = "required unknown duplicate wrong_type invalid_format too_short too_long too_small"
     codes += " too_large null_not_allowed read_only not_unique not_found"

@@ -58,6 +58,8 @@ class TestMethods:
             answer = await prefixed.options(path)
             assert (answer.status_code, answer.content) == (204, b"")
             assert answer.headers["allow"] == self.allowed(methods)
+            patch = "application/merge-patch+json, application/json" if "PATCH" in methods else None
+            assert answer.headers.get("accept-patch") == patch
             assert "content-type" not in answer.headers
             assert_headers(answer)
 
@@ -99,15 +101,31 @@ class TestMethods:
 
 
 class TestShape:
-    async def test_instance_is_the_path_without_the_query(self, client: httpx.AsyncClient) -> None:
-        answer = await client.get("/nowhere/%C3%A9?token=secret")
-        assert assert_problem(answer, 404, "not_found", {})["instance"] == "/nowhere/é"
+    @pytest.mark.parametrize(
+        ("path", "instance"),
+        [
+            ("/nowhere/%C3%A9", "/nowhere/%C3%A9"),
+            ("/a%3Fb", "/a%3Fb"),
+            ("/a%23b%25%7B%7D", "/a%23b%25%7B%7D"),
+            ("/accounts:batchGet;x=1,'(2)'@!$&*+", "/accounts:batchGet;x=1,'(2)'@!$&*+"),
+            ("//evil.example/x", "/.//evil.example/x"),
+            ("/%2F", "/.//"),
+            ("/a b", "/a%20b"),
+        ],
+    )
+    async def test_instance_is_the_path_as_a_uri_without_the_query(
+        self, client: httpx.AsyncClient, path: str, instance: str
+    ) -> None:
+        url = httpx.URL("http://satchel.test").copy_with(raw_path=f"{path}?token=secret".encode())
+        problem = assert_problem(await client.get(url), 404, "not_found", {})
+        assert problem["instance"] == instance
 
     async def test_instance_is_the_path_as_the_client_sees_it(self, app: FastAPI) -> None:
         transport = httpx.ASGITransport(app, root_path="/shop")
         async with httpx.AsyncClient(transport=transport, base_url="http://t/shop/") as client:
             problem = assert_problem(await client.get("nowhere"), 404, "not_found", {})
         assert problem["instance"] == "/shop/nowhere"
+        assert problem["type"] == "/shop/problems/not-found"
 
     def test_a_path_that_is_no_text_is_shown_all_the_same(self) -> None:
         class Gone(Problem):
@@ -115,7 +133,7 @@ class TestShape:
 
         scope = {"path": "/a\ud800", "state": {"request_id": "r"}}
         body = json.loads(bytes(problem_response(Gone("Long gone."), scope).body))
-        assert (body["instance"], body["detail"]) == ("/a?", "Long gone.")
+        assert (body["instance"], body["detail"]) == ("/a%3F", "Long gone.")
 
     async def test_conflicts_name_their_field(self, client: httpx.AsyncClient) -> None:
         account = await create_account(client)

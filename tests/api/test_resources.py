@@ -1,5 +1,6 @@
 """What every resource promises over HTTP, whatever its fields are."""
 
+import json
 from uuid import uuid4
 
 import httpx
@@ -216,8 +217,24 @@ class TestReplaceAndChange:
     async def test_created_and_updated_of_the_body_are_ignored(
         self, client: httpx.AsyncClient, entry: Entry, method: str, row: Row, url: str
     ) -> None:
-        body = {**row, "created": LONG_AGO, "updated": LONG_AGO}
-        assert (await client.request(method, url, json=body)).json() == row
+        for value in (LONG_AGO, "", "yesterday", None, 0, -1.5, True, [], ["x"], {"x": {"y": 1}}):
+            body = {**row, "created": value, "updated": value}
+            assert (await client.request(method, url, json=body)).json() == row
+        if method == "PUT":
+            for media_type in (FORM, MULTIPART):
+                body = without({**row, "created": "", "updated": "yesterday"}, "version")
+                answer = await client.put(url, **sent_as(media_type, body))
+                assert (answer.status_code, answer.json()["created"]) == (200, row["created"])
+
+    async def test_created_and_updated_must_be_values_all_the_same(
+        self, client: httpx.AsyncClient, entry: Entry, method: str, row: Row, url: str
+    ) -> None:
+        text = json.dumps(without(row, "created", "updated"))
+        text = text[:-1] + r', "created": 1, "created": 1, "updated": "\u0000"}'
+        headers = {"Content-Type": "application/json"}
+        answer = await client.request(method, url, content=text, headers=headers)
+        faults = {"/created": "duplicate", "/updated": "invalid_format"}
+        assert_problem(answer, 422, "invalid_request", faults)
 
     async def test_no_real_change_leaves_version_and_updated_alone(
         self, client: httpx.AsyncClient, entry: Entry, method: str, row: Row, url: str

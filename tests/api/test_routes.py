@@ -113,6 +113,28 @@ class TestMediaTypes:
         answer = await client.post("/accounts", content=b"{}")
         assert_problem(answer, 415, "unsupported_media_type", {})
 
+    async def test_an_encoded_body_is_told_that_none_is_taken(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        for method, media_type in (("POST", FORM), ("PUT", JSON), ("PATCH", MERGE_PATCH)):
+            headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+            path = "/items" if method == "POST" else f"/items/{UNKNOWN}"
+            answer = await client.request(method, path, content=b"\x1f\x8b", headers=headers)
+            assert_problem(answer, 415, "unsupported_media_type", {})
+            assert answer.headers["accept-encoding"] == "identity"
+            taken = f"{MERGE_PATCH}, {JSON}" if method == "PATCH" else None
+            assert answer.headers.get("accept-patch") == taken
+
+    async def test_json_sent_as_a_form_is_told_the_type_that_it_needs(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        for body in (b'{"email": "ada@example.com"}', b" [", b"%7b"):
+            for method, path in (("POST", "/accounts"), ("PUT", f"/items/{UNKNOWN}")):
+                headers = {"Content-Type": FORM}
+                answer = await client.request(method, path, content=body, headers=headers)
+                problem = assert_problem(answer, 415, "unsupported_media_type", {})
+                assert "Send Content-Type: application/json." in problem["detail"]
+
     async def test_no_body_is_malformed(self, client: httpx.AsyncClient) -> None:
         assert_problem(await client.post("/accounts"), 400, "malformed_body", {})
         answer = await client.post("/accounts", headers={"Content-Type": JSON})

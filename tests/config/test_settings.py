@@ -20,6 +20,8 @@ from app.config import (
 )
 from scripts.settings import DESCRIPTIONS, FILES
 
+# A file that is there.
+CERTIFICATES = __file__
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 URL_VARIABLES = {
     Mode.development: "DEVELOPMENT_DATABASE_URL",
@@ -342,6 +344,19 @@ class TestEdge:
         assert "\n" not in message
 
 
+class TestRootPath:
+    @pytest.mark.parametrize("path", ["", "/shop", "/a/b-c_d.e~1"])
+    def test_is_a_path(self, path: str) -> None:
+        assert Settings(_env_file=None, root_path=path).root_path == path
+
+    @pytest.mark.parametrize(
+        "path", ["/", "/shop/", "shop", "//shop", "/a b", "/a%20b", "/\xe9", "/a\n"]
+    )
+    def test_others_are_refused(self, path: str) -> None:
+        with pytest.raises(ValidationError, match="must be a path such as /shop"):
+            Settings(_env_file=None, root_path=path)
+
+
 class TestDatabaseURL:
     @pytest.mark.parametrize(
         "scheme",
@@ -371,9 +386,22 @@ class TestDatabaseURL:
             ("host=a:1&host=b:2", {"host": ("a:1", "b:2")}),
             ("target_session_attrs=read-write", {"target_session_attrs": "read-write"}),
             ("prepared_statement_cache_size=0", {"prepared_statement_cache_size": "0"}),
+            ("options=endpoint%3Dep-x", {"options": "endpoint=ep-x"}),
+            (f"sslrootcert={CERTIFICATES}", {"sslrootcert": CERTIFICATES}),
+            ("sslrootcert=system", {"sslrootcert": "system"}),
+            # As Neon, Supabase, Heroku and RDS print them.
+            ("sslmode=require&channel_binding=prefer", {"ssl": "require"}),
+            ("sslmode=require&connect_timeout=15", {"ssl": "require"}),
+            ("pgbouncer=true", {"prepared_statement_cache_size": "0"}),
+            ("pgbouncer=false&gssencmode=disable", {}),
+            ("ssl=true", {"ssl": "require"}),
+            (
+                f"sslmode=verify-full&sslrootcert={CERTIFICATES}",
+                {"ssl": "verify-full", "sslrootcert": CERTIFICATES},
+            ),
         ],
     )
-    def test_keeps_what_the_driver_knows(self, query: str, expected: dict[str, Any]) -> None:
+    def test_keeps_what_the_driver_takes(self, query: str, expected: dict[str, Any]) -> None:
         assert parse_database_url(f"postgresql:///d?{query}").query == expected
 
     @pytest.mark.parametrize(
@@ -389,7 +417,22 @@ class TestDatabaseURL:
             (f"postgresql://me:x@{SECRET}@h/d", "has more than one @"),
             (f"postgresql://me:x@y/{SECRET}@h/d", "has more than one @"),
             (f"postgresql://me:x@h/d?password={SECRET}", "the option password, which"),
-            (f"postgresql://me:{SECRET}@h/d?channel_binding=require", "the option channel_binding"),
+            (
+                f"postgresql://me:{SECRET}@h/d?sslmode=require&channel_binding=require",
+                "channel_binding, which the driver does not know: write sslmode=verify-full&",
+            ),
+            (f"postgresql://h/d?connection_limit={SECRET}", "set POOL_SIZE instead"),
+            (f"postgresql://h/d?application_name={SECRET}", "does not know: leave it out"),
+            (f"postgresql://h/d?connect_timeout={SECRET}", "the option connect_timeout"),
+            (f"postgresql://h/d?sslrootcert=/{SECRET}", "a file in sslrootcert that is not there"),
+            (f"postgresql://h/d?sslkey={SECRET}", "a file in sslkey that is not there"),
+            (f"postgresql://h/d?sslcert={CERTIFICATES}&sslcert={SECRET}", "a file in sslcert that"),
+            (
+                f"postgresql://h/d?sslmode=require&sslrootcert=system&password={SECRET}",
+                "the option password",
+            ),
+            ("postgresql://h/d?sslmode=require&sslrootcert=system", "needs sslmode=verify-full"),
+            (f"postgresql://h/d?sslrootcert=system&sslcert={SECRET}", "and no other files"),
             (f"postgresql://me:x@h/d?sslmode={SECRET}", "a value of sslmode that"),
             (f"postgresql://me:x@h/d?ssl={SECRET}", "a value of ssl that"),
             (f"postgresql://me:x@h/d?port={SECRET}", "a value of port that"),

@@ -538,12 +538,18 @@ class TestEveryLink:
         self, client: httpx.AsyncClient, connection: AsyncConnection, relation: str
     ) -> None:
         path, body = link_of(relation, *await pair(client))
-        answer = await client.put(path + "?x=1", json={**body, "price": 1, "created": "now"})
+        # A link has no id, version or time of change.
+        more = {"price": 1, "created": "now", "id": 1, "updated": "now", "version": 1}
+        answer = await client.put(path + "?x=1", json={**body, **more})
         assert problem(answer) == (422, "invalid_request")
         assert sorted(
             (fault.get("parameter") or fault["pointer"], fault["code"])
             for fault in answer.json()["errors"]
-        ) == [("/created", "read_only"), ("/price", "unknown"), ("x", "unknown")]
+        ) == [
+            ("/created", "read_only"),
+            *((f"/{name}", "unknown") for name in ("id", "price", "updated", "version")),
+            ("x", "unknown"),
+        ]
         assert await links_left(connection) == 0
 
     async def test_malformed_json(self, client: httpx.AsyncClient, relation: str) -> None:

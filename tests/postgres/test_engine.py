@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from app.config import parse_database_url
 from app.postgres import engine as engines
 from app.postgres import loop_timeout as timeouts
 from app.postgres.engine import log_statements, make_engine, transactional
@@ -44,6 +45,20 @@ class TestMakeEngine:
         async with engine.connect() as connection:
             name = await connection.scalar(text("SELECT current_setting('application_name')"))
         assert name == "satchel"
+
+    async def test_passes_options_of_the_url_on(self, database: URL) -> None:
+        printed = database.render_as_string(hide_password=False)
+        printed += "&" if database.query else "?"
+        printed += "options=-csearch_path%3Dpg_temp&pgbouncer=true&connect_timeout=15"
+        for for_migrations in (False, True):
+            url = parse_database_url(printed)
+            engine = make_engine(url, make_settings(), for_migrations=for_migrations)
+            async with engine.connect() as connection:
+                assert await connection.scalar(text("SHOW search_path")) == "pg_temp"
+                prepared = text("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''")
+                for _ in range(3):
+                    assert await connection.scalar(prepared) == 0
+            await engine.dispose()
 
     async def test_has_as_many_connections_as_the_setting_says(self, engine: AsyncEngine) -> None:
         async with engine.connect() as one, engine.connect() as other:

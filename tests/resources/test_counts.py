@@ -72,18 +72,38 @@ class TestOverHTTP:
             link = answer.links.get("next", {}).get("url")
         assert seen == [3, 3, 3]
 
-    async def test_estimated_is_the_planners_figure(
-        self, client: httpx.AsyncClient, connection: AsyncConnection, statements: list[str]
+    async def test_estimated_is_the_planners_figure_of_many_rows(
+        self,
+        client: httpx.AsyncClient,
+        connection: AsyncConnection,
+        statements: list[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         values = {"many": 3000, "owner": await insert_items(connection, [{}])}
         await connection.execute(text(GENERATED), values)
         await connection.execute(text("ANALYZE items"))
+        await connection.execute(text(GENERATED), {**values, "many": 30})
+        assert counts.MIN_ESTIMATE == 10_000
+        monkeypatch.setattr(counts, "MIN_ESTIMATE", 2900)
         statements.clear()
         answer = await client.get("/items?count=estimated&limit=1")
         assert 2900 <= answer.json()["count"] <= 3100
         assert [statement.split()[0] for statement in statements] == ["SELECT", "EXPLAIN"]
-        answer = await client.get("/items?count=estimated&name=Lamp 7&q=lamp&price_gte=1.00")
-        assert answer.json()["count"] < 100
+
+    async def test_estimated_is_exact_where_the_figure_is_small(
+        self, client: httpx.AsyncClient, connection: AsyncConnection
+    ) -> None:
+        for path in ("/items", "/accounts"):
+            assert (await client.get(f"{path}?count=estimated")).json()["count"] == 0
+        # Of a table that nobody has analysed the planner knows the size alone.
+        values = {"many": 300, "owner": await insert_items(connection, [{}])}
+        await connection.execute(text(GENERATED), values)
+        for query, expected in (("", 301), ("&name=Lamp 7&q=lamp", 1), ("&price_gte=1.00", None)):
+            counted = (await client.get(f"/items?limit=1&count=exact{query}")).json()["count"]
+            answer = await client.get(f"/items?limit=1&count=estimated{query}")
+            assert answer.json()["count"] == counted
+            assert expected in (None, counted)
+        assert (await client.get("/accounts?count=estimated")).json()["count"] == 1
 
     async def test_refuses_other_kinds(self, client: httpx.AsyncClient) -> None:
         for query, code in (
@@ -109,6 +129,8 @@ class TestPatience:
             many = GENERATED.replace(":owner", f"'{owner}'").replace(":many", str(MANY))
             await execute(database, many)  # in whatever time it takes
             for path in ("/items", f"/accounts/{owner}/items"):
+                page = (await client.get(f"{path}?limit=2&count=estimated")).json()
+                assert isinstance(page["count"], int)
                 page = (await client.get(f"{path}?limit=2&count=exact")).json()
                 assert page["count"] is None
                 assert len(page["data"]) == 2

@@ -1,6 +1,5 @@
 """Cursors: what they hold, and that nothing but an unaltered one is taken."""
 
-import base64
 import string
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import InvalidCursor
 from app.resources import lists
-from app.resources.cursors import FORMAT, _checksum, binding_of, decode_cursor, encode_cursor
+from app.resources.cursors import FORMAT, binding_of, decode_cursor, encode_cursor, is_intact, seal
 from tests.catalog import Entry, List, every_list, rows_of
 from tests.factories import create_account
 
@@ -48,8 +47,7 @@ ENDS = {
 
 def forge(payload: bytes, binding: bytes = BINDING) -> str:
     """A cursor with a checksum that is right."""
-    raw = FORMAT + _checksum(payload, binding) + payload
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return seal(payload, binding)
 
 
 def is_invalid(cursor: str, value_type: type, binding: bytes = BINDING) -> bool:
@@ -71,6 +69,18 @@ class TestCursors:
         cursor = encode_cursor(value, ROW_ID, BINDING)
         assert set(cursor) <= set(string.ascii_letters + string.digits + "-_")
         assert len(cursor) <= 2000
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_show_that_they_are_altered_whatever_they_are_bound_to(self, value: Any) -> None:
+        cursor = encode_cursor(value, ROW_ID, BINDING)
+        assert is_intact(cursor)
+        for place, letter in enumerate(cursor):
+            assert not is_intact(
+                cursor[:place] + ("A" if letter != "A" else "B") + cursor[place + 1 :]
+            )
+            assert not is_intact(cursor[:place])
+        for other in (f"{cursor}A", f" {cursor}", f"{cursor}=", f"{cursor}!", "é", "AAAAA", ""):
+            assert not is_intact(other)
 
     def test_are_good_for_what_they_are_bound_to_alone(self) -> None:
         cursor = encode_cursor("Lamp", ROW_ID, BINDING)

@@ -34,11 +34,11 @@ from app.postgres.engine import make_engine
 from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources import inserts, reads, writes
-from app.resources.fields import Instant
 from app.resources.filters import at_least
 from app.resources.lists import PageQuery, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
+from app.resources.times import Instant
 from tests.applications import make_settings
 
 

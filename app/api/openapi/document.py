@@ -15,7 +15,7 @@ from app.api.openapi.operations import complete_operation
 from app.api.requests import FORM, JSON, MULTIPART
 from app.api.routes import StrictRoute
 from app.errors import EmailTaken
-from app.problems import ProblemRead
+from app.problems import ProblemRead, as_uri
 
 DESCRIPTION = """\
 Accounts and the items they own.
@@ -65,7 +65,8 @@ class DocumentedAPI(FastAPI):
     async def _get_document(self, request: Request) -> Response:
         document = self.openapi()
         if prefix := request.scope["root_path"]:  # a proxy strips it from paths
-            document = {**document, "servers": [{"url": prefix, "description": "This server"}]}
+            servers = [{"url": as_uri(prefix), "description": "This server"}]
+            document = {**document, "servers": servers}
         own = {"Cache-Control": "private, no-cache"}
         return Response(to_json(document), headers=own, media_type=JSON)
 

@@ -92,6 +92,10 @@ HEADERS: Final[dict[str, Declared]] = {
         "schema": {"type": "string"},
         "example": 'Bearer error="insufficient_scope", scope="write"',
     },
+    "Accept-Encoding": {
+        "description": "Present if the body has a Content-Encoding: none is accepted",
+        "schema": {"type": "string", "enum": ["identity"]},
+    },
     "Accept-Patch": {
         "description": "The media types that PATCH accepts",
         "required": True,

@@ -64,7 +64,10 @@ _ALWAYS: Final = Effect(
         "503": ["Retry-After"],
     },
 )
-_BODY: Final = Effect(problems=(MalformedBody, BodyTooLarge, UnsupportedMediaType))
+_BODY: Final = Effect(
+    problems=(MalformedBody, BodyTooLarge, UnsupportedMediaType),
+    headers={"415": ["Accept-Encoding"]},
+)
 _MERGE_PATCH: Final = Effect(headers={"415": ["Accept-Patch"]})
 _CURSOR: Final = Effect(problems=(InvalidCursor,), headers={"200": ["Link"]})
 _DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
