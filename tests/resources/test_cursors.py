@@ -1,5 +1,6 @@
 """Cursors: what they hold, and that nothing but an unaltered one is taken."""
 
+import base64
 import string
 from datetime import UTC, date, datetime
 from decimal import Decimal
