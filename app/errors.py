@@ -107,7 +107,10 @@ class HeadTooLarge(Problem):
     code = "head_too_large"
     title = "Head too large"
     detail = "The request headers are too large."
-    explanation = "Path, query and headers may have 64 KiB together. The connection was closed."
+    explanation = (
+        "Path, query and headers may have 64 KiB together, and fields after a chunked body 8 KiB. "
+        "The connection was closed."
+    )
 
 
 class UnknownMethod(Problem):

@@ -1,32 +1,26 @@
-"""uvicorn's HTTP protocol, with three additions: an offered upgrade is ignored, slow clients time
-out, and malformed requests are refused with a problem.
-"""
+"""A connection: slow clients time out, and malformed requests are refused with a problem."""
 
 import asyncio
 from collections.abc import Collection
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import httptools
 import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.config import Settings
 from app.edge.middleware import NO_SNIFF, request_id_of
+from app.edge.reader import BODY, HEAD, NOTHING, RequestReader
 from app.errors import (
-    HeadTooLarge,
     MalformedRequest,
     Overloaded,
     Problem,
     RequestTimeout,
-    TargetTooLong,
     UnknownMethod,
 )
 from app.problems import problem_response
-
-# The parser itself has no limit.
-MAX_HEAD_SIZE: Final = 65_536
 
 
 class ServerConfig(uvicorn.Config):
@@ -54,22 +48,11 @@ class _PipelineFlowControl(FlowControl):
             super().resume_reading()
 
 
-# The part of a request that is arriving. Integers, since each access to an Enum's member costs.
-_NOTHING, _HEAD, _BODY = range(3)
-
-
-class EdgeProtocol(HttpToolsProtocol):
-    """Java's HttpClient offers `Upgrade: h2c` with its first request. The parser stops after the
-    head of such a request, and its body would be lost. So the head is parsed again without the
-    offer. All other requests only pay for one call of the parser.
-
-    A timer is set only when a piece of data leaves a request unfinished. Nearly all requests arrive
-    in one piece and need none.
+class EdgeProtocol(RequestReader):
+    """A timer is set only when a piece of data leaves a request unfinished. Nearly all requests
+    arrive in one piece and need none.
     """
 
-    _open_head: int | None = None  # bytes so far of a head that is not complete
-    _piece = 0  # bytes of the last piece
-    _arriving: int = _NOTHING
     _arrival_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
@@ -103,35 +86,21 @@ class EdgeProtocol(HttpToolsProtocol):
 
     # Reading
 
-    def on_message_begin(self) -> None:
-        self._open_head = 0
-        self._arriving = _HEAD
-        super().on_message_begin()
-
     def on_headers_complete(self) -> None:
-        self._open_head = None
-        if self._piece > MAX_HEAD_SIZE:
-            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if size > MAX_HEAD_SIZE:
-                raise self._too_large()
-        if not self.parser.should_upgrade():
-            self._arriving = _BODY
-            if self._arrival_timer is not None:
-                self._stop_arrival_timer()
+        super().on_headers_complete()
+        if self._arriving == BODY:
+            self._stop_arrival_timer()
             self._unset_keepalive_if_required()
-            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        if not self.parser.should_upgrade():
-            self._arriving = _NOTHING
-            if self._arrival_timer is not None:
-                self._stop_arrival_timer()
+        super().on_message_complete()
+        if self._arriving == NOTHING:
+            self._stop_arrival_timer()
             if self.cycle.response_complete:  # answered before it was complete
                 self._unset_keepalive_if_required()
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
-            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -140,47 +109,15 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            while data:
-                data = self._parse(data)
+            self._read(data)
         except (httptools.HttpParserError, Problem) as error:
             self._refuse(_problem_of(error, data))
             return
         if self._arriving and self._arrival_timer is None:
             seconds = (
-                self.settings.head_timeout
-                if self._arriving == _HEAD
-                else self.settings.body_timeout
+                self.settings.head_timeout if self._arriving == HEAD else self.settings.body_timeout
             )
             self._arrival_timer = self.loop.call_later(seconds, self._on_late)
-
-    def _parse(self, data: bytes) -> bytes:
-        """Parse, and return what must be parsed again."""
-        head_was_open = self._open_head is not None
-        self._piece = len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            head = self._head_without_upgrade()
-            self.parser = httptools.HttpRequestParser(self)
-            # As uvicorn does: data after the last request of a connection is ignored.
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            return head + data[upgrade.args[0] :]
-        if head_was_open and self._open_head is not None:
-            self._open_head += len(data)
-            if self._open_head > MAX_HEAD_SIZE:
-                raise self._too_large()
-        return b""
-
-    def _head_without_upgrade(self) -> bytes:
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if method == b"CONNECT":  # it asks for a tunnel, which is not an offer
-            raise MalformedRequest
-        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
-        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
-
-    def _too_large(self) -> Problem:
-        return TargetTooLong() if len(self.url) > MAX_HEAD_SIZE // 2 else HeadTooLarge()
 
     # Timeouts and refusals
 
@@ -228,7 +165,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Respond to what is arriving with a problem, after earlier responses, and close."""
         self._stop_arrival_timer()
-        in_body = self._arriving == _BODY
+        in_body = self._arriving == BODY
         if not in_body and not getattr(self.cycle, "response_complete", True):
             self.cycle.keep_alive = False
             return
@@ -240,7 +177,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Respond in place of the application, which may know nothing of the request."""
         # The target may not have been understood. An empty reference means "this request".
         scope: Scope = {"path": "", "state": {}}
-        if self._arriving == _BODY:
+        if self._arriving == BODY:
             scope = dict(self.scope)
         request_id = scope["state"].setdefault("request_id", request_id_of(None))
         response = problem_response(problem, scope)

@@ -11,7 +11,8 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, ServerConfig
+from app.edge.protocol import EdgeProtocol, ServerConfig
+from app.edge.reader import MAX_HEAD_SIZE
 from tests.api.conftest import Running
 from tests.applications import make_settings
 from tests.connections import Connection, head
