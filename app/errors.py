@@ -121,6 +121,14 @@ class UnknownMethod(Problem):
     explanation = "Methods are written in capital letters. The connection was closed."
 
 
+class UnknownCoding(Problem):
+    status = 501
+    code = "unknown_coding"
+    title = "Unknown coding"
+    detail = "The server knows no transfer coding but chunked."
+    explanation = "Send the body without another transfer coding. The connection was closed."
+
+
 class Unauthenticated(Problem):
     """`given`: whether the request had credentials, which are then invalid."""
 

@@ -148,8 +148,10 @@ class _Receiver:
 
     def __init__(self, receive: Receive, content_length: bytes | None, limit: int) -> None:
         self.receive = receive
-        # The server has checked that Content-Length is a number.
-        self._too_large = content_length is not None and int(content_length) > limit
+        # The server has checked that Content-Length is a number, but it may have any number of
+        # digits. The first 20 after the zeros are enough to compare.
+        digits = (content_length or b"").lstrip(b"0")[:20]
+        self._too_large = bool(digits) and int(digits) > limit
         self._left = limit
 
     async def __call__(self) -> Message:

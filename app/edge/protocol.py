@@ -8,19 +8,16 @@ import httptools
 import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.config import Settings
-from app.edge.middleware import NO_SNIFF, request_id_of
+from app.edge.heads import refused_by_parser
 from app.edge.reader import BODY, HEAD, NOTHING, RequestReader
+from app.edge.refusals import refusal
 from app.errors import (
-    MalformedRequest,
     Overloaded,
     Problem,
     RequestTimeout,
-    UnknownMethod,
 )
-from app.problems import problem_response
 
 
 class ServerConfig(uvicorn.Config):
@@ -110,8 +107,11 @@ class EdgeProtocol(RequestReader):
     def data_received(self, data: bytes) -> None:
         try:
             self._read(data)
-        except (httptools.HttpParserError, Problem) as error:
-            self._refuse(_problem_of(error, data))
+        except httptools.HttpParserError as error:
+            self._refuse(refused_by_parser(error, self._open_head()))
+            return
+        except Problem as problem:
+            self._refuse(problem)
             return
         if self._arriving and self._arrival_timer is None:
             seconds = (
@@ -170,33 +170,12 @@ class EdgeProtocol(RequestReader):
             self.cycle.keep_alive = False
             return
         if not in_body or not (self.pipeline or self.cycle.response_started):
-            self._write(problem)
+            self.transport.write(self._refusal(problem))
         self._close()
 
-    def _write(self, problem: Problem) -> None:
-        """Respond in place of the application, which may know nothing of the request."""
-        # The target may not have been understood. An empty reference means "this request".
-        scope: Scope = {"path": "", "state": {}}
-        if self._arriving == BODY:
-            scope = dict(self.scope)
-        request_id = scope["state"].setdefault("request_id", request_id_of(None))
-        response = problem_response(problem, scope)
+    def _refusal(self, problem: Problem) -> bytes:
+        """The response to what is arriving, in place of the application's."""
         self.logger.info("Refused: %s", problem.code)
-        headers = [
-            *self.server_state.default_headers,
-            *response.raw_headers,
-            (b"x-request-id", request_id.encode()),
-            NO_SNIFF,
-            (b"connection", b"close"),
-        ]
-        lines = [STATUS_LINE[problem.status], *(b"%s: %s\r\n" % header for header in headers)]
-        self.transport.write(b"".join([*lines, b"\r\n", bytes(response.body)]))
-
-
-def _problem_of(error: Exception, piece: bytes) -> Problem:
-    # Data that does not begin with a letter is another protocol, such as TLS.
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and piece[:1].isalpha():
-        return UnknownMethod()
-    # The parser wraps what its callbacks raise.
-    cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-    return cause if isinstance(cause, Problem) else MalformedRequest()
+        scope = cast(Scope, self.scope) if self._arriving == BODY else None
+        is_head = scope["method"] == "HEAD" if scope else self._open_head().startswith(b"HEAD ")
+        return refusal(problem, scope, self.server_state.default_headers, without_body=is_head)

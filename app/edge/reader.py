@@ -7,6 +7,7 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.edge.heads import check_head
 from app.errors import HeadTooLarge, MalformedRequest, Problem, TargetTooLong
 
 # The parser itself has no limits.
@@ -108,14 +109,18 @@ class RequestReader(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        if len(self._open_head()) > MAX_HEAD_SIZE:
+        head = self._open_head()
+        if len(head) > MAX_HEAD_SIZE:
             raise self._too_large()
+        chunked = check_head(head, self.headers)
         if self.parser.should_upgrade():
             return
-        self._head = b""
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # HTTP/1.0 has no interim responses
         super().on_headers_complete()
+        self._head = b""
         self._arriving = BODY
-        self._chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+        self._chunked = chunked
         self.headers = []  # fields that follow are trailers, and the request has its headers
 
     def on_chunk_header(self) -> None:

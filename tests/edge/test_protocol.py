@@ -31,6 +31,10 @@ OFFER = [
     ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
 ]
 LIVEZ = head("GET", "/livez")
+# Its body ends with the beginning of a line.
+POST_OF_LINES = (
+    head("POST", "/", [("Content-Length", "50000")]) + (b"x\r\n" * 20_000)[-49_999:] + b"x"
+)
 
 
 class Post:
@@ -241,6 +245,11 @@ class TestOfferedUpgrade:
         post.assert_answered(connection)
         assert connection.ended()
 
+    def test_http_1_0_is_answered_without_an_interim_response(self, connection: Connection) -> None:
+        post = Post(("Expect", "100-continue"), offer=())
+        connection.send_apart(post.head.replace(b"HTTP/1.1", b"HTTP/1.0"), post.body)
+        post.assert_answered(connection)
+
     def test_head_request(self, connection: Connection) -> None:
         connection.send(head("HEAD", "/livez", OFFER))
         answer = connection.receive("HEAD")
@@ -285,6 +294,26 @@ class TestHeadSize:
         connection.send_apart(request[:9], request[9:])
         assert connection.receive().status_code == 200
         assert_usable(connection)
+
+    @pytest.mark.parametrize("piece", [1_000, 30_000, 1_000_000])
+    @pytest.mark.parametrize("more", [0, 1])
+    @pytest.mark.parametrize("line", [b"A:\r\n", b"A: bcdefghi\r\n", b"A:" + b" " * 997 + b"\r\n"])
+    @pytest.mark.parametrize("before", [b""])
+    async def test_each_byte_of_a_head_counts(
+        self, before: bytes, line: bytes, more: int, piece: int
+    ) -> None:
+        first, rest = LIVEZ[:-2], MAX_HEAD_SIZE - len(LIVEZ) + more
+        padding = b"B:%s\r\n" % (b"c" * (rest % len(line) + len(line) - 4))
+        data = first + line * (rest // len(line) - 1) + padding + b"\r\n"
+        assert len(data) == MAX_HEAD_SIZE + more
+        protocol, transport = serving(answer_path)
+        data = before + data
+        for start in range(0, len(data), piece):
+            protocol.data_received(data[start : start + piece])
+            await until(lambda: transport.reading or transport.closed)
+        status = b"HTTP/1.1 431 " if more else b"\r\n/livez"
+        await until(lambda: status in transport.written)
+        assert transport.closed == bool(more)
 
     async def test_the_body_before_a_head_does_not_count(self) -> None:
         """Even if it arrives in the same piece as the beginning of the head."""
