@@ -15,6 +15,7 @@ _CHECKED: Final = frozenset({b"host", b"transfer-encoding"})
 _HOST: Final = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::([0-9]*))?"
 )
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _LONGEST_HOST: Final = 300
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # A request line up to any of its characters.
@@ -45,6 +46,20 @@ def check_head(head: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
     if others:
         raise UnknownCoding
     return True
+
+
+def split_target(target: bytes, method: bytes) -> tuple[bytes, bytes]:
+    """The host of an absolute target, and the rest of it (RFC 9112, 3.2.2 and 3.2.4).
+
+    Errors: MalformedRequest.
+    """
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None or not is_host(found[1]):
+        raise MalformedRequest("The request target is neither a path nor an http or https URL.")
+    host, rest = found.groups()
+    if not rest and method == b"OPTIONS":
+        return host, b"*"
+    return host, rest if rest.startswith(b"/") else b"/" + rest
 
 
 def is_host(value: bytes) -> bool:

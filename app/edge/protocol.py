@@ -1,13 +1,13 @@
 """A connection: slow clients time out, and malformed requests are refused with a problem."""
 
 import asyncio
-from collections.abc import Collection
 from typing import Any, cast
 
 import httptools
 import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.config import Settings
 from app.edge.heads import refused_by_parser
@@ -36,12 +36,13 @@ class _PipelineFlowControl(FlowControl):
     memory, and all others would wait while thousands of its requests are parsed per response.
     """
 
-    def __init__(self, transport: asyncio.Transport, pipeline: Collection[object]) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
+    def __init__(self, protocol: "EdgeProtocol") -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
 
     def resume_reading(self) -> None:
-        if not self._pipeline:
+        # A closed transport would raise an error.
+        if not (self._protocol.has_more or self._transport.is_closing()):
             super().resume_reading()
 
 
@@ -52,10 +53,17 @@ class EdgeProtocol(RequestReader):
 
     _arrival_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _in_flight: RequestResponseCycle | None = None
+    _last_answer = b""  # a refusal that comes after the answers that are owed
+
+    @property
+    def has_more(self) -> bool:
+        """Whether requests wait that must not become more."""
+        return bool(self.pipeline or self._unparsed) and not self._last_answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = _PipelineFlowControl(self.transport, self.pipeline)
+        self.flow = _PipelineFlowControl(self)
         assert isinstance(self.config, ServerConfig)
         self.settings = self.config.settings
         self._arrival_timer = self.loop.call_later(self.settings.head_timeout, self._on_late)
@@ -69,7 +77,11 @@ class EdgeProtocol(RequestReader):
         self._stop_arrival_timer()
         self._stop_write_timer()
         self._unset_keepalive_if_required()
+        cycle = self._in_flight
         super().connection_lost(exc)
+        if cycle is not None and cycle is not self.cycle:  # uvicorn tells only the last request
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _close_idle_connection(self) -> bool:
         """Close an idle connection to make room for this one. False if none is idle."""
@@ -99,12 +111,28 @@ class EdgeProtocol(RequestReader):
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._in_flight = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
+        was_last = not self.pipeline
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
+        elif was_last and self._last_answer:
+            self.transport.write(self._last_answer)
+            self._close()
+        elif self._unparsed and not self.pipeline:
+            data, self._unparsed = self._unparsed, b""
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
+        if self._last_answer:
+            return
+        if self._unparsed:  # it was received before reading paused
+            self._unparsed += data
+            return
         try:
             self._read(data)
         except httptools.HttpParserError as error:
@@ -165,13 +193,18 @@ class EdgeProtocol(RequestReader):
     def _refuse(self, problem: Problem) -> None:
         """Respond to what is arriving with a problem, after earlier responses, and close."""
         self._stop_arrival_timer()
-        in_body = self._arriving == BODY
-        if not in_body and not getattr(self.cycle, "response_complete", True):
-            self.cycle.keep_alive = False
+        answer = self._refusal(problem)
+        in_body, self._arriving = self._arriving == BODY, NOTHING
+        if in_body and self.pipeline:
+            self.pipeline.popleft()  # what is arriving waits there
+        elif in_body or getattr(self.cycle, "response_complete", True):
+            if not in_body or not self.cycle.response_started:
+                self.transport.write(answer)
+            self._close()
             return
-        if not in_body or not (self.pipeline or self.cycle.response_started):
-            self.transport.write(self._refusal(problem))
-        self._close()
+        self._last_answer = answer
+        # If data was unread when the connection closes, the client would lose the response.
+        self.flow.resume_reading()
 
     def _refusal(self, problem: Problem) -> bytes:
         """The response to what is arriving, in place of the application's."""

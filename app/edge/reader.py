@@ -7,12 +7,14 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.edge.heads import check_head
+from app.edge.heads import check_head, split_target
 from app.errors import HeadTooLarge, MalformedRequest, Problem, TargetTooLong
 
 # The parser itself has no limits.
 MAX_HEAD_SIZE: Final = 65_536
 MAX_TRAILERS_SIZE: Final = 8_192
+# Requests of a connection that wait for the one in flight.
+MAX_WAITING: Final = 100
 
 _BLANK_LINE: Final = b"\r\n\r\n"
 _CHUNKED_PIECE: Final = 1_024
@@ -31,6 +33,7 @@ class RequestReader(HttpToolsProtocol):
     """
 
     _arriving: int = NOTHING
+    _unparsed = b""  # what came after the last request that may wait
     _piece = b""
     _begin = 0  # where a head begins in the piece: after the end of an earlier body
     _head = b""  # what earlier pieces have of an open head
@@ -40,9 +43,12 @@ class RequestReader(HttpToolsProtocol):
     _trailers_size = 0
 
     def _read(self, data: bytes) -> None:
-        """Parse. Errors: HttpParserError, Problem."""
+        """Parse until too many requests wait. Errors: HttpParserError, Problem."""
         start = 0
         while start < len(data):
+            if len(self.pipeline) >= MAX_WAITING:
+                self._unparsed = data[start:]
+                return
             end = self._end_of_piece(data, start)
             self._parse(data[start:end])
             start = end
@@ -99,6 +105,12 @@ class RequestReader(HttpToolsProtocol):
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join(lines) + _BLANK_LINE
 
+    def _take_absolute_target(self) -> None:
+        host, self.url = split_target(self.url, self.parser.get_method())
+        self.headers[:] = [
+            (name, host if name == b"host" else value) for name, value in self.headers
+        ]
+
     def _too_large(self) -> Problem:
         return TargetTooLong() if len(self.url) > MAX_HEAD_SIZE // 2 else HeadTooLarge()
 
@@ -113,6 +125,8 @@ class RequestReader(HttpToolsProtocol):
         if len(head) > MAX_HEAD_SIZE:
             raise self._too_large()
         chunked = check_head(head, self.headers)
+        if not self.url.startswith((b"/", b"*")):
+            self._take_absolute_target()
         if self.parser.should_upgrade():
             return
         if self.expect_100_continue and self.parser.get_http_version() == "1.0":

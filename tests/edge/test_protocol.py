@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.edge.protocol import EdgeProtocol, ServerConfig
-from app.edge.reader import MAX_HEAD_SIZE
+from app.edge.reader import MAX_HEAD_SIZE, MAX_WAITING
 from tests.api.conftest import Running
 from tests.applications import make_settings
 from tests.connections import Connection, head
@@ -142,6 +142,31 @@ class TestPipelining:
         protocol.data_received(LIVEZ)
         await until(lambda: transport.written.count(b"/livez") == 6, "reading does not resume")
         assert transport.reading
+
+    async def test_a_hundred_requests_wait_at_most(self) -> None:
+        waiting: list[int] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            waiting.append(len(protocol.pipeline))
+            await answer_path(scope, receive, send)
+
+        protocol, transport = serving(app)
+        tiny = b"GET /a HTTP/1.1\r\nHost:x\r\n\r\n"
+        protocol.data_received(tiny * 1000 + LIVEZ[:9])
+        assert (len(protocol.pipeline), transport.reading) == (MAX_WAITING, False)
+        protocol.data_received(LIVEZ[9:])  # it was received before reading paused
+        assert len(protocol.pipeline) == MAX_WAITING
+        await until(lambda: b"\r\n/livez" in transport.written)
+        assert transport.written.count(b"\r\n/a") == 1000
+        assert (len(waiting), max(waiting)) == (1001, MAX_WAITING)
+        assert transport.reading
+
+    async def test_a_broken_request_behind_hundreds_is_refused_last(self) -> None:
+        protocol, transport = serving(answer_path)
+        protocol.data_received(LIVEZ * 250 + b"BREW / HTTP/1.1\r\n\r\n")
+        await until(transport.is_closing)
+        assert transport.written.count(b"/livez") == 250
+        assert transport.written.rpartition(b"HTTP/1.1 ")[2].startswith(b"501 ")
 
     async def test_reading_resumes_for_the_body_of_a_waiting_request(self) -> None:
         bodies: list[bytes] = []
@@ -298,7 +323,7 @@ class TestHeadSize:
     @pytest.mark.parametrize("piece", [1_000, 30_000, 1_000_000])
     @pytest.mark.parametrize("more", [0, 1])
     @pytest.mark.parametrize("line", [b"A:\r\n", b"A: bcdefghi\r\n", b"A:" + b" " * 997 + b"\r\n"])
-    @pytest.mark.parametrize("before", [b""])
+    @pytest.mark.parametrize("before", [b"", POST_OF_LINES])
     async def test_each_byte_of_a_head_counts(
         self, before: bytes, line: bytes, more: int, piece: int
     ) -> None:

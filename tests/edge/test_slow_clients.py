@@ -172,6 +172,12 @@ class Client:
         finally:
             self.writer.close()
 
+    async def two_answers(self) -> tuple[bytes, bytes]:
+        """All data until the server closes the connection: two responses."""
+        data = await self.rest()
+        second = data.rindex(b"HTTP/1.1 ")
+        return data[:second], data[second:]
+
     async def answer(self) -> bytes:
         """The body of the next response."""
         async with asyncio.timeout(PATIENCE):
@@ -258,9 +264,9 @@ class TestHead:
             await client.send(head("GET", "/late") + POST[:9])
             await here.forward(10)
             await here.release_late_responses()
-            answer = await client.rest()
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            assert answer.count(b"HTTP/1.1") == 1
+            first, answer = await client.two_answers()
+            assert first.startswith(b"HTTP/1.1 200 ")
+            problem_in(answer, 408, "request_timeout")
             await here.nothing_left()
 
 
@@ -411,7 +417,7 @@ class TestMalformedRequest:
             (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "unknown_method"),
             (b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", 400, "malformed_request"),
             (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed_request"),
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
+            (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
              "malformed_request"),
             (b"\x16\x03\x01\x02\x00\x01\x00", 400, "malformed_request"),
             (b"GET / HTTP/9.9\r\n\r\n", 400, "malformed_request"),
@@ -424,23 +430,61 @@ class TestMalformedRequest:
             problem_in(await client.rest(), status, code)
             await here.nothing_left()
 
-    async def test_after_another_request_lets_that_finish(self) -> None:
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"BREW /pot HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+            head("GET", "http://satchel.test:x/"),
+            head("POST", "/body", [("Transfer-Encoding", "chunked")]) + b"zz\r\n",
+            head("POST", "/body", [("Transfer-Encoding", "chunked")]) + b"1\r\nxyz\r\n",
+        ],
+    )
+    @pytest.mark.parametrize("requests", [1, 2])
+    async def test_after_other_requests_is_answered_after_them(
+        self, sent: bytes, requests: int
+    ) -> None:
         async with served() as here:
             client = await here.connect()
-            await client.send(head("GET", "/late") + b"BREW /pot HTTP/1.1\r\n\r\n")
+            await client.send(head("GET", "/late") * requests + sent)
+            await client.send(b"this is ignored")
             await here.release_late_responses()
-            answer = await client.rest()
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            assert answer.count(b"HTTP/1.1") == 1
+            *owed, last = (await client.rest()).split(b"HTTP/1.1 ")[1:]
+            assert [one.partition(b"\r\n")[0] for one in owed] == [b"200 OK"] * requests
+            unknown = b"BREW" in sent
+            status, code = (501, "unknown_method") if unknown else (400, "malformed_request")
+            problem_in(b"HTTP/1.1 " + last, status, code)
+            await here.nothing_left()
 
-    async def test_in_the_body_of_a_waiting_request_closes_the_connection(self) -> None:
+    async def test_after_the_last_request_of_a_connection_is_ignored(self) -> None:
         async with served() as here:
             client = await here.connect()
-            chunked = head("POST", "/body", [("Transfer-Encoding", "chunked")])
-            await client.send(head("GET", "/late") + chunked + b"zz\r\n")
-            assert await client.rest() in (b"", b"reset")
+            last = head("GET", "/late", [("Connection", "close")])
+            await client.send(last + b"BREW /pot HTTP/1.1\r\n\r\n")
+            await here.release_late_responses()
+            assert (await client.rest()).count(b"HTTP/1.1") == 1
+            await here.nothing_left()
+
+
+LEFT_BEHIND = [POST, POST + head("GET", "/late") * 2, head("GET", "/late") * 2 + POST]
+
+
+async def test_a_client_that_leaves_behind_pipelined_requests_leaves_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for reset in (False, True):
+        async with served(with_middleware) as here:
+            clients = [await here.connect() for _ in range(3)]
+            for client, sent in zip(clients, LEFT_BEHIND, strict=True):
+                await client.send(sent)
+            for each in clients:
+                if reset:
+                    each.writer.transport.abort()
+                else:
+                    each.writer.close()
             await here.release_late_responses()
             await here.nothing_left()
+    assert [one for one in caplog.records if one.exc_info or one.levelname == "ERROR"] == []
 
 
 class TestLimits:
