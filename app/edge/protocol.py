@@ -13,6 +13,7 @@ from app.config import Settings
 from app.edge.heads import refused_by_parser
 from app.edge.reader import BODY, HEAD, NOTHING, RequestReader
 from app.edge.refusals import refusal
+from app.edge.unread import UnreadResponses
 from app.errors import (
     Overloaded,
     Problem,
@@ -27,6 +28,7 @@ class ServerConfig(uvicorn.Config):
         keep_alive = settings.keep_alive_timeout
         super().__init__(app, http=EdgeProtocol, timeout_keep_alive=keep_alive, **options)
         self.settings = settings
+        self.unread = UnreadResponses()  # each worker has its own
 
 
 class _PipelineFlowControl(FlowControl):
@@ -54,6 +56,7 @@ class EdgeProtocol(RequestReader):
     _arrival_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _in_flight: RequestResponseCycle | None = None
+    _deferred: tuple[RequestResponseCycle, Any] | None = None  # waits until the client reads
     _last_answer = b""  # a refusal that comes after the answers that are owed
 
     @property
@@ -66,6 +69,7 @@ class EdgeProtocol(RequestReader):
         self.flow = _PipelineFlowControl(self)
         assert isinstance(self.config, ServerConfig)
         self.settings = self.config.settings
+        self._unread = self.config.unread
         self._arrival_timer = self.loop.call_later(self.settings.head_timeout, self._on_late)
         if (
             len(self.connections) > self.settings.max_connections
@@ -76,6 +80,7 @@ class EdgeProtocol(RequestReader):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_arrival_timer()
         self._stop_write_timer()
+        self._unread.remove(self.transport)
         self._unset_keepalive_if_required()
         cycle = self._in_flight
         super().connection_lost(exc)
@@ -112,6 +117,9 @@ class EdgeProtocol(RequestReader):
                 )
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.flow.write_paused:  # else its response would wait in memory too
+            self._deferred = cycle, app
+            return
         self._in_flight = cycle
         super()._start_asgi_task(cycle, app)
 
@@ -172,10 +180,15 @@ class EdgeProtocol(RequestReader):
         """The client does not read its response, and the buffers are full. It has BODY_TIMEOUT."""
         self._write_timer = self.loop.call_later(self.settings.body_timeout, self.transport.abort)
         super().pause_writing()
+        self._unread.add(self.transport)
 
     def resume_writing(self) -> None:
         self._stop_write_timer()
+        self._unread.remove(self.transport)
         super().resume_writing()
+        if self._deferred is not None and not self.transport.is_closing():
+            deferred, self._deferred = self._deferred, None
+            self._start_asgi_task(*deferred)
 
     def _stop_write_timer(self) -> None:
         if self._write_timer is not None:

@@ -31,7 +31,8 @@ def add_edge(
     if settings.rate_limit is not None:
         limit = RateLimit(*parse_rate_limit(settings.rate_limit))
         guards = [*(CountRefused(guard, limit) for guard in credentials), limit]
-    guards.insert(0, LoadShedding(settings.max_concurrent_requests, counters))
+    load = LoadShedding(settings.max_concurrent_requests, counters)
+    guards.insert(0, load)
     if settings.hsts_max_age:
         guards.insert(0, StrictTransport(settings.hsts_max_age))
     app.add_middleware(
@@ -40,6 +41,7 @@ def add_edge(
         counters=counters,
         guards=tuple(guards),
         find_trace_id=find_trace_id,
+        check_load=load.check,
     )
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.cors_origins)

@@ -38,8 +38,10 @@ class Application:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()  # releases late responses
+        self.called = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.called += 1
         body, more, path = b"", True, scope["path"]
         if path == "/late":
             await self.gate.wait()
@@ -106,6 +108,7 @@ class Served:
             ws="none",
             timeout_graceful_shutdown=1,
         )
+        self.config = config
         config.http = cast(type[asyncio.Protocol], self.make_protocol)
         server = uvicorn.Server(config)
         self.state = server.server_state
@@ -152,6 +155,13 @@ class Client:
     @property
     def is_cut_off(self) -> bool:
         return self.there.transport.is_closing()
+
+    @property
+    def unread(self) -> int:
+        return self.there.transport.get_write_buffer_size()
+
+    def has_paused(self) -> bool:
+        return self.there.paused > 0
 
     async def send(self, data: bytes, *, every: float = 0) -> None:
         """Send at once, or byte by byte, until the server has received all or closes."""
@@ -523,3 +533,55 @@ class TestLimits:
             connection.send(head("GET", "/livez"))
             assert connection.receive().status_code == 200
             assert connection.ended()
+
+
+class TestUnreadResponses:
+    """What clients do not read is bounded in all connections together."""
+
+    async def test_above_the_limit_abort_the_oldest(self) -> None:
+        async with served() as here:
+            first, second, third = clients = [await here.connect() for _ in range(3)]
+            for client in (first, second):
+                await client.send(head("GET", "/much"))
+                await until(client.has_paused)
+            here.config.unread.limit = first.unread + second.unread
+            assert not first.is_cut_off
+            await third.send(head("GET", "/much"))
+            await until(third.has_paused)
+            assert (first.is_cut_off, second.is_cut_off, third.is_cut_off) == (True, False, False)
+            assert len(await second.answer()) == LARGE
+            for client in clients:
+                client.writer.transport.abort()
+            await here.nothing_left()
+
+    async def test_let_the_next_request_of_the_connection_wait(self) -> None:
+        """Else its response would wait in memory, too."""
+        async with served() as here:
+            client = await here.connect()
+            await client.send(head("GET", "/much"))
+            await until(client.has_paused)
+            await client.send(POST + b"body" + head("GET", "/early"))
+            assert here.application.called == 1
+            assert len(await client.answer()) == LARGE
+            assert await client.answer() == b"body"
+            assert await client.answer() == b""
+            client.writer.close()
+            await here.nothing_left()
+
+    @pytest.mark.parametrize("broken", [b"BREW / HTTP/1.1\r\n\r\n", b"zz\r\n"])
+    async def test_come_before_the_refusal_of_a_later_request(self, broken: bytes) -> None:
+        async with served() as here:
+            client = await here.connect()
+            await client.send(head("GET", "/much"))
+            await until(client.has_paused)
+            chunked = head("POST", "/body", [("Transfer-Encoding", "chunked")])
+            waits = broken == b"zz\r\n"
+            await client.send(chunked if waits else POST + b"body")
+            await client.send(broken)
+            assert len(await client.answer()) == LARGE
+            if not waits:
+                assert await client.answer() == b"body"
+            status, code = (400, "malformed_request") if waits else (501, "unknown_method")
+            problem_in(await client.rest(), status, code)
+            assert here.application.called == (1 if waits else 2)
+            await here.nothing_left()
