@@ -108,7 +108,10 @@ class HeadTooLarge(Problem):
     code = "head_too_large"
     title = "Head too large"
     detail = "The request headers are too large."
-    explanation = "Path, query and headers may have 64 KiB together. The connection was closed."
+    explanation = (
+        "Path, query and headers may have 64 KiB together, and fields after a chunked body 8 KiB. "
+        "The connection was closed."
+    )
 
 
 class UnknownMethod(Problem):
@@ -117,6 +120,14 @@ class UnknownMethod(Problem):
     title = "Unknown method"
     detail = "The server does not know the request method."
     explanation = "Methods are written in capital letters. The connection was closed."
+
+
+class UnknownCoding(Problem):
+    status = 501
+    code = "unknown_coding"
+    title = "Unknown coding"
+    detail = "The server knows no transfer coding but chunked."
+    explanation = "Send the body without another transfer coding. The connection was closed."
 
 
 class Unauthenticated(Problem):

@@ -1,13 +1,15 @@
 """Builds the application from the settings, and runs its database and periodic tasks."""
 
 import gc
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
+from starlette.routing import BaseRoute, Route
 
 from app import __version__
 from app.accounts import emails
@@ -103,6 +105,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await tracing.stop()
 
 
+def match_whole_paths(routes: Sequence[BaseRoute]) -> None:
+    """Let no route match a path with a line break after it, as the `$` of its pattern does."""
+    for route in routes:
+        assert isinstance(route, Route)
+        pattern = route.path_regex.pattern.removesuffix("$")
+        route.path_regex = re.compile(pattern.removesuffix(r"\Z") + r"\Z")
+
+
 def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -> FastAPI:
     """A new application. Without `settings`, those of the environment apply.
 
@@ -141,6 +151,7 @@ def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -
         app.router.routes.extend(router.routes)
     if settings.docs_enabled:
         add_docs(app)
+    match_whole_paths(app.routes)
     lookup = app.state.key_lookup = KeyLookup(lambda: app.state.statements)
     limit = make_rate_limit(settings)
     guards: list[Guard] = []

@@ -17,7 +17,8 @@ class LoadShedding:
     """The guard that refuses requests while more than `limit` are in flight.
 
     There is no queue: a queued request would outlast its client's patience, and its work would
-    still be done when there is least time for it.
+    still be done when there is least time for it. A request is not in flight while it waits for
+    its body, or clients that send slowly would keep all others out.
     """
 
     def __init__(self, limit: int, counters: RequestCounters) -> None:
@@ -25,6 +26,11 @@ class LoadShedding:
         self._counters = counters
 
     async def __call__(self, scope: Scope) -> None:
-        if self._counters.in_flight > self.limit and get_route_path(scope) not in _NEVER_SHED:
+        if get_route_path(scope) not in _NEVER_SHED:
+            self.check()
+
+    def check(self) -> None:
+        """Errors: Overloaded."""
+        if self._counters.in_flight > self.limit:
             self._counters.shed.inc()
             raise Overloaded

@@ -38,12 +38,14 @@ class RequestMiddleware:
         counters: RequestCounters,
         guards: Sequence[Guard] = (),
         find_trace_id: FindTraceId = sent_trace_id,
+        check_load: Callable[[], None] = lambda: None,
     ) -> None:
         self.app = app
         self.max_body_size = max_body_size
         self.counters = counters
         self.guards = guards
         self.find_trace_id = find_trace_id
+        self.check_load = check_load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,7 +61,7 @@ class RequestMiddleware:
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
-        receiver = _Receiver(receive, headers.get(b"content-length"), self.max_body_size)
+        receiver = _Receiver(receive, headers.get(b"content-length"), self)
         self.counters.in_flight += 1
         try:
             await self._respond(scope, receiver, sender)
@@ -144,21 +146,38 @@ class _Sender:
 
 
 class _Receiver:
-    """Receives the body up to the limit. Errors: BodyTooLarge."""
+    """Receives the body up to the limit. Errors: BodyTooLarge, Overloaded."""
 
-    def __init__(self, receive: Receive, content_length: bytes | None, limit: int) -> None:
+    def __init__(
+        self, receive: Receive, content_length: bytes | None, middleware: RequestMiddleware
+    ) -> None:
         self.receive = receive
-        # The server has checked that Content-Length is a number.
-        self._too_large = content_length is not None and int(content_length) > limit
-        self._left = limit
+        # The server has checked that Content-Length is a number, but it may have any number of
+        # digits. The first 20 after the zeros are enough to compare.
+        digits = (content_length or b"").lstrip(b"0")[:20]
+        self._too_large = bool(digits) and int(digits) > middleware.max_body_size
+        self._left = middleware.max_body_size
+        self._middleware = middleware
+        self._complete = False
 
     async def __call__(self) -> Message:
         # A body that declares to be too large is refused before the client sends it. The connection
         # stays open: if it closed while the client sends, the client would not read the response.
         if self._too_large:
             raise BodyTooLarge
-        message = await self.receive()
+        if self._complete:
+            return await self.receive()
+        # While it waits for its body, the request is not in flight.
+        counters = self._middleware.counters
+        counters.in_flight -= 1
+        try:
+            message = await self.receive()
+        finally:
+            counters.in_flight += 1
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise BodyTooLarge
+        self._complete = not message.get("more_body")
+        if self._complete and message["type"] == "http.request":
+            self._middleware.check_load()
         return message

@@ -1,32 +1,24 @@
-"""uvicorn's HTTP protocol, with three additions: an offered upgrade is ignored, slow clients time
-out, and malformed requests are refused with a problem.
-"""
+"""A connection: slow clients time out, and malformed requests are refused with a problem."""
 
 import asyncio
-from collections.abc import Collection
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import httptools
 import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.config import Settings
-from app.edge.middleware import NO_SNIFF, request_id_of
+from app.edge.heads import refused_by_parser
+from app.edge.reader import BODY, HEAD, NOTHING, RequestReader
+from app.edge.refusals import refusal
+from app.edge.unread import UnreadResponses
 from app.errors import (
-    HeadTooLarge,
-    MalformedRequest,
     Overloaded,
     Problem,
     RequestTimeout,
-    TargetTooLong,
-    UnknownMethod,
 )
-from app.problems import problem_response
-
-# The parser itself has no limit.
-MAX_HEAD_SIZE: Final = 65_536
 
 
 class ServerConfig(uvicorn.Config):
@@ -36,6 +28,7 @@ class ServerConfig(uvicorn.Config):
         keep_alive = settings.keep_alive_timeout
         super().__init__(app, http=EdgeProtocol, timeout_keep_alive=keep_alive, **options)
         self.settings = settings
+        self.unread = UnreadResponses()  # each worker has its own
 
 
 class _PipelineFlowControl(FlowControl):
@@ -45,39 +38,38 @@ class _PipelineFlowControl(FlowControl):
     memory, and all others would wait while thousands of its requests are parsed per response.
     """
 
-    def __init__(self, transport: asyncio.Transport, pipeline: Collection[object]) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
+    def __init__(self, protocol: "EdgeProtocol") -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
 
     def resume_reading(self) -> None:
-        if not self._pipeline:
+        # A closed transport would raise an error.
+        if not (self._protocol.has_more or self._transport.is_closing()):
             super().resume_reading()
 
 
-# The part of a request that is arriving. Integers, since each access to an Enum's member costs.
-_NOTHING, _HEAD, _BODY = range(3)
-
-
-class EdgeProtocol(HttpToolsProtocol):
-    """Java's HttpClient offers `Upgrade: h2c` with its first request. The parser stops after the
-    head of such a request, and its body would be lost. So the head is parsed again without the
-    offer. All other requests only pay for one call of the parser.
-
-    A timer is set only when a piece of data leaves a request unfinished. Nearly all requests arrive
-    in one piece and need none.
+class EdgeProtocol(RequestReader):
+    """A timer is set only when a piece of data leaves a request unfinished. Nearly all requests
+    arrive in one piece and need none.
     """
 
-    _open_head: int | None = None  # bytes so far of a head that is not complete
-    _piece = 0  # bytes of the last piece
-    _arriving: int = _NOTHING
     _arrival_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _in_flight: RequestResponseCycle | None = None
+    _deferred: tuple[RequestResponseCycle, Any] | None = None  # waits until the client reads
+    _last_answer = b""  # a refusal that comes after the answers that are owed
+
+    @property
+    def has_more(self) -> bool:
+        """Whether requests wait that must not become more."""
+        return bool(self.pipeline or self._unparsed) and not self._last_answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = _PipelineFlowControl(self.transport, self.pipeline)
+        self.flow = _PipelineFlowControl(self)
         assert isinstance(self.config, ServerConfig)
         self.settings = self.config.settings
+        self._unread = self.config.unread
         self._arrival_timer = self.loop.call_later(self.settings.head_timeout, self._on_late)
         if (
             len(self.connections) > self.settings.max_connections
@@ -88,8 +80,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_arrival_timer()
         self._stop_write_timer()
+        self._unread.remove(self.transport)
         self._unset_keepalive_if_required()
+        cycle = self._in_flight
         super().connection_lost(exc)
+        if cycle is not None and cycle is not self.cycle:  # uvicorn tells only the last request
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _close_idle_connection(self) -> bool:
         """Close an idle connection to make room for this one. False if none is idle."""
@@ -103,84 +100,60 @@ class EdgeProtocol(HttpToolsProtocol):
 
     # Reading
 
-    def on_message_begin(self) -> None:
-        self._open_head = 0
-        self._arriving = _HEAD
-        super().on_message_begin()
-
     def on_headers_complete(self) -> None:
-        self._open_head = None
-        if self._piece > MAX_HEAD_SIZE:
-            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if size > MAX_HEAD_SIZE:
-                raise self._too_large()
-        if not self.parser.should_upgrade():
-            self._arriving = _BODY
-            if self._arrival_timer is not None:
-                self._stop_arrival_timer()
+        super().on_headers_complete()
+        if self._arriving == BODY:
+            self._stop_arrival_timer()
             self._unset_keepalive_if_required()
-            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        if not self.parser.should_upgrade():
-            self._arriving = _NOTHING
-            if self._arrival_timer is not None:
-                self._stop_arrival_timer()
+        super().on_message_complete()
+        if self._arriving == NOTHING:
+            self._stop_arrival_timer()
             if self.cycle.response_complete:  # answered before it was complete
                 self._unset_keepalive_if_required()
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
-            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.flow.write_paused:  # else its response would wait in memory too
+            self._deferred = cycle, app
+            return
+        self._in_flight = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
+        was_last = not self.pipeline
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
+        elif was_last and self._last_answer:
+            self.transport.write(self._last_answer)
+            self._close()
+        elif self._unparsed and not self.pipeline:
+            data, self._unparsed = self._unparsed, b""
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
+        if self._last_answer:
+            return
+        if self._unparsed:  # it was received before reading paused
+            self._unparsed += data
+            return
         try:
-            while data:
-                data = self._parse(data)
-        except (httptools.HttpParserError, Problem) as error:
-            self._refuse(_problem_of(error, data))
+            self._read(data)
+        except httptools.HttpParserError as error:
+            self._refuse(refused_by_parser(error, self._open_head()))
+            return
+        except Problem as problem:
+            self._refuse(problem)
             return
         if self._arriving and self._arrival_timer is None:
             seconds = (
-                self.settings.head_timeout
-                if self._arriving == _HEAD
-                else self.settings.body_timeout
+                self.settings.head_timeout if self._arriving == HEAD else self.settings.body_timeout
             )
             self._arrival_timer = self.loop.call_later(seconds, self._on_late)
-
-    def _parse(self, data: bytes) -> bytes:
-        """Parse, and return what must be parsed again."""
-        head_was_open = self._open_head is not None
-        self._piece = len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            head = self._head_without_upgrade()
-            self.parser = httptools.HttpRequestParser(self)
-            # As uvicorn does: data after the last request of a connection is ignored.
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            return head + data[upgrade.args[0] :]
-        if head_was_open and self._open_head is not None:
-            self._open_head += len(data)
-            if self._open_head > MAX_HEAD_SIZE:
-                raise self._too_large()
-        return b""
-
-    def _head_without_upgrade(self) -> bytes:
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if method == b"CONNECT":  # it asks for a tunnel, which is not an offer
-            raise MalformedRequest
-        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
-        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
-
-    def _too_large(self) -> Problem:
-        return TargetTooLong() if len(self.url) > MAX_HEAD_SIZE // 2 else HeadTooLarge()
 
     # Timeouts and refusals
 
@@ -207,10 +180,15 @@ class EdgeProtocol(HttpToolsProtocol):
         """The client does not read its response, and the buffers are full. It has BODY_TIMEOUT."""
         self._write_timer = self.loop.call_later(self.settings.body_timeout, self.transport.abort)
         super().pause_writing()
+        self._unread.add(self.transport)
 
     def resume_writing(self) -> None:
         self._stop_write_timer()
+        self._unread.remove(self.transport)
         super().resume_writing()
+        if self._deferred is not None and not self.transport.is_closing():
+            deferred, self._deferred = self._deferred, None
+            self._start_asgi_task(*deferred)
 
     def _stop_write_timer(self) -> None:
         if self._write_timer is not None:
@@ -228,38 +206,22 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Respond to what is arriving with a problem, after earlier responses, and close."""
         self._stop_arrival_timer()
-        in_body = self._arriving == _BODY
-        if not in_body and not getattr(self.cycle, "response_complete", True):
-            self.cycle.keep_alive = False
+        answer = self._refusal(problem)
+        in_body, self._arriving = self._arriving == BODY, NOTHING
+        if in_body and self.pipeline:
+            self.pipeline.popleft()  # what is arriving waits there
+        elif in_body or getattr(self.cycle, "response_complete", True):
+            if not in_body or not self.cycle.response_started:
+                self.transport.write(answer)
+            self._close()
             return
-        if not in_body or not (self.pipeline or self.cycle.response_started):
-            self._write(problem)
-        self._close()
+        self._last_answer = answer
+        # If data was unread when the connection closes, the client would lose the response.
+        self.flow.resume_reading()
 
-    def _write(self, problem: Problem) -> None:
-        """Respond in place of the application, which may know nothing of the request."""
-        # The target may not have been understood. An empty reference means "this request".
-        scope: Scope = {"path": "", "state": {}}
-        if self._arriving == _BODY:
-            scope = dict(self.scope)
-        request_id = scope["state"].setdefault("request_id", request_id_of(None))
-        response = problem_response(problem, scope)
+    def _refusal(self, problem: Problem) -> bytes:
+        """The response to what is arriving, in place of the application's."""
         self.logger.info("Refused: %s", problem.code)
-        headers = [
-            *self.server_state.default_headers,
-            *response.raw_headers,
-            (b"x-request-id", request_id.encode()),
-            NO_SNIFF,
-            (b"connection", b"close"),
-        ]
-        lines = [STATUS_LINE[problem.status], *(b"%s: %s\r\n" % header for header in headers)]
-        self.transport.write(b"".join([*lines, b"\r\n", bytes(response.body)]))
-
-
-def _problem_of(error: Exception, piece: bytes) -> Problem:
-    # Data that does not begin with a letter is another protocol, such as TLS.
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and piece[:1].isalpha():
-        return UnknownMethod()
-    # The parser wraps what its callbacks raise.
-    cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-    return cause if isinstance(cause, Problem) else MalformedRequest()
+        scope = cast(Scope, self.scope) if self._arriving == BODY else None
+        is_head = scope["method"] == "HEAD" if scope else self._open_head().startswith(b"HEAD ")
+        return refusal(problem, scope, self.server_state.default_headers, without_body=is_head)

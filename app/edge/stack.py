@@ -32,7 +32,8 @@ def add_edge(
 
     The middleware that is added last is the outermost.
     """
-    guards: list[Guard] = [LoadShedding(settings.max_concurrent_requests, counters), *credentials]
+    load = LoadShedding(settings.max_concurrent_requests, counters)
+    guards: list[Guard] = [load, *credentials]
     if limit is not None:
         guards.append(limit)
     hosts = None
@@ -49,6 +50,7 @@ def add_edge(
         counters=counters,
         guards=tuple(guards),
         find_trace_id=find_trace_id,
+        check_load=load.check,
     )
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.cors_origins, hosts=hosts)

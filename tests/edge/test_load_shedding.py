@@ -56,3 +56,33 @@ class TestLoadShedding:
     async def test_sequential_requests_are_not_refused(self, client: httpx.AsyncClient) -> None:
         answers = [await client.get("/") for _ in range(10)]
         assert {answer.status_code for answer in answers} == {200}
+
+    async def test_requests_that_wait_for_their_body_are_not_counted(
+        self, app: FastAPI, gate: asyncio.Event, client: httpx.AsyncClient
+    ) -> None:
+        """They are once it is there, and then refused above the limit."""
+        bodies, waiting_for_body = asyncio.Event(), list[int]()
+
+        async def slow_body() -> AsyncIterator[bytes]:
+            yield b"{"
+            waiting_for_body.append(1)
+            await bodies.wait()
+            yield b"}"
+
+        async def post() -> httpx.Response:
+            headers = {"Content-Type": "application/json"}
+            return await client.post("/accounts", content=slow_body(), headers=headers)
+
+        posts = [asyncio.create_task(post()) for _ in range(5)]
+        await until(lambda: len(waiting_for_body) == 5)
+        assert app.state.counters.in_flight == 0
+        assert (await client.get("/accounts")).status_code == 200
+        waiting = [asyncio.create_task(client.get("/wait")) for _ in range(2)]
+        await until(lambda: app.state.counters.in_flight == 2)
+        bodies.set()
+        for answer in await asyncio.gather(*posts):
+            assert_problem(answer, 503, "overloaded", {})
+        gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+        assert app.state.counters.in_flight == 0
+        assert_problem(await post(), 422, "invalid_request")

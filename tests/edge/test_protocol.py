@@ -11,7 +11,8 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.edge.protocol import MAX_HEAD_SIZE, EdgeProtocol, ServerConfig
+from app.edge.protocol import EdgeProtocol, ServerConfig
+from app.edge.reader import MAX_HEAD_SIZE, MAX_WAITING
 from tests.api.conftest import Running
 from tests.applications import make_settings
 from tests.connections import Connection, head
@@ -30,6 +31,10 @@ OFFER = [
     ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
 ]
 LIVEZ = head("GET", "/livez")
+# Its body ends with the beginning of a line.
+POST_OF_LINES = (
+    head("POST", "/", [("Content-Length", "50000")]) + (b"x\r\n" * 20_000)[-49_999:] + b"x"
+)
 
 
 class Post:
@@ -138,6 +143,31 @@ class TestPipelining:
         await until(lambda: transport.written.count(b"/livez") == 6, "reading does not resume")
         assert transport.reading
 
+    async def test_a_hundred_requests_wait_at_most(self) -> None:
+        waiting: list[int] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            waiting.append(len(protocol.pipeline))
+            await answer_path(scope, receive, send)
+
+        protocol, transport = serving(app)
+        tiny = b"GET /a HTTP/1.1\r\nHost:x\r\n\r\n"
+        protocol.data_received(tiny * 1000 + LIVEZ[:9])
+        assert (len(protocol.pipeline), transport.reading) == (MAX_WAITING, False)
+        protocol.data_received(LIVEZ[9:])  # it was received before reading paused
+        assert len(protocol.pipeline) == MAX_WAITING
+        await until(lambda: b"\r\n/livez" in transport.written)
+        assert transport.written.count(b"\r\n/a") == 1000
+        assert (len(waiting), max(waiting)) == (1001, MAX_WAITING)
+        assert transport.reading
+
+    async def test_a_broken_request_behind_hundreds_is_refused_last(self) -> None:
+        protocol, transport = serving(answer_path)
+        protocol.data_received(LIVEZ * 250 + b"BREW / HTTP/1.1\r\n\r\n")
+        await until(transport.is_closing)
+        assert transport.written.count(b"/livez") == 250
+        assert transport.written.rpartition(b"HTTP/1.1 ")[2].startswith(b"501 ")
+
     async def test_reading_resumes_for_the_body_of_a_waiting_request(self) -> None:
         bodies: list[bytes] = []
 
@@ -240,6 +270,11 @@ class TestOfferedUpgrade:
         post.assert_answered(connection)
         assert connection.ended()
 
+    def test_http_1_0_is_answered_without_an_interim_response(self, connection: Connection) -> None:
+        post = Post(("Expect", "100-continue"), offer=())
+        connection.send_apart(post.head.replace(b"HTTP/1.1", b"HTTP/1.0"), post.body)
+        post.assert_answered(connection)
+
     def test_head_request(self, connection: Connection) -> None:
         connection.send(head("HEAD", "/livez", OFFER))
         answer = connection.receive("HEAD")
@@ -284,6 +319,26 @@ class TestHeadSize:
         connection.send_apart(request[:9], request[9:])
         assert connection.receive().status_code == 200
         assert_usable(connection)
+
+    @pytest.mark.parametrize("piece", [1_000, 30_000, 1_000_000])
+    @pytest.mark.parametrize("more", [0, 1])
+    @pytest.mark.parametrize("line", [b"A:\r\n", b"A: bcdefghi\r\n", b"A:" + b" " * 997 + b"\r\n"])
+    @pytest.mark.parametrize("before", [b"", POST_OF_LINES])
+    async def test_each_byte_of_a_head_counts(
+        self, before: bytes, line: bytes, more: int, piece: int
+    ) -> None:
+        first, rest = LIVEZ[:-2], MAX_HEAD_SIZE - len(LIVEZ) + more
+        padding = b"B:%s\r\n" % (b"c" * (rest % len(line) + len(line) - 4))
+        data = first + line * (rest // len(line) - 1) + padding + b"\r\n"
+        assert len(data) == MAX_HEAD_SIZE + more
+        protocol, transport = serving(answer_path)
+        data = before + data
+        for start in range(0, len(data), piece):
+            protocol.data_received(data[start : start + piece])
+            await until(lambda: transport.reading or transport.closed)
+        status = b"HTTP/1.1 431 " if more else b"\r\n/livez"
+        await until(lambda: status in transport.written)
+        assert transport.closed == bool(more)
 
     async def test_the_body_before_a_head_does_not_count(self) -> None:
         """Even if it arrives in the same piece as the beginning of the head."""

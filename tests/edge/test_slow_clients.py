@@ -38,8 +38,10 @@ class Application:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()  # releases late responses
+        self.called = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.called += 1
         body, more, path = b"", True, scope["path"]
         if path == "/late":
             await self.gate.wait()
@@ -106,6 +108,7 @@ class Served:
             ws="none",
             timeout_graceful_shutdown=1,
         )
+        self.config = config
         config.http = cast(type[asyncio.Protocol], self.make_protocol)
         server = uvicorn.Server(config)
         self.state = server.server_state
@@ -153,6 +156,13 @@ class Client:
     def is_cut_off(self) -> bool:
         return self.there.transport.is_closing()
 
+    @property
+    def unread(self) -> int:
+        return self.there.transport.get_write_buffer_size()
+
+    def has_paused(self) -> bool:
+        return self.there.paused > 0
+
     async def send(self, data: bytes, *, every: float = 0) -> None:
         """Send at once, or byte by byte, until the server has received all or closes."""
         for piece in [bytes([byte]) for byte in data] if every else [data]:
@@ -171,6 +181,12 @@ class Client:
             return b"reset"
         finally:
             self.writer.close()
+
+    async def two_answers(self) -> tuple[bytes, bytes]:
+        """All data until the server closes the connection: two responses."""
+        data = await self.rest()
+        second = data.rindex(b"HTTP/1.1 ")
+        return data[:second], data[second:]
 
     async def answer(self) -> bytes:
         """The body of the next response."""
@@ -258,9 +274,9 @@ class TestHead:
             await client.send(head("GET", "/late") + POST[:9])
             await here.forward(10)
             await here.release_late_responses()
-            answer = await client.rest()
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            assert answer.count(b"HTTP/1.1") == 1
+            first, answer = await client.two_answers()
+            assert first.startswith(b"HTTP/1.1 200 ")
+            problem_in(answer, 408, "request_timeout")
             await here.nothing_left()
 
 
@@ -411,7 +427,7 @@ class TestMalformedRequest:
             (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "unknown_method"),
             (b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", 400, "malformed_request"),
             (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed_request"),
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
+            (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
              "malformed_request"),
             (b"\x16\x03\x01\x02\x00\x01\x00", 400, "malformed_request"),
             (b"GET / HTTP/9.9\r\n\r\n", 400, "malformed_request"),
@@ -424,23 +440,61 @@ class TestMalformedRequest:
             problem_in(await client.rest(), status, code)
             await here.nothing_left()
 
-    async def test_after_another_request_lets_that_finish(self) -> None:
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"BREW /pot HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+            head("GET", "http://satchel.test:x/"),
+            head("POST", "/body", [("Transfer-Encoding", "chunked")]) + b"zz\r\n",
+            head("POST", "/body", [("Transfer-Encoding", "chunked")]) + b"1\r\nxyz\r\n",
+        ],
+    )
+    @pytest.mark.parametrize("requests", [1, 2])
+    async def test_after_other_requests_is_answered_after_them(
+        self, sent: bytes, requests: int
+    ) -> None:
         async with served() as here:
             client = await here.connect()
-            await client.send(head("GET", "/late") + b"BREW /pot HTTP/1.1\r\n\r\n")
+            await client.send(head("GET", "/late") * requests + sent)
+            await client.send(b"this is ignored")
             await here.release_late_responses()
-            answer = await client.rest()
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            assert answer.count(b"HTTP/1.1") == 1
+            *owed, last = (await client.rest()).split(b"HTTP/1.1 ")[1:]
+            assert [one.partition(b"\r\n")[0] for one in owed] == [b"200 OK"] * requests
+            unknown = b"BREW" in sent
+            status, code = (501, "unknown_method") if unknown else (400, "malformed_request")
+            problem_in(b"HTTP/1.1 " + last, status, code)
+            await here.nothing_left()
 
-    async def test_in_the_body_of_a_waiting_request_closes_the_connection(self) -> None:
+    async def test_after_the_last_request_of_a_connection_is_ignored(self) -> None:
         async with served() as here:
             client = await here.connect()
-            chunked = head("POST", "/body", [("Transfer-Encoding", "chunked")])
-            await client.send(head("GET", "/late") + chunked + b"zz\r\n")
-            assert await client.rest() in (b"", b"reset")
+            last = head("GET", "/late", [("Connection", "close")])
+            await client.send(last + b"BREW /pot HTTP/1.1\r\n\r\n")
+            await here.release_late_responses()
+            assert (await client.rest()).count(b"HTTP/1.1") == 1
+            await here.nothing_left()
+
+
+LEFT_BEHIND = [POST, POST + head("GET", "/late") * 2, head("GET", "/late") * 2 + POST]
+
+
+async def test_a_client_that_leaves_behind_pipelined_requests_leaves_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for reset in (False, True):
+        async with served(with_middleware) as here:
+            clients = [await here.connect() for _ in range(3)]
+            for client, sent in zip(clients, LEFT_BEHIND, strict=True):
+                await client.send(sent)
+            for each in clients:
+                if reset:
+                    each.writer.transport.abort()
+                else:
+                    each.writer.close()
             await here.release_late_responses()
             await here.nothing_left()
+    assert [one for one in caplog.records if one.exc_info or one.levelname == "ERROR"] == []
 
 
 class TestLimits:
@@ -479,3 +533,55 @@ class TestLimits:
             connection.send(head("GET", "/livez"))
             assert connection.receive().status_code == 200
             assert connection.ended()
+
+
+class TestUnreadResponses:
+    """What clients do not read is bounded in all connections together."""
+
+    async def test_above_the_limit_abort_the_oldest(self) -> None:
+        async with served() as here:
+            first, second, third = clients = [await here.connect() for _ in range(3)]
+            for client in (first, second):
+                await client.send(head("GET", "/much"))
+                await until(client.has_paused)
+            here.config.unread.limit = first.unread + second.unread
+            assert not first.is_cut_off
+            await third.send(head("GET", "/much"))
+            await until(third.has_paused)
+            assert (first.is_cut_off, second.is_cut_off, third.is_cut_off) == (True, False, False)
+            assert len(await second.answer()) == LARGE
+            for client in clients:
+                client.writer.transport.abort()
+            await here.nothing_left()
+
+    async def test_let_the_next_request_of_the_connection_wait(self) -> None:
+        """Else its response would wait in memory, too."""
+        async with served() as here:
+            client = await here.connect()
+            await client.send(head("GET", "/much"))
+            await until(client.has_paused)
+            await client.send(POST + b"body" + head("GET", "/early"))
+            assert here.application.called == 1
+            assert len(await client.answer()) == LARGE
+            assert await client.answer() == b"body"
+            assert await client.answer() == b""
+            client.writer.close()
+            await here.nothing_left()
+
+    @pytest.mark.parametrize("broken", [b"BREW / HTTP/1.1\r\n\r\n", b"zz\r\n"])
+    async def test_come_before_the_refusal_of_a_later_request(self, broken: bytes) -> None:
+        async with served() as here:
+            client = await here.connect()
+            await client.send(head("GET", "/much"))
+            await until(client.has_paused)
+            chunked = head("POST", "/body", [("Transfer-Encoding", "chunked")])
+            waits = broken == b"zz\r\n"
+            await client.send(chunked if waits else POST + b"body")
+            await client.send(broken)
+            assert len(await client.answer()) == LARGE
+            if not waits:
+                assert await client.answer() == b"body"
+            status, code = (400, "malformed_request") if waits else (501, "unknown_method")
+            problem_in(await client.rest(), status, code)
+            assert here.application.called == (1 if waits else 2)
+            await here.nothing_left()
