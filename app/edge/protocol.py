@@ -19,6 +19,7 @@ from app.errors import (
     Problem,
     RequestTimeout,
 )
+from app.telemetry.request_counters import RequestCounters
 
 
 class ServerConfig(uvicorn.Config):
@@ -206,13 +207,16 @@ class EdgeProtocol(RequestReader):
     def _refuse(self, problem: Problem) -> None:
         """Respond to what is arriving with a problem, after earlier responses, and close."""
         self._stop_arrival_timer()
+        in_body = self._arriving == BODY
+        if in_body and self.cycle.response_started:
+            self._close()
+            return
         answer = self._refusal(problem)
-        in_body, self._arriving = self._arriving == BODY, NOTHING
+        self._arriving = NOTHING
         if in_body and self.pipeline:
             self.pipeline.popleft()  # what is arriving waits there
         elif in_body or getattr(self.cycle, "response_complete", True):
-            if not in_body or not self.cycle.response_started:
-                self.transport.write(answer)
+            self.transport.write(answer)
             self._close()
             return
         self._last_answer = answer
@@ -222,6 +226,9 @@ class EdgeProtocol(RequestReader):
     def _refusal(self, problem: Problem) -> bytes:
         """The response to what is arriving, in place of the application's."""
         self.logger.info("Refused: %s", problem.code)
+        if "counters" in self.app_state:
+            counters: RequestCounters = self.app_state["counters"]
+            counters.count_problem(problem.code)
         scope = cast(Scope, self.scope) if self._arriving == BODY else None
         is_head = scope["method"] == "HEAD" if scope else self._open_head().startswith(b"HEAD ")
         return refusal(problem, scope, self.server_state.default_headers, without_body=is_head)

@@ -102,7 +102,11 @@ class RequestCounters:
             self._children[method, route, status] = child
         child.observe(seconds)
         if problem is not None:
-            self._problems[problem].inc()
+            self.count_problem(problem)
+
+    def count_problem(self, code: str) -> None:
+        """Count a problem of a request that did not come to the application."""
+        self._problems[code].inc()
 
     def sample(self, statements: Statements) -> None:
         """Set the gauges to the current state.
