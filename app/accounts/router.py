@@ -39,6 +39,7 @@ async def get_email_resolver(request: Request) -> Resolver | None:
 ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
 
 
+@repeatable
 async def get_cascade_timeout(request: Request) -> float:
     settings: Settings = request.app.state.settings
     return settings.cascade_timeout

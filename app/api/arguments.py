@@ -46,10 +46,10 @@ class ArgumentReader:
         self._query = [field for field in dependant.query_params if model_of(field)]
         self._path = dependant.path_params
         self._repeatable = _query_parameters(dependant)
-        read = {name for field in self._query for name in _fields_of(field)}
+        own = {name for field in self._query for name in _fields_of(field)}
         # Whether FastAPI itself reads a part of what the client asks for.
         self._leaves_body = len(dependant.body_params) > 1
-        self._leaves_query = not self._repeatable.keys() <= read
+        self._leaves_query = not self._repeatable.keys() <= own
         self._own_id = _own_id(dependant)
         self._ends_in_text = not path.endswith("}")
 

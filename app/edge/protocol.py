@@ -229,6 +229,12 @@ class EdgeProtocol(RequestReader):
         if "counters" in self.app_state:
             counters: RequestCounters = self.app_state["counters"]
             counters.count_problem(problem.code)
-        scope = cast(Scope, self.scope) if self._arriving == BODY else None
-        is_head = scope["method"] == "HEAD" if scope else self._open_head().startswith(b"HEAD ")
+        scope: Scope
+        if self._arriving == BODY:
+            scope = dict(self.scope)
+            is_head = scope["method"] == "HEAD"
+        else:
+            # The target may not have been understood. An empty reference means "this request".
+            scope = {"path": "", "root_path": self.root_path, "state": {}}
+            is_head = self._open_head().startswith(b"HEAD ")
         return refusal(problem, scope, self.server_state.default_headers, without_body=is_head)

@@ -15,15 +15,13 @@ _CLOSE: Final = (b"connection", b"close")
 
 def refusal(
     problem: Problem,
-    scope: Scope | None,
+    scope: Scope,
     default_headers: Sequence[tuple[bytes, bytes]],
     *,
     without_body: bool,
 ) -> bytes:
-    """The bytes of the response. `scope` is None if the head was not understood."""
-    # The target may not have been understood. An empty reference means "this request".
-    scope = {"path": "", "state": {}} if scope is None else dict(scope)
-    scope["state"] = dict(scope["state"])  # the application's own must not change
+    """The bytes of the response."""
+    scope = {**scope, "state": dict(scope["state"])}  # the application's own must not change
     request_id = scope["state"].setdefault("request_id", request_id_of(None))
     response = problem_response(problem, scope)
     headers = [

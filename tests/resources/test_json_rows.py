@@ -41,9 +41,10 @@ async def test_each_is_the_same_bytes(
 @every_list
 @pytest.mark.parametrize("words", TEXTS)
 async def test_texts_are_the_same_bytes(
-    client: httpx.AsyncClient, entry: Entry, each: List, words: str
+    client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, each: List, words: str
 ) -> None:
-    row = await entry.create(client, **dict.fromkeys(entry.texts, words))
+    """Those that the API refuses today, too: they may be stored."""
+    (row,) = await entry.insert(connection, [dict.fromkeys(entry.texts, words)])
     alone = await client.get(f"{entry.path}/{row['id']}")
     assert [alone.json()[name] for name in entry.texts] == [words] * len(entry.texts)
     path, _, _ = rows_of(each, [row])

@@ -47,6 +47,9 @@ async def test_what_clients_follow_leads_through_the_prefix(
                 problem = assert_problem(answer, 422, "invalid_request")
                 assert problem["instance"] == f"{PREFIX}{entry.path}/nobody"
                 assert (await follow(problem["type"])).status_code == 200
+            answer = await proxy.request("BREW", "/accounts")  # the server itself refuses it
+            problem = assert_problem(answer, 501, "unknown_method")
+            assert (await follow(problem["type"])).status_code == 200
             root = (await proxy.get("/")).json()
             document = (await follow(root["openapi"])).json()
             assert [each["url"] for each in document["servers"]] == [PREFIX]
