@@ -67,7 +67,7 @@ class TestTarget:
 
     def test_of_a_server_that_runs(self, running: Running) -> None:
         with Connection(running.port) as connection:
-            connection.send(head("GET", "http://a.test") + head("GET", "http://a.test/livez"))
+            connection.send(head("GET", "http://x") + head("GET", "http://x/livez"))
             assert connection.receive().json()["message"] == "Hello World!"
             assert connection.receive().json() == {"status": "pass"}
 
