@@ -149,22 +149,12 @@ PriceFilter = Annotated[
 FilterText = Annotated[str, Field(min_length=1, max_length=1000, json_schema_extra=TEXT)]
 
 
-def _any_json(value: Any) -> Any:
-    """Other objects stand for what is no JSON value, such as a name that is given twice."""
-    if not isinstance(value, str | int | Decimal | list | dict | None):
-        raise fault("wrong_type", "Must be a JSON value.")
-    return value
-
-
-Ignored = Annotated[Any, BeforeValidator(_any_json)]
-
-
 class SystemFields(BaseModel):
     """The system's fields in a body that was read with GET, changed and sent back."""
 
     id: Annotated[Id | MISSING, Field(description="Must be the id of the path")] = MISSING
-    created: Annotated[Ignored | MISSING, Field(description="Ignored")] = MISSING
-    updated: Annotated[Ignored | MISSING, Field(description="Ignored")] = MISSING
+    created: Annotated[Any | MISSING, Field(description="Ignored")] = MISSING
+    updated: Annotated[Any | MISSING, Field(description="Ignored")] = MISSING
     version: Annotated[Version | MISSING, Field(description="Counts as If-Match")] = MISSING
 
     def values(self) -> dict[str, Any]:

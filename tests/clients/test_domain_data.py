@@ -119,7 +119,11 @@ class TestAccount:
         ):
             assert await accepted(answer) == made
         assert made | expected == made
-        found = await accepted(await client.get("/accounts", params={"email": email.upper()}))
+        local, _, domain = email.rpartition("@")
+        if domain.upper().lower() == domain.lower():  # else they are two domains, as ß and SS
+            domain = domain.upper()
+        asked = {"email": f"{local.upper()}@{domain}"}
+        found = await accepted(await client.get("/accounts", params=asked))
         assert found["data"] == [made]
         assert (await client.delete(path)).status_code == 204
 
