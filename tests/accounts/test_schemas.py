@@ -249,7 +249,7 @@ class TestSystemFields:
             ("version", FormText("3")),
             ("version", 2**31 - 1),
             ("id", str(ID).upper()),
-            ("created", None),
+            ("created", object()),
             ("updated", "yesterday"),
         ],
     )
@@ -274,7 +274,6 @@ class TestSystemFields:
             ("id", "0190a5d07f3a7cc08000000000000001", "invalid_format"),
             ("id", "-" * 36, "invalid_format"),
             ("id", 5, "wrong_type"),
-            ("created", object(), "wrong_type"),
         ],
     )
     def test_refuses(self, schema: type[BaseModel], field: str, value: Any, code: str) -> None:
