@@ -12,7 +12,7 @@ from starlette.types import Scope
 from app.api.faults import faults_of, system_fields_of
 from app.api.queries import parse_query
 from app.api.requests import parse_body, refuse_other_id
-from app.errors import Fault, InvalidCursor, InvalidRequest, NotFound
+from app.errors import Fault, InvalidCursor, InvalidRequest
 
 Dependency = Callable[[Request], Awaitable[Any]]
 # Pydantic's only error, where an altered cursor is the only fault.
@@ -34,9 +34,7 @@ def repeatable(dependency: Repeatable) -> Repeatable:
 class ArgumentReader:
     """Reads what an endpoint declares, but for what only FastAPI can give."""
 
-    def __init__(
-        self, dependant: Dependant, path: str, media_types: Sequence[str], read: Any
-    ) -> None:
+    def __init__(self, dependant: Dependant, media_types: Sequence[str], read: Any) -> None:
         """read: the schema of the answer, for the fields that no client sets."""
         self._system_fields = system_fields_of(read)
         self._media_types = tuple(media_types)
@@ -51,20 +49,16 @@ class ArgumentReader:
         self._leaves_body = len(dependant.body_params) > 1
         self._leaves_query = not self._repeatable.keys() <= own
         self._own_id = _own_id(dependant)
-        self._ends_in_text = not path.endswith("}")
 
     async def __call__(
         self, request: Request, overrides: Mapping[Any, Any] | None
     ) -> dict[str, Any]:
-        """The arguments. Errors: NotFound, InvalidRequest, InvalidCursor, and those of the body and
-        of dependencies.
+        """The arguments. Errors: InvalidRequest, InvalidCursor, and those of the body and of
+        dependencies.
 
         With the overrides of dependencies it only checks: FastAPI calls the dependencies.
         """
         scope = request.scope
-        # The framework's patterns end in `$`, which accepts a line feed.
-        if self._ends_in_text and scope["path"].endswith("\n"):
-            raise NotFound
         if self._media_types:
             parsed = scope["parsed_body"] = await parse_body(request, self._media_types)
             refuse_other_id(parsed, scope["path_params"].get(self._own_id))

@@ -41,9 +41,7 @@ class StrictRoute(APIRoute):
         # Generated clients name their functions by it.
         options["operation_id"] = endpoint.__name__
         super().__init__(path, endpoint, **options)
-        self._read = ArgumentReader(
-            self.dependant, self.path, self.media_types, self.response_model
-        )
+        self._read = ArgumentReader(self.dependant, self.media_types, self.response_model)
         calls = {inner.call: inner.name for inner in self.dependant.dependencies}
         self._session_name = calls.get(get_session)
         self._is_covered = _is_covered(self)

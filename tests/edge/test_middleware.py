@@ -349,6 +349,26 @@ class TestFailures:
         assert sent == []
 
 
+async def test_a_request_is_in_flight_while_it_waits_for_its_client_to_leave() -> None:
+    counters = RequestCounters()
+    seen: list[tuple[str, float]] = []
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"x"}]
+
+    async def receive() -> Message:
+        seen.append(("waits", counters.in_flight))
+        return messages.pop()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        first = await receive()
+        seen.append((first["type"], counters.in_flight))
+        last = await receive()
+        seen.append((last["type"], counters.in_flight))
+
+    await middleware(app, counters=counters)(scope(), receive, collect([]))
+    # It is not in flight while it waits for its body.
+    assert seen == [("waits", 0), ("http.request", 1), ("waits", 1), ("http.disconnect", 1)]
+
+
 async def test_other_scopes_pass_through() -> None:
     seen: list[str] = []
 
