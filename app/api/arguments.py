@@ -83,11 +83,6 @@ class ArgumentReader:
         arguments: dict[str, Any] = {}
         errors: list[Any] = []
         values, faults = parse_query(scope["query_string"], self._repeatable)
-        scope["taken"] = [
-            arguments,
-            values if self._leaves_query else None,
-            scope["parsed_body"] if self._leaves_body else None,
-        ]
         for field in self._body:
             arguments[field.name], found = field.validate(scope["parsed_body"], loc=("body",))
             errors += found
@@ -98,6 +93,12 @@ class ArgumentReader:
         for field in self._query:
             arguments[field.name], found = field.validate(values, loc=("query",))
             errors += found
+        # A copy, since values of dependencies follow, and the request with this scope itself.
+        scope["taken"] = [
+            arguments.copy(),
+            values if self._leaves_query else None,
+            scope["parsed_body"] if self._leaves_body else None,
+        ]
         return arguments, errors, faults
 
 

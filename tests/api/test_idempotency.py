@@ -11,6 +11,7 @@ from fastapi import Body, FastAPI, Query, Response
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.accounts import emails
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
 from tests.applications import client_of, running_app
@@ -200,6 +201,20 @@ class TestTheSame:
             assert_replay(await post(client, json={**body, **spelling}), first)
         answer = await post(client, json={**body, "email": "ada@example.com"})
         assert_problem(answer, 422, "idempotency_key_reused")
+
+    async def test_in_another_process(
+        self, app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What dependencies give is no part of the request."""
+
+        async def accept(_email: str, _resolver: object) -> None: ...
+
+        monkeypatch.setattr(emails, "require_deliverable", accept)
+        body = account_body()
+        app.state.email_resolver = object()
+        first = await post(client, json=body)
+        app.state.email_resolver = object()
+        assert_replay(await post(client, json=body), first)
 
     @pytest.mark.parametrize(
         "change",
