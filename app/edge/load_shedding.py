@@ -26,7 +26,7 @@ class LoadShedding:
         self._counters = counters
 
     async def __call__(self, scope: Scope) -> None:
-        if get_route_path(scope) not in _NEVER_SHED:
+        if self._counters.in_flight > self.limit and get_route_path(scope) not in _NEVER_SHED:
             self.check()
 
     def check(self) -> None:

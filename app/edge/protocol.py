@@ -14,11 +14,7 @@ from app.edge.heads import refused_by_parser
 from app.edge.reader import BODY, HEAD, NOTHING, RequestReader
 from app.edge.refusals import refusal
 from app.edge.unread import UnreadResponses
-from app.errors import (
-    Overloaded,
-    Problem,
-    RequestTimeout,
-)
+from app.errors import Overloaded, Problem, RequestTimeout
 from app.telemetry.request_counters import RequestCounters
 
 

@@ -43,7 +43,7 @@ def older_revisions() -> frozenset[str]:
 async def migrate(
     engine: AsyncEngine, revision: str = "head", folded: Sequence[Folded] = ()
 ) -> None:
-    """Upgrade to a revision, then make columns anew. Instances that migrate at the same time wait
+    """Upgrade to a revision, then recompute columns. Instances that migrate at the same time wait
     for each other.
 
     The database of a newer build stays as it is, so that a build can be rolled back.

@@ -1,4 +1,4 @@
-"""Makes a column anew that is made in Python from another one, when the way to make it changes.
+"""Recomputes a column that Python computes from another one, when the computation changes.
 
 It runs after the migrations of the schema, in batches that commit. If it is stopped, the next run
 goes on with the rows that are left.
@@ -36,7 +36,7 @@ class Folded:
 
 
 def refold(connection: Connection, folded: Folded) -> None:
-    """Make the column of all pending rows anew. Errors: RefoldingError."""
+    """Recompute the column of all pending rows. Errors: RefoldingError."""
     ids = folded.column.table.c.id
     batch = select(ids, folded.source).where(folded.pending).order_by(ids).limit(BATCH_ROWS)
     count, last = 0, UUID(int=0)
