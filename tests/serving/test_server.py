@@ -36,12 +36,15 @@ Launch = Callable[..., Server]
 
 
 def stat_of(pid: int) -> tuple[int, Process] | None:
-    """The parent's pid and the process; None if it has ended or is a zombie."""
+    """The parent's pid and the process; None if it has ended, also if it has only given up its
+    memory, after which nothing tells its command line.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else (int(fields[1]), (pid, int(fields[19])))
+    ended = fields[0] in "ZX" or fields[20] == "0"
+    return None if ended else (int(fields[1]), (pid, int(fields[19])))
 
 
 def descendants(pid: int) -> set[Process]:
