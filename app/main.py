@@ -17,6 +17,7 @@ from app.accounts.router import router as accounts
 from app.api.docs.pages import add_docs
 from app.api.error_handlers import add_error_handlers
 from app.api.openapi.document import DocumentedAPI
+from app.api.route_table import RouteTable
 from app.auth.guard import Credentials, make_verifier
 from app.auth.key_lookup import KeyLookup
 from app.auth.last_used import writing_uses
@@ -152,6 +153,8 @@ def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -
     if settings.docs_enabled:
         add_docs(app)
     match_whole_paths(app.routes)
+    if tracing is None:  # else FastAPI's own search tells the tracing which route it took
+        app.router.middleware_stack = RouteTable(app.router)
     lookup = app.state.key_lookup = KeyLookup(lambda: app.state.statements)
     limit = make_rate_limit(settings)
     guards: list[Guard] = []

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from operator import itemgetter
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -9,7 +10,7 @@ from fastapi import Depends, Request
 from app.api.arguments import repeatable
 from app.errors import Fault, MalformedHeader
 from app.resources.fields import MAX_VERSION
-from app.resources.preconditions import Precondition
+from app.resources.preconditions import UNCONDITIONAL, Precondition
 
 # An entity tag is any quoted text; the versions that this service gives out are whole numbers.
 _TAG: Final = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
@@ -20,11 +21,14 @@ _TAGS: Final = re.compile(ENTITY_TAGS)
 _EACH_TAG: Final = re.compile(_TAG)
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 MAX_TAGS: Final = 1000
+_NAMES: Final = frozenset({b"if-match", b"if-none-match"})
 
 
 @repeatable
 async def get_read_condition(request: Request) -> Precondition:
     """What If-Match and If-None-Match require of a row that is read. Errors: MalformedHeader."""
+    if _NAMES.isdisjoint(map(itemgetter(0), request.scope["headers"])):
+        return UNCONDITIONAL
     return Precondition(
         _versions(request, "If-Match", absent=None, weak=False),
         _versions(request, "If-None-Match", absent=frozenset(), weak=True),
@@ -35,7 +39,8 @@ async def get_read_condition(request: Request) -> Precondition:
 async def get_precondition(request: Request) -> Precondition:
     """What they require of a row that is written. Errors: MalformedHeader."""
     condition = await get_read_condition(request)
-    if request.app.state.settings.require_if_match and "if-match" not in request.headers:
+    settings = request.scope["app"].state.settings
+    if settings.require_if_match and "if-match" not in request.headers:
         return replace(condition, missing=True)
     return condition
 

@@ -11,7 +11,6 @@ import httptools
 from app.errors import MalformedRequest, Problem, UnknownCoding, UnknownMethod
 
 _VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
-_CHECKED: Final = frozenset({b"host", b"transfer-encoding"})
 _HOST: Final = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::([0-9]*))?"
 )
@@ -29,17 +28,15 @@ def check_head(head: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
     end = head.find(b"\r\n")
     if not head.endswith(_VERSIONS, 0, end):
         raise MalformedRequest("The request line must end with HTTP/1.1 or HTTP/1.0.")
-    hosts: list[bytes] = []
-    codings: list[bytes] = []
-    for name, value in headers:
-        if name in _CHECKED:
-            (hosts if name == b"host" else codings).append(value)
-    if len(hosts) != 1 and (hosts or head.endswith(b"1.1", 0, end)):
+    names = [name for name, _ in headers]
+    hosts = names.count(b"host")
+    if hosts != 1 and (hosts or head.endswith(b"1.1", 0, end)):
         raise MalformedRequest("The request must have exactly one Host header.")
-    if not all(map(is_host, hosts)):
+    if hosts and not is_host(headers[names.index(b"host")][1]):
         raise MalformedRequest("The Host header is not a host with an optional port.")
-    if not codings:
+    if b"transfer-encoding" not in names:
         return False
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
     *others, last = [coding.strip().lower() for coding in b",".join(codings).split(b",")]
     if last != b"chunked":
         raise MalformedRequest("The last transfer coding must be chunked.")

@@ -41,7 +41,7 @@ class _PipelineFlowControl(FlowControl):
 
     def resume_reading(self) -> None:
         # A closed transport would raise an error.
-        if not (self._protocol.has_more or self._transport.is_closing()):
+        if self.read_paused and not (self._protocol.has_more or self._transport.is_closing()):
             super().resume_reading()
 
 

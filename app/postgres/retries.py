@@ -35,7 +35,8 @@ async def run_in_session(
         session = RequestSession(statements)
         try:
             result = await work(session)
-            await session.finish()
+            if session.has_begun:
+                await session.finish()
         except DBAPIError as error:
             if (
                 not repeatable
@@ -47,7 +48,8 @@ async def run_in_session(
         else:
             return result
         finally:
-            await session.discard()
+            if session.has_begun:
+                await session.discard()
         # At random, so that those who met do not meet again.
         await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**retries))  # noqa: S311
         retries += 1

@@ -72,6 +72,11 @@ class RequestSession(AsyncSession):
         self._orm = session
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is a transaction, or an identity map, to finish or to discard."""
+        return self._orm is not None
+
+    @property
     def autocommit(self) -> Statements | None:
         """Runs statements outside of a transaction; None once the session has begun one."""
         return self._statements if self._orm is None else None

@@ -1,6 +1,7 @@
 """What must hold for a row that is read or written: the versions that a client has seen."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from app.errors import PreconditionRequired, StaleVersion
 
@@ -48,3 +49,6 @@ class Precondition:
         self.require_version(version)
         if self.excludes(version):
             raise StaleVersion(version)
+
+
+UNCONDITIONAL: Final = Precondition()
