@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 from typing import Annotated, Any
 
 import phonenumbers
@@ -20,6 +21,7 @@ re_util.enable_pattern_cache()
 _WRITTEN = re.compile(
     r"[\s(\[]*\+?[\d\s()\[\]./\u00b7\u058a\u05be\u2010-\u2015\u2212\u30fb\u30fc-]+"
 )
+_PLAIN = re.compile(r"\+[1-9][0-9]{6,14}")
 _NO_DIGIT = re.compile(r"[^\d+]")
 MAX_DIGITS = 15
 
@@ -29,6 +31,9 @@ def e164(text: str, country: str | None) -> str | None:
 
     None if it is not a valid number, or longer than E.164 allows.
     """
+    number = _plain(text) if _PLAIN.fullmatch(text) else None
+    if number is not None:  # it is in its normal form
+        return text if phonenumbers.is_valid_number(number) else None
     dialed = _dialed(text)
     if dialed is None:
         return None
@@ -40,6 +45,30 @@ def e164(text: str, country: str | None) -> str | None:
         return None
     normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return normal if len(normal) <= len("+") + MAX_DIGITS else None
+
+
+def _plain(text: str) -> phonenumbers.PhoneNumber | None:
+    """What the parser, which takes as long as all the rest, would make of a `+` and digits.
+
+    None: it might drop a prefix or keep a zero.
+    """
+    for length in (1, 2, 3):
+        code, national = int(text[1 : 1 + length]), text[1 + length :]
+        if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            prefix = _national_prefix(code)
+            if national[0] == "0" or (prefix is not None and prefix.match(national)):
+                return None
+            return phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
+    return None
+
+
+@cache
+def _national_prefix(code: int) -> re.Pattern[str] | None:
+    """What the parser drops before a national number of the country with this calling code."""
+    region = phonenumbers.region_code_for_country_code(code)
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+    pattern = None if metadata is None else metadata.national_prefix_for_parsing
+    return None if pattern is None else re.compile(pattern)
 
 
 def _dialed(text: str) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import itertools
+import random
 import sys
 import unicodedata
 from collections.abc import AsyncIterator
@@ -19,6 +20,8 @@ import pytest
 import uvloop
 from dns.asyncresolver import Resolver
 from dns.resolver import NoAnswer
+from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from fastapi import FastAPI
 
 from app.accounts import emails
@@ -159,6 +162,65 @@ class TestNormalize:
         assert len(long) == 254
         assert emails.normalize(long) == long
         assert emails.normalize("a" + long) is None
+
+    @pytest.mark.slow
+    def test_agrees_with_the_library_on_addresses_of_every_kind(self) -> None:
+        chance = random.Random(1)
+        names = [
+            *"abcXYZ059",
+            *"._-+'=#{",
+            *"ab.",
+            "é",
+            "e\u0301",
+            "ß",
+            '"',
+            "@",
+            " ",
+            "<",
+            "(",
+            "\u202e",
+        ]
+        usual = [f"mail{number}.example.com" for number in range(50)]
+        labels = [
+            "a",
+            "B9",
+            "xn--bcher-kva",
+            "bücher",
+            "-",
+            "x-",
+            "test",
+            "com",
+            "CO",
+            "1",
+            "",
+            "a_b",
+        ]
+        accepted = 0
+        for _ in range(100_000):
+            length = chance.choice((1, 2, 3, 5, 8, 63, 64, 65, 250))
+            name = "".join(
+                chance.choices(names, weights=[9] * 9 + [2] * 8 + [9, 9, 2] + [1] * 9, k=length)
+            )
+            if chance.random() < 0.05:
+                name = chance.choice(CASE_INSENSITIVE_MAILBOX_NAMES).title()
+            domain = (
+                chance.choice(usual)
+                if chance.random() < 0.5
+                else ".".join(chance.choices(labels, k=chance.choice((1, 2, 3, 4))))
+            )
+            text = f"{name}@{domain}".strip("".join(BLANKS))
+            try:
+                found = validate_email(text, check_deliverability=False, strict=True).normalized
+            except EmailNotValidError:
+                found = None
+            assert emails.normalize(text) == found, text
+            accepted += found is not None
+        assert 10_000 < accepted < 90_000
+
+    def test_remembers_no_more_than_so_many_domains(self) -> None:
+        for number in range(5000):
+            assert emails.normalize(f"ada@d{number}.example.com") == f"ada@d{number}.example.com"
+        assert emails._usual_domain.cache_info().currsize == 4096
 
 
 class TestUniqueKey:

@@ -1,5 +1,7 @@
 """Phone numbers to E.164."""
 
+import itertools
+import random
 import sys
 from pathlib import Path
 from types import FrameType
@@ -7,7 +9,7 @@ from types import FrameType
 import phonenumbers
 import pytest
 
-from app.accounts.phones import e164
+from app.accounts.phones import MAX_DIGITS, e164
 
 
 class TestE164:
@@ -135,6 +137,53 @@ class TestE164:
             number = e164(national, region)
             assert number is not None, region
             assert e164(number, None) == number
+
+
+def parsed(text: str) -> str | None:
+    """What the library makes of an international number."""
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return normal if len(normal) <= len("+") + MAX_DIGITS else None
+
+
+def examples() -> list[tuple[int, str]]:
+    """Calling codes with national numbers of each kind: mobile, fixed, toll-free and others."""
+    made = []
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        for region, kind in itertools.product(regions, phonenumbers.PhoneNumberType.values()):
+            example = (
+                phonenumbers.example_number_for_non_geo_entity(code)
+                if region == "001"
+                else phonenumbers.example_number_for_type(region, kind)
+            )
+            if example is not None:
+                made.append((code, phonenumbers.national_significant_number(example)))
+    return made
+
+
+@pytest.mark.slow
+def test_it_agrees_with_the_library_on_numbers_of_all_countries() -> None:
+    chance = random.Random(1)
+    numbers = examples()
+    assert len({code for code, _ in numbers}) == len(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+    accepted = 0
+    for _ in range(100_000):
+        code, national = chance.choice(numbers)
+        digits = list(national)
+        for _ in range(chance.choice((0, 0, 1, 2, 4))):
+            digits[chance.randrange(len(digits))] = chance.choice("0123456789")
+        before, after = chance.choice(
+            (("", ""),) * 6 + (("0", ""), ("1", ""), ("8", ""), ("", "5"))
+        )
+        text = f"+{code}{before}{''.join(digits)}{after}"
+        assert e164(text, None) == parsed(text), text
+        accepted += e164(text, None) == text
+    assert 30_000 < accepted < 90_000
 
 
 def test_patterns_are_compiled_once_however_many_countries_there_are() -> None:
