@@ -73,10 +73,15 @@ def sweep() -> None:
 
 
 @app.command()
-def openapi() -> None:
+def openapi(
+    sdk: Annotated[
+        bool, typer.Option("--sdk", help="Without forms, for generators of SDKs.")
+    ] = False,
+) -> None:
     """Print the OpenAPI document."""
     with reporting_errors() as settings:
-        document = create_app(settings).openapi()
+        application = create_app(settings)
+        document = application.sdk_document if sdk else application.openapi()
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 

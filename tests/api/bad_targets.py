@@ -151,7 +151,12 @@ def paths() -> Iterator[Case]:
 def methods() -> Iterator[Case]:
     targets = ["PUT /accounts", "DELETE /items", "PATCH /accounts", f"POST {ACCOUNT}", "POST /"]
     targets += ["POST /items/nobody", "POST /livez", "PROPFIND /accounts", "TRACE /accounts"]
-    for to in (*targets, "DELETE /openapi.json", "POST /problems/internal"):
+    for to in (
+        *targets,
+        "DELETE /openapi.json",
+        "PUT /openapi.sdk.json",
+        "POST /problems/internal",
+    ):
         yield send("not taken", account(), to=to, answer="405 method_not_allowed")
 
 

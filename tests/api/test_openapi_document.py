@@ -14,12 +14,13 @@ import pytest
 from app import __version__ as version
 from app.errors import FaultCode
 from tests.api.breaking import METHODS, breaking_changes
-from tests.applications import document
+from tests.applications import document, sdk_document
 from tests.catalog import CATALOG
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 REGENERATE = "run `make openapi`"
 DOCUMENT = document()
+SDK_DOCUMENT = sdk_document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 OPERATIONS = {
@@ -238,11 +239,14 @@ class TestWhole:
         operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
         assert len(operations) == len(OPERATIONS)
 
-    def test_references_lead_somewhere_and_nothing_is_left_over(self) -> None:
-        used = {one["$ref"] for one in parts(DOCUMENT) if "$ref" in one}
+    @pytest.mark.parametrize("whole", [DOCUMENT, SDK_DOCUMENT], ids=["all", "sdk"])
+    def test_references_lead_somewhere_and_nothing_is_left_over(
+        self, whole: dict[str, Any]
+    ) -> None:
+        used = {one["$ref"] for one in parts(whole) if "$ref" in one}
         assert used == {
             f"#/components/{section}/{name}"
-            for section, components in DOCUMENT["components"].items()
+            for section, components in whole["components"].items()
             for name in components
             if section != "securitySchemes"  # referred to by name
         }

@@ -284,11 +284,20 @@ class TestOpenAPI:
         assert document["openapi"].startswith("3.1")
         assert {"/accounts", "/items"} <= document["paths"].keys()
 
-    def test_is_the_same_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        in_development = run("openapi").stdout
+    def test_prints_the_document_without_forms(self) -> None:
+        document = json.loads(run("openapi", "--sdk").stdout)
+        assert list(document["paths"]["/accounts"]["post"]["requestBody"]["content"]) == [
+            "application/json"
+        ]
+
+    @pytest.mark.parametrize("options", [[], ["--sdk"]])
+    def test_is_the_same_in_production(
+        self, monkeypatch: pytest.MonkeyPatch, options: list[str]
+    ) -> None:
+        in_development = run("openapi", *options).stdout
         monkeypatch.setenv("CONFIG_MODE", "production")
         monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
-        assert run("openapi").stdout == in_development
+        assert run("openapi", *options).stdout == in_development
 
 
 class TestRevision:

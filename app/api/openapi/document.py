@@ -1,6 +1,7 @@
 """Builds and serves the OpenAPI document: FastAPI's own, completed."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,6 +13,7 @@ from pydantic_core import to_json
 from app.api.openapi import headers
 from app.api.openapi.examples import REF, Schema, example_of, name_of
 from app.api.openapi.operations import complete_operation
+from app.api.openapi.sdk import without_forms
 from app.api.requests import FORM, JSON, MULTIPART
 from app.api.routes import StrictRoute
 from app.errors import EmailTaken
@@ -22,6 +24,9 @@ Accounts and the items they own.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems that list all faults of a
 request together. Writes accept `If-Match`, lists have pages with opaque cursors, times are in UTC.
+
+Generators of SDKs should read [openapi.sdk.json](openapi.sdk.json), which is
+[openapi.json](openapi.json) without the bodies that are forms.
 """
 TAGS = [
     {"name": "accounts", "description": "People and organisations that own items."},
@@ -51,24 +56,41 @@ _SUFFIXES = {FORM: "Form", MULTIPART: "Multipart"}
 
 
 class DocumentedAPI(FastAPI):
-    """Serves its document at /openapi.json; the first request builds it."""
+    """Serves its document at /openapi.json, and at /openapi.sdk.json without forms.
+
+    The first request builds it.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(openapi_url=None, docs_url=None, redoc_url=None, **options)
-        self.add_api_route("/openapi.json", self._get_document, include_in_schema=False)
+        for path, get in (
+            ("/openapi.json", self._get_document),
+            ("/openapi.sdk.json", self._get_sdk_document),
+        ):
+            self.add_api_route(path, get, include_in_schema=False)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             self.openapi_schema = _complete(self, _derive(self))
         return self.openapi_schema
 
+    @cached_property
+    def sdk_document(self) -> dict[str, Any]:
+        return without_forms(self.openapi())
+
     async def _get_document(self, request: Request) -> Response:
-        document = self.openapi()
-        if prefix := request.scope["root_path"]:  # a proxy strips it from paths
-            servers = [{"url": as_uri(prefix), "description": "This server"}]
-            document = {**document, "servers": servers}
-        own = {"Cache-Control": "private, no-cache"}
-        return Response(to_json(document), headers=own, media_type=JSON)
+        return _respond(request, self.openapi())
+
+    async def _get_sdk_document(self, request: Request) -> Response:
+        return _respond(request, self.sdk_document)
+
+
+def _respond(request: Request, document: dict[str, Any]) -> Response:
+    if prefix := request.scope["root_path"]:  # a proxy strips it from paths
+        servers = [{"url": as_uri(prefix), "description": "This server"}]
+        document = {**document, "servers": servers}
+    own = {"Cache-Control": "private, no-cache"}
+    return Response(to_json(document), headers=own, media_type=JSON)
 
 
 def _derive(app: FastAPI) -> dict[str, Any]:
