@@ -88,13 +88,18 @@ def _whole_number(value: Any) -> Any:
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(_whole_number)]
 
 
+# Clients write booleans as their language does: True in Python, 1 in PHP.
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
 def _true_or_false(value: Any) -> Any:
-    if value not in ("true", "false"):
+    flag = _FLAGS.get(str(value).lower())
+    if flag is None:
         raise fault("wrong_type", "Must be true or false.")
-    return value == "true"
+    return flag
 
 
-# For queries, where all values are text. Pydantic would accept yes, on and 1 too.
+# For queries, where all values are text. Pydantic would accept yes, on and y too.
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 MAX_PRICE = Decimal("9999999999.99")
