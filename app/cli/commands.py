@@ -16,6 +16,9 @@ from app.serving import server
 from app.serving.sweeper import sweep_database
 from app.telemetry.tracing import make_tracing
 
+# Of a document in a file. That of a served one is relative: a file does not say to what.
+SERVERS = [{"url": "http://localhost:8000", "description": "A server on this machine"}]
+
 app = typer.Typer(
     help="Accounts and the items they own, as a service.",
     no_args_is_help=True,
@@ -82,6 +85,7 @@ def openapi(
     with reporting_errors() as settings:
         application = create_app(settings)
         document = application.sdk_document if sdk else application.openapi()
+    document = {**document, "servers": SERVERS}
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
