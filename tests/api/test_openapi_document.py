@@ -429,6 +429,19 @@ class TestSchema:
             listed = {one["name"] for one in parameters_of(name) if "enum" in one["schema"]}
             assert listed == {"sort", "count"}
 
+    def test_values_that_are_no_identifiers_have_names(self) -> None:
+        enums = [one for one in parts(DOCUMENT) if isinstance(one.get("enum"), list)]
+        named = [one for one in enums if "x-enum-varnames" in one]
+        assert len(named) == len(LISTS)
+        for one in enums:
+            names = one.get("x-enum-varnames", one["enum"])
+            assert len(set(names)) == len(names) == len(one["enum"])
+            assert all(name.isidentifier() for name in names)
+        for one in named:
+            for name, value in zip(one["x-enum-varnames"], one["enum"], strict=True):
+                field, _, direction = name.rpartition("_")
+                assert value == {"asc": field, "desc": f"-{field}"}[direction]
+
     def test_codes_are_listed_but_not_closed(self) -> None:
         code = SCHEMAS["Fault"]["properties"]["code"]
         assert code["examples"] == list(get_args(FaultCode))

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from app.api.openapi import headers
+from app.api.openapi.enums import name_sorts
 from app.api.openapi.examples import REF, Schema, example_of, name_of
 from app.api.openapi.operations import complete_operation
 from app.api.openapi.sdk import without_forms
@@ -136,6 +137,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
                 body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
     for schema in schemas.values():
         schema.setdefault("examples", [example_of(schema, schemas)])
+    name_sorts(document)
     return document
 
 

@@ -1,5 +1,6 @@
 """Examples of schemas, built from the examples of their fields."""
 
+from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any]
@@ -10,6 +11,15 @@ def name_of(reference: Schema) -> str:
     """The name of the schema that a reference points to."""
     name: str = reference["$ref"].removeprefix(REF)
     return name
+
+
+def parts_of(node: Any) -> Iterator[Schema]:
+    """All objects in a part of a document."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    for inner in node if isinstance(node, list) else ():
+        yield from parts_of(inner)
 
 
 def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:

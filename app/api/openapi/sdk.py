@@ -1,9 +1,8 @@
 """The OpenAPI document for generators of SDKs, many of which fail at a body that may be a form."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from app.api.openapi.examples import REF, Schema
+from app.api.openapi.examples import REF, Schema, name_of, parts_of
 from app.api.requests import FORM, MULTIPART
 
 
@@ -18,10 +17,10 @@ def without_forms(document: Schema) -> Schema:
     }
     components = document["components"]
     schemas = components["schemas"]
-    found = set(_schemas_in([paths, {**components, "schemas": {}}]))
+    found = _schemas_in([paths, {**components, "schemas": {}}])
     queue = list(found)
     while queue:
-        new = set(_schemas_in(schemas[queue.pop()])) - found
+        new = _schemas_in(schemas[queue.pop()]) - found
         found |= new
         queue += new
     kept = {name: schema for name, schema in schemas.items() if name in found}
@@ -40,12 +39,6 @@ def _without_forms(operation: Schema) -> Schema:
     return {**operation, "requestBody": {**body, "content": content}}
 
 
-def _schemas_in(part: Any) -> Iterator[str]:
+def _schemas_in(node: Any) -> set[str]:
     """The names of the schemas that a part of a document refers to."""
-    if isinstance(part, dict):
-        reference = part.get("$ref")
-        if isinstance(reference, str) and reference.startswith(REF):
-            yield reference.removeprefix(REF)
-        part = list(part.values())
-    for inner in part if isinstance(part, list) else ():
-        yield from _schemas_in(inner)
+    return {name_of(part) for part in parts_of(node) if part.get("$ref", "").startswith(REF)}
