@@ -16,7 +16,7 @@ from app.resources.fields import (
     Id,
     Price,
     PriceFilter,
-    PriceIn,
+    PriceInput,
     Stripped,
     SystemFields,
     partial,
@@ -34,7 +34,7 @@ Description = Annotated[
     str, Field(max_length=10_000, examples=["Brass, 40 cm"], json_schema_extra=TEXT)
 ]
 PriceOrDefault = Annotated[
-    PriceIn | None,
+    PriceInput | None,
     Field(description="At most 2 decimals; null means 0.00", examples=["19.90"]),
 ]
 

@@ -18,6 +18,7 @@ from pydantic import (
     create_model,
 )
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.errors import Fault, FaultCode, InvalidRequest
 from app.resources.preconditions import Precondition
@@ -131,13 +132,29 @@ def _parse_price(value: Any) -> Any:
     return number.quantize(_CENT).copy_abs()
 
 
-PRICE_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN},
-        {"type": "number", "minimum": 0, "maximum": 9999999999.99, "multipleOf": 0.01},
-    ]
+PRICE_TEXT: dict[str, Any] = {"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN}
+# No `multipleOf`: to most validators, 19.99 is no multiple of 0.01, since both are doubles.
+PRICE_NUMBER: dict[str, Any] = {
+    "type": "number",
+    "format": "double",
+    "minimum": 0,
+    "maximum": 9999999999.99,
 }
-PriceIn = Annotated[Decimal, BeforeValidator(_parse_price), WithJsonSchema(PRICE_SCHEMA)]
+# With a name, so that it becomes a component of the document, and one type of generated clients.
+PriceInput = TypeAliasType(
+    "PriceInput",
+    Annotated[
+        Decimal,
+        BeforeValidator(_parse_price),
+        WithJsonSchema(
+            {
+                "oneOf": [PRICE_TEXT, PRICE_NUMBER],
+                "description": "A price with at most 2 decimals, as text or as a number",
+                "examples": ["19.90"],
+            }
+        ),
+    ],
+)
 Price = Annotated[
     Decimal,
     WithJsonSchema(
@@ -149,7 +166,7 @@ Price = Annotated[
 PriceFilter = Annotated[
     Decimal,
     BeforeValidator(_parse_price),
-    WithJsonSchema({"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN}),
+    WithJsonSchema(PRICE_TEXT),
 ]
 FilterText = Annotated[str, Field(min_length=1, max_length=1000, json_schema_extra=TEXT)]
 

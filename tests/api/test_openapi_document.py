@@ -17,6 +17,7 @@ from app.errors import FaultCode
 from tests.api.breaking import METHODS, breaking_changes
 from tests.applications import document, sdk_document
 from tests.catalog import CATALOG
+from tests.json_schemas import alternatives, resolved
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 REGENERATE = "run `make openapi`"
@@ -33,6 +34,7 @@ OPERATIONS = {
 }
 FORM_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data"]
 WITH_FORMS = ["application/json", *FORM_TYPES]
+NULL = {"type": "null"}
 LISTS = {name for name in OPERATIONS if name.startswith("list_")}
 
 
@@ -66,19 +68,14 @@ def parts(node: Any) -> Iterator[dict[str, Any]]:
         yield from parts(one)
 
 
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    found: Any = DOCUMENT
-    for name in node["$ref"].removeprefix("#/").split("/") if "$ref" in node else ():
-        found = found[name]
-    return found if "$ref" in node else node
-
-
 def parameters_of(name: str) -> list[dict[str, Any]]:
-    return [resolved(one) for one in OPERATIONS[name].get("parameters", [])]
+    return [resolved(DOCUMENT, one) for one in OPERATIONS[name].get("parameters", [])]
 
 
 def responses_of(name: str) -> dict[str, dict[str, Any]]:
-    return {status: resolved(one) for status, one in OPERATIONS[name]["responses"].items()}
+    return {
+        status: resolved(DOCUMENT, one) for status, one in OPERATIONS[name]["responses"].items()
+    }
 
 
 def headers_of(name: str, status: str) -> set[str]:
@@ -182,7 +179,7 @@ class TestBreakingChanges:
                 "POST /items request price: is required",
             ),
             (
-                "schemas['ItemCreate']['properties']['description']['anyOf'].pop()",
+                "schemas['ItemCreate']['properties']['description']['type'].remove('null')",
                 "POST /items request description: no longer takes null",
             ),
             (
@@ -302,7 +299,7 @@ class TestOperation:
     def test_parameters_are_described_and_never_null(self, name: str) -> None:
         for parameter in parameters_of(name):
             assert parameter["description"]
-            assert "anyOf" not in parameter["schema"]
+            assert not {"anyOf", "oneOf", "$ref"} & parameter["schema"].keys()
             assert "null" not in json.dumps(parameter["schema"].get("type"))
 
     @each_operation
@@ -366,10 +363,10 @@ class TestOperation:
         content = OPERATIONS[name]["requestBody"]["content"]
         references = [content[media_type]["schema"]["$ref"] for media_type in WITH_FORMS]
         assert len(set(references)) == len(WITH_FORMS)
-        fields, *forms = [resolved({"$ref": one})["properties"] for one in references]
+        fields, *forms = [resolved(DOCUMENT, {"$ref": one})["properties"] for one in references]
         for form in forms:
             assert form.keys() == fields.keys()
-            assert not any("anyOf" in field for field in form.values())
+            assert not any({"anyOf", "$ref"} & field.keys() for field in form.values())
 
 
 class TestSchema:
@@ -398,15 +395,34 @@ class TestSchema:
     def test_has_a_name_for_its_purpose(self, name: str) -> None:
         assert re.fullmatch(
             f"({TITLES})((Create|Replace)(Form|Multipart)?|Change|Read|Page)"
-            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|Fault|Problem",
+            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|PriceInput|Fault|Problem",
             name,
         )
         assert SCHEMAS[name]["title"] == name
         assert SCHEMAS[name]["description"]
 
     @each_schema
+    def test_null_is_a_type_beside_another(self, name: str) -> None:
+        """So that the description and the limits of a field belong to all of it."""
+        for part in parts(SCHEMAS[name]):
+            assert "anyOf" not in part
+            if "oneOf" in part and NULL in part["oneOf"]:
+                assert [one.keys() for one in part["oneOf"]] == [{"$ref"}, {"type"}]
+
+    def test_a_price_is_one_schema(self) -> None:
+        text, number = SCHEMAS["PriceInput"]["oneOf"]
+        assert (text["type"], number["type"], number["format"]) == ("string", "number", "double")
+        reference = {"$ref": "#/components/schemas/PriceInput"}
+        for name in ("ItemCreate", "ItemReplace", "ItemChange"):
+            assert SCHEMAS[name]["properties"]["price"]["oneOf"] == [reference, NULL]
+        for form in ("ItemCreateForm", "ItemCreateMultipart"):
+            assert SCHEMAS[form]["properties"]["price"]["type"] == "string"
+        for price in (0, 0.29, 1.1, 19.99, 1234567.89, 9999999999.99, "19.99", "0"):
+            self.validate(reference, price)
+
+    @each_schema
     def test_what_is_read_has_all_its_fields(self, name: str) -> None:
-        if not re.search("Create|Replace|Change|Fault", name):
+        if not re.search("Create|Replace|Change|Input|Fault", name):
             fields = [field for field in SCHEMAS[name]["properties"] if field != "more_errors"]
             assert SCHEMAS[name]["required"] == fields
 
@@ -414,7 +430,8 @@ class TestSchema:
     def test_what_is_sent_is_limited(self, name: str) -> None:
         if re.search("Create|Replace|Change", name):
             assert SCHEMAS[name]["additionalProperties"] is False
-            for part in parts(SCHEMAS[name]["properties"]):
+        if re.search("Create|Replace|Change|Input", name):
+            for part in parts(SCHEMAS[name]):
                 assert is_limited(part), part
 
     @each_operation
@@ -451,8 +468,8 @@ class TestSchema:
 def is_limited(schema: dict[str, Any]) -> bool:
     limits = {"string": {"maxLength", "enum"}, "integer": {"maximum"}, "number": {"maximum"}}
     limits["array"] = {"maxItems"}
-    needed = limits.get(str(schema.get("type")), set())
-    return not needed or bool(needed & schema.keys())
+    each = [(one, limits.get(str(one.get("type")))) for one in alternatives(DOCUMENT, schema)]
+    return all(needed is None or needed & one.keys() for one, needed in each)
 
 
 def test_methods_are_those_that_are_compared() -> None:

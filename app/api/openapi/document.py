@@ -13,7 +13,9 @@ from pydantic_core import to_json
 from app.api.openapi import headers
 from app.api.openapi.enums import name_sorts
 from app.api.openapi.examples import REF, Schema, example_of, name_of
+from app.api.openapi.forms import as_form
 from app.api.openapi.operations import complete_operation
+from app.api.openapi.schemas import simplify
 from app.api.openapi.sdk import without_forms
 from app.api.requests import FORM, JSON, MULTIPART
 from app.api.routes import StrictRoute
@@ -118,11 +120,12 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     document["security"] = [{"bearer": []}, {}]
     problem = TypeAdapter(ProblemRead).json_schema(ref_template=REF + "{model}")
     schemas |= problem.pop("$defs")
-    schemas["Problem"] = problem | {"title": "Problem"}
+    schemas["Problem"] = problem
     schemas["Fault"]["examples"] = EmailTaken().errors
     _open(schemas["Fault"]["properties"]["code"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    schemas |= {name: {"title": name, **simplify(one)} for name, one in schemas.items()}
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, StrictRoute):
@@ -150,6 +153,7 @@ def _open(code: Schema) -> None:
 def _describe_parameters(parameters: Iterable[Schema]) -> None:
     """Ids of the path and filters need no description of their own."""
     for parameter in parameters:
+        parameter["schema"] = simplify(parameter["schema"])
         name: str = parameter["name"]
         field, _, suffix = name.rpartition("_")
         if parameter["in"] == "path":
@@ -182,20 +186,8 @@ def _content(
     for media_type in route.media_types:
         reference = {"$ref": schema["$ref"] + _SUFFIXES.get(media_type, "")}
         if reference != schema:
-            schemas[name_of(reference)] = _as_form(schemas[name_of(schema)], name_of(reference))
+            schemas[name_of(reference)] = as_form(
+                schemas[name_of(schema)], name_of(reference), schemas
+            )
         content[media_type] = {"schema": reference}
     return content
-
-
-def _as_form(schema: Schema, name: str) -> Schema:
-    """The schema of a form: each field keeps the first of its alternatives.
-
-    In a form all values are text and an empty value is null, which a schema cannot express.
-    """
-    fields = {
-        field: {key: value for key, value in one.items() if key != "anyOf"}
-        | one.get("anyOf", [{}])[0]
-        for field, one in schema["properties"].items()
-    }
-    description = f"{schema['description']} An empty value is null."
-    return {**schema, "properties": fields, "title": name, "description": description}

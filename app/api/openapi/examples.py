@@ -28,8 +28,6 @@ def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
         return example_of(schemas[name_of(schema)], schemas)
     if "examples" in schema:
         return schema["examples"][0]
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], schemas)
     if "items" in schema:
         return [example_of(schema["items"], schemas)]
     fields = schema.get("properties", {}).items()
