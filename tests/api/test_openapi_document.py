@@ -64,6 +64,9 @@ def parts(node: Any) -> Iterator[dict[str, Any]]:
         yield from parts(one)
 
 
+PATTERNS = {one["pattern"] for one in parts(DOCUMENT) if isinstance(one.get("pattern"), str)}
+
+
 def parameters_of(name: str) -> list[dict[str, Any]]:
     return [resolved(DOCUMENT, one) for one in OPERATIONS[name].get("parameters", [])]
 
@@ -391,6 +394,17 @@ class TestSchema:
         )
         assert SCHEMAS[name]["title"] == name
         assert SCHEMAS[name]["description"]
+
+    @pytest.mark.parametrize("pattern", sorted(PATTERNS))
+    def test_patterns_mean_the_same_to_every_engine(self, pattern: str) -> None:
+        """ASCII, without lookaround, possessive quantifiers, and classes such as `\\s` or `.`."""
+        assert pattern.isascii()
+        assert pattern.isprintable()
+        re.compile(pattern)
+        plain = re.sub(r"\\(x[0-9a-f]{2}|[t.*])", "x", pattern)
+        assert "\\" not in plain
+        assert not re.search(r"\(\?(?!:)|[*+?}][+?]", plain)
+        assert "." not in re.sub(r"\[[^]]*\]", "", plain)
 
     @each_schema
     def test_null_is_a_type_beside_another(self, name: str) -> None:

@@ -42,6 +42,8 @@ BY_KNOWLEDGE: Final = {
     ("/dob", "too_large"): "a schema does not know what day it is",
     ("/country", "invalid_format"): "which countries exist",
     ("country", "invalid_format"): "which countries exist",
+    ("/username", "too_short"): "which characters beyond ASCII are white space",
+    ("/name", "too_short"): "which characters beyond ASCII are white space",
     ("/price", "invalid_format"): "how many decimals a number has",
     ("/phone_number", "invalid_format"): "the numbers of each country, and which country is meant",
 }
