@@ -55,11 +55,12 @@ def _strip(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-# NUL is refused before validation. The pattern tells clients so.
+# NUL is refused before validation. The pattern tells clients so. Patterns of the document are ASCII
+# and use no classes such as \s, which engines of regular expressions read differently.
 TEXT: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
 # For required text: surrounding white space is removed, and the rest must not be empty.
 Stripped = BeforeValidator(_strip)
-NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\x09-\x0d\x1c-\x20][^\x00]*$"}
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 Id = Annotated[

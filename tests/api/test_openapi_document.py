@@ -54,6 +54,7 @@ CREATES, RETRIEVES, DELETES = names_of("post"), names_of("get"), names_of("delet
 REPLACES = names_of("put")
 WRITES = REPLACES | names_of("patch")
 TITLES = "|".join(entry.title for entry in CATALOG)
+FORMS = sorted(name for name in SCHEMAS if name.endswith(("Form", "Multipart")))
 each_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
 each_schema = pytest.mark.parametrize("name", sorted(SCHEMAS))
 
@@ -66,6 +67,9 @@ def parts(node: Any) -> Iterator[dict[str, Any]]:
         inner = list(node.values())
     for one in inner:
         yield from parts(one)
+
+
+PATTERNS = {one["pattern"] for one in parts(DOCUMENT) if isinstance(one.get("pattern"), str)}
 
 
 def parameters_of(name: str) -> list[dict[str, Any]]:
@@ -370,11 +374,12 @@ class TestOperation:
 
 
 class TestSchema:
-    def validate(self, schema: dict[str, Any], value: Any) -> None:
+    def validator(self, schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
         components = {"components": DOCUMENT["components"]}
-        jsonschema_rs.Draft202012Validator(schema | components, validate_formats=True).validate(
-            value
-        )
+        return jsonschema_rs.Draft202012Validator(schema | components, validate_formats=True)
+
+    def validate(self, schema: dict[str, Any], value: Any) -> None:
+        self.validator(schema).validate(value)
 
     @each_schema
     def test_has_examples_of_itself(self, name: str) -> None:
@@ -401,6 +406,28 @@ class TestSchema:
         assert SCHEMAS[name]["title"] == name
         assert SCHEMAS[name]["description"]
 
+    @pytest.mark.parametrize("pattern", sorted(PATTERNS))
+    def test_patterns_mean_the_same_to_every_engine(self, pattern: str) -> None:
+        """ASCII, without lookaround, possessive quantifiers, and classes such as `\\s` or `.`."""
+        assert pattern.isascii()
+        assert pattern.isprintable()
+        re.compile(pattern)
+        plain = re.sub(r"\\(x[0-9a-f]{2}|[t.*])", "x", pattern)
+        assert "\\" not in plain
+        assert not re.search(r"\(\?(?!:)|[*+?}][+?]", plain)
+        assert "." not in re.sub(r"\[[^]]*\]", "", plain)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_form_may_leave_empty_what_may_be_null(self, form: str) -> None:
+        example = SCHEMAS[form]["examples"][0]
+        fields = SCHEMAS[re.sub("Form|Multipart", "", form)]["properties"]
+        for name, field in fields.items():
+            may_be_null = any(
+                one.get("type") in (None, "null") for one in alternatives(DOCUMENT, field)
+            )
+            validator = self.validator(SCHEMAS[form])
+            assert validator.is_valid({**example, name: ""}) is may_be_null, name
+
     @each_schema
     def test_null_is_a_type_beside_another(self, name: str) -> None:
         """So that the description and the limits of a field belong to all of it."""
@@ -416,7 +443,8 @@ class TestSchema:
         for name in ("ItemCreate", "ItemReplace", "ItemChange"):
             assert SCHEMAS[name]["properties"]["price"]["oneOf"] == [reference, NULL]
         for form in ("ItemCreateForm", "ItemCreateMultipart"):
-            assert SCHEMAS[form]["properties"]["price"]["type"] == "string"
+            price = SCHEMAS[form]["properties"]["price"]
+            assert {one["type"] for one in alternatives(DOCUMENT, price)} == {"string"}
         for price in (0, 0.29, 1.1, 19.99, 1234567.89, 9999999999.99, "19.99", "0"):
             self.validate(reference, price)
 
