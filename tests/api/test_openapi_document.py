@@ -348,6 +348,34 @@ class TestOperation:
         assert given == headers
 
     @each_operation
+    def test_the_links_it_gives(self, name: str) -> None:
+        links = {
+            (status, link_name): link
+            for status, answer in responses_of(name).items()
+            for link_name, link in answer.get("links", {}).items()
+        }
+        expected = {("201", "resource")} if name in CREATES else set()
+        expected |= {("200", "next_page")} if name in LISTS else set()
+        assert links.keys() == expected
+        for link in links.values():
+            assert link["operationId"] in (RETRIEVES if name in CREATES else {name})
+            target = {one["name"]: one for one in parameters_of(link["operationId"])}
+            assert link["parameters"].keys() <= target.keys()
+            required = {each for each, one in target.items() if one.get("required")}
+            assert required <= link["parameters"].keys()
+            assert link["description"]
+
+    @each_operation
+    def test_says_what_goes_with_a_cursor_and_what_if_match_takes(self, name: str) -> None:
+        parameters = {one["name"]: one["description"] for one in parameters_of(name)}
+        said = {
+            "cursor": "filters and sort must be given again",
+            "If-Match": "`version` in the body, in quotes",
+        }
+        for parameter, words in said.items():
+            assert parameter not in parameters or words in parameters[parameter]
+
+    @each_operation
     def test_the_bodies_it_takes(self, name: str) -> None:
         body = OPERATIONS[name].get("requestBody")
         if body is None:
@@ -361,6 +389,8 @@ class TestOperation:
         else:
             expected = WITH_FORMS
         assert list(body["content"]) == expected
+        for content in body["content"].values():
+            assert content["example"] == resolved(content["schema"])["examples"][0]
 
     @pytest.mark.parametrize("name", sorted(CREATES | REPLACES))
     def test_each_kind_of_form_has_a_schema_of_its_own(self, name: str) -> None:

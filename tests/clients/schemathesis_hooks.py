@@ -56,6 +56,7 @@ KEY: Final = re.compile("[!-~]{1,255}")
 CURSOR: Final = re.compile("[!-~]{1,2000}")
 EMAIL: Final = re.compile(r"\w+@example\.com")
 EXAMPLE_TAG: Final = '"3"'
+BOOLEANS: Final[set[str]] = set()  # the parameters of queries that are booleans
 _numbers: Final = itertools.count()
 
 # By itself it would send only letters and digits as valid headers.
@@ -70,6 +71,11 @@ schemathesis.openapi.format(
 def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
     for name in ("If-Match", "If-None-Match"):
         raw_schema["components"]["parameters"][name]["schema"]["format"] = "entity-tags"
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            for one in operation.get("parameters", ()):
+                if one.get("in") == "query" and one["schema"].get("type") == "boolean":
+                    BOOLEANS.add(one["name"])
 
 
 @schemathesis.hook
@@ -145,10 +151,20 @@ def filter_failure(
     """Return whether the failure is one."""
     if isinstance(failure, RejectedPositiveData):
         return not _depends_on_more_than_the_schema(response.json())
+    if isinstance(failure, AcceptedNegativeData) and _spells_a_boolean_otherwise(case):
+        return False
     if isinstance(failure, EnsureResourceAvailability):
         # A new account has no links yet; the account itself would be `account_not_found`.
         return bool(response.json()["code"] != "not_found")
     return True
+
+
+def _spells_a_boolean_otherwise(case: Case[Any]) -> bool:
+    """Whether the query has a boolean as 1 or True, for example, which is taken, not documented."""
+    given = [case.query[name] for name in BOOLEANS & case.query.keys()]
+    texts = {str(one[0] if isinstance(one, list) and len(one) == 1 else one) for one in given}
+    documented = {"true", "false", *(str(one) for one in given if isinstance(one, bool))}
+    return any(text.lower() in ("0", "1", "true", "false") for text in texts - documented)
 
 
 def _depends_on_more_than_the_schema(problem: dict[str, Any]) -> bool:

@@ -12,8 +12,9 @@ from pydantic_core import to_json
 
 from app.api.openapi import headers
 from app.api.openapi.enums import name_sorts
-from app.api.openapi.examples import REF, Schema, example_of, name_of
+from app.api.openapi.examples import REF, Schema, add_body_examples, example_of, name_of
 from app.api.openapi.forms import as_form
+from app.api.openapi.links import add_links
 from app.api.openapi.operations import complete_operation
 from app.api.openapi.schemas import simplify
 from app.api.openapi.sdk import without_forms
@@ -141,6 +142,8 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     for schema in schemas.values():
         schema.setdefault("examples", [example_of(schema, schemas)])
     name_sorts(document)
+    add_links(document["paths"])
+    add_body_examples(document)
     return document
 
 

@@ -1,4 +1,4 @@
-"""Examples of schemas, built from the examples of their fields."""
+"""Examples of schemas and bodies, built from the examples of their fields."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +20,15 @@ def parts_of(node: Any) -> Iterator[Schema]:
         node = list(node.values())
     for inner in node if isinstance(node, list) else ():
         yield from parts_of(inner)
+
+
+def add_body_examples(document: Schema) -> None:
+    """Give each body that an operation takes the example of its schema."""
+    schemas = document["components"]["schemas"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for body in operation.get("requestBody", {"content": {}})["content"].values():
+                body["example"] = example_of(body["schema"], schemas)
 
 
 def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
