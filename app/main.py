@@ -114,7 +114,7 @@ def match_whole_paths(routes: Sequence[BaseRoute]) -> None:
         route.path_regex = re.compile(pattern.removesuffix(r"\Z") + r"\Z")
 
 
-def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -> FastAPI:
+def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -> DocumentedAPI:
     """A new application. Without `settings`, those of the environment apply.
 
     `on_loopback`: only this machine can reach its server, so requests have a Host of this machine.

@@ -40,6 +40,12 @@ def document() -> dict[str, Any]:
     return create_app(make_settings()).openapi()
 
 
+@functools.cache
+def sdk_document() -> dict[str, Any]:
+    """The one for generators of SDKs, likewise."""
+    return create_app(make_settings()).sdk_document
+
+
 def client_of(application: FastAPI) -> httpx.AsyncClient:
     """A client that talks to the application in this process.
 

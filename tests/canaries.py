@@ -9,6 +9,7 @@ import httpx
 from app.resources.fields import PRICE_PATTERN
 from tests.applications import document
 from tests.catalog import CATALOG, Entry
+from tests.json_schemas import alternatives
 
 # In values, whole or as a part; and the few that cannot hold a word.
 WORD = "zqcanary"
@@ -44,7 +45,7 @@ def valid_body(entry: Entry) -> dict[str, Any]:
     fields = document()["components"]["schemas"][f"{entry.title}Create"]["properties"]
     body = {**entry.body(1), **dict.fromkeys(entry.texts, WORD)}
     for name in body.keys() - {*entry.texts}:
-        kinds = fields[name].get("anyOf", [fields[name]])
+        kinds = alternatives(document(), fields[name])
         values = [FORMATS[one["format"]] for one in kinds if one.get("format") in FORMATS]
         values += [PRICE for one in kinds if one.get("pattern") == PRICE_PATTERN]
         body[name] = SPECIAL.get(name, values[0] if values else body[name])

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.types import Scope
 
 from app.api.faults import faults_of, system_fields_of
-from app.api.queries import parse_query
+from app.api.queries import bracketed, parse_query
 from app.api.requests import parse_body, refuse_other_id
 from app.errors import Fault, InvalidCursor, InvalidRequest
 
@@ -43,11 +43,13 @@ class ArgumentReader:
         self._body = dependant.body_params if len(dependant.body_params) == 1 else []
         self._query = [field for field in dependant.query_params if model_of(field)]
         self._path = dependant.path_params
-        self._repeatable = _query_parameters(dependant)
+        self._parameters = _query_parameters(dependant)
+        repeatable = [name for name, may_repeat in self._parameters.items() if may_repeat]
+        self._bracketed = bracketed(repeatable) if repeatable else None
         own = {name for field in self._query for name in _fields_of(field)}
         # Whether FastAPI itself reads a part of what the client asks for.
         self._leaves_body = len(dependant.body_params) > 1
-        self._leaves_query = not self._repeatable.keys() <= own
+        self._leaves_query = not self._parameters.keys() <= own
         self._own_id = _own_id(dependant)
 
     async def __call__(
@@ -82,7 +84,10 @@ class ArgumentReader:
         """
         arguments: dict[str, Any] = {}
         errors: list[Any] = []
-        values, faults = parse_query(scope["query_string"], self._repeatable)
+        if self._bracketed is not None:
+            # Everything behind this, FastAPI too, sees the documented names.
+            scope["query_string"] = self._bracketed.sub(rb"\1", scope["query_string"])
+        values, faults = parse_query(scope["query_string"], self._parameters)
         for field in self._body:
             arguments[field.name], found = field.validate(scope["parsed_body"], loc=("body",))
             errors += found

@@ -12,8 +12,9 @@ from app.errors import Fault, MalformedHeader
 from app.resources.fields import MAX_VERSION
 from app.resources.preconditions import UNCONDITIONAL, Precondition
 
-# An entity tag is any quoted text; the versions that this service gives out are whole numbers.
-_TAG: Final = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
+# An entity tag is any quoted text; the versions that this service gives out are whole numbers. The
+# document has this pattern too, and not all engines read characters beyond ASCII in one.
+_TAG: Final = r'(W/)?"([^\x00-\x20\x22\x7f]*)"'
 # RFC 9110, 5.6.1: a list may have empty elements. The pattern matches each text in one way only;
 # otherwise it would take exponential time to refuse a long one.
 ENTITY_TAGS: Final = rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*"

@@ -1,7 +1,7 @@
 """Reads queries strictly: what is unknown, repeated or no text is a fault."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -10,6 +10,12 @@ from app.api.faults import shown_name
 from app.errors import Fault
 
 MAX_PARAMETERS: Final = 300
+
+
+def bracketed(names: Iterable[str]) -> re.Pattern[bytes]:
+    """Matches these names with brackets, as in `country[]=JO`."""
+    alternatives = "|".join(map(re.escape, names)).encode()
+    return re.compile(rb"(?<![^&])(%b)(?:\[|%%5[Bb])(?:\]|%%5[Dd])(?![^=&])" % alternatives)
 
 
 def parse_query(query: bytes, parameters: Mapping[str, bool]) -> tuple[dict[str, Any], list[Fault]]:

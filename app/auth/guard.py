@@ -20,7 +20,9 @@ from app.postgres.failures import FAILURES, problem_of
 if TYPE_CHECKING:
     from app.auth.jwts import Verifier
 
-PUBLIC: Final = frozenset({"/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"})
+PUBLIC: Final = frozenset(
+    {"/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/openapi.sdk.json"}
+)
 # No route that needs credentials begins with one of these.
 PUBLIC_PREFIXES: Final = ("/docs/assets/", "/problems/")
 # Methods that change nothing. The middleware has replaced HEAD by GET.

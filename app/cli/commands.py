@@ -16,6 +16,9 @@ from app.serving import server
 from app.serving.sweeper import sweep_database
 from app.telemetry.tracing import make_tracing
 
+# Of a document in a file. That of a served one is relative: a file does not say to what.
+SERVERS = [{"url": "http://localhost:8000", "description": "A server on this machine"}]
+
 app = typer.Typer(
     help="Accounts and the items they own, as a service.",
     no_args_is_help=True,
@@ -73,10 +76,16 @@ def sweep() -> None:
 
 
 @app.command()
-def openapi() -> None:
+def openapi(
+    sdk: Annotated[
+        bool, typer.Option("--sdk", help="Without forms, for generators of SDKs.")
+    ] = False,
+) -> None:
     """Print the OpenAPI document."""
     with reporting_errors() as settings:
-        document = create_app(settings).openapi()
+        application = create_app(settings)
+        document = application.sdk_document if sdk else application.openapi()
+    document = {**document, "servers": SERVERS}
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 

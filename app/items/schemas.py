@@ -16,7 +16,7 @@ from app.resources.fields import (
     Id,
     Price,
     PriceFilter,
-    PriceIn,
+    PriceInput,
     Stripped,
     SystemFields,
     partial,
@@ -34,7 +34,7 @@ Description = Annotated[
     str, Field(max_length=10_000, examples=["Brass, 40 cm"], json_schema_extra=TEXT)
 ]
 PriceOrDefault = Annotated[
-    PriceIn | None,
+    PriceInput | None,
     Field(description="At most 2 decimals; null means 0.00", examples=["19.90"]),
 ]
 
@@ -80,7 +80,9 @@ ItemSort = Literal["created", "-created", "updated", "-updated", "name", "-name"
 class OwnedItemQuery(TimestampsQuery):
     """What the list of one account's items takes: filters, all of which must hold, and a sort."""
 
-    sort: Annotated[ItemSort, Field(description="`-` sorts descending")] = "-created"
+    sort: Annotated[ItemSort, Field(description="`-` sorts descending; without it: `-created`")] = (
+        "-created"
+    )
     name: FilterText | MISSING = MISSING
     name_prefix: FilterText | MISSING = MISSING
     price_gte: PriceFilter | MISSING = MISSING

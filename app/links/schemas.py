@@ -63,6 +63,7 @@ class AccountWish(TypedDict):
 class LinkQuery(PageQuery):
     """What the lists of links take; they sort by when the link was made."""
 
-    sort: Annotated[Literal["created", "-created"], Field(description="`-` sorts descending")] = (
-        "-created"
-    )
+    sort: Annotated[
+        Literal["created", "-created"],
+        Field(description="`-` sorts descending; without it: `-created`"),
+    ] = "-created"

@@ -18,6 +18,7 @@ from pydantic import (
     create_model,
 )
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.errors import Fault, FaultCode, InvalidRequest
 from app.resources.preconditions import Precondition
@@ -54,11 +55,12 @@ def _strip(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-# NUL is refused before validation. The pattern tells clients so.
+# NUL is refused before validation. The pattern tells clients so. Patterns of the document are ASCII
+# and use no classes such as \s, which engines of regular expressions read differently.
 TEXT: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
 # For required text: surrounding white space is removed, and the rest must not be empty.
 Stripped = BeforeValidator(_strip)
-NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\x09-\x0d\x1c-\x20][^\x00]*$"}
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 Id = Annotated[
@@ -88,13 +90,18 @@ def _whole_number(value: Any) -> Any:
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(_whole_number)]
 
 
+# Clients write booleans as their language does: True in Python, 1 in PHP.
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
 def _true_or_false(value: Any) -> Any:
-    if value not in ("true", "false"):
+    flag = _FLAGS.get(str(value).lower())
+    if flag is None:
         raise fault("wrong_type", "Must be true or false.")
-    return value == "true"
+    return flag
 
 
-# For queries, where all values are text. Pydantic would accept yes, on and 1 too.
+# For queries, where all values are text. Pydantic would accept yes, on and y too.
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 MAX_PRICE = Decimal("9999999999.99")
@@ -126,13 +133,29 @@ def _parse_price(value: Any) -> Any:
     return number.quantize(_CENT).copy_abs()
 
 
-PRICE_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN},
-        {"type": "number", "minimum": 0, "maximum": 9999999999.99, "multipleOf": 0.01},
-    ]
+PRICE_TEXT: dict[str, Any] = {"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN}
+# No `multipleOf`: to most validators, 19.99 is no multiple of 0.01, since both are doubles.
+PRICE_NUMBER: dict[str, Any] = {
+    "type": "number",
+    "format": "double",
+    "minimum": 0,
+    "maximum": 9999999999.99,
 }
-PriceIn = Annotated[Decimal, BeforeValidator(_parse_price), WithJsonSchema(PRICE_SCHEMA)]
+# With a name, so that it becomes a component of the document, and one type of generated clients.
+PriceInput = TypeAliasType(
+    "PriceInput",
+    Annotated[
+        Decimal,
+        BeforeValidator(_parse_price),
+        WithJsonSchema(
+            {
+                "oneOf": [PRICE_TEXT, PRICE_NUMBER],
+                "description": "A price with at most 2 decimals, as text or as a number",
+                "examples": ["19.90"],
+            }
+        ),
+    ],
+)
 Price = Annotated[
     Decimal,
     WithJsonSchema(
@@ -144,7 +167,7 @@ Price = Annotated[
 PriceFilter = Annotated[
     Decimal,
     BeforeValidator(_parse_price),
-    WithJsonSchema({"type": "string", "maxLength": 13, "pattern": PRICE_PATTERN}),
+    WithJsonSchema(PRICE_TEXT),
 ]
 FilterText = Annotated[str, Field(min_length=1, max_length=1000, json_schema_extra=TEXT)]
 

@@ -64,7 +64,8 @@ class PageQuery(BaseModel):
     cursor: Annotated[
         Annotated[str, Field(max_length=2000), AfterValidator(_intact)] | MISSING,
         Field(
-            description="`next_cursor` of the page before; opaque",
+            description="`next_cursor` of the page before, whose filters and sort must be given "
+            "again; opaque",
             json_schema_extra={"pattern": "^[!-~]+$"},
         ),
     ] = MISSING
@@ -97,7 +98,8 @@ class Page(BaseModel, Generic[Read]):
     next_cursor: Annotated[
         str | None,
         Field(
-            description="For the page after this one; null: this is the last",
+            description="The `cursor` for the page after this one, with the same filters and "
+            "sort; null: this is the last",
             examples=["b3BhcXVl"],
         ),
     ]

@@ -12,7 +12,8 @@ from app.resources.fields import fault
 _DATE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _INSTANT: Final = re.compile(
     rf"{_DATE.pattern}[Tt ]([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}})(?:\.([0-9]+))?"
-    r"(?:[Zz]|([+-][0-9]{2}):([0-9]{2}))"
+    # RFC 3339 has +02:00 only. strftime writes +0200, PostgreSQL +02.
+    r"(?:[Zz]|([+-][0-9]{2})(?::?([0-9]{2}))?)"
 )
 _MAX_LENGTH: Final = 100
 

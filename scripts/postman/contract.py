@@ -253,9 +253,15 @@ SERVICE = [
     Send("GET /", name="Hello", has={"message": "Hello World!", "openapi": "/openapi.json"}),
     Send("GET /livez", name="Liveness", has={"status": "pass"}),
     Send("GET /readyz", name="Readiness", has={"status": "pass"}),
-    Send(
-        "GET /openapi.json",
-        name="OpenAPI document",
-        checks={"is of version 3.1": f"pm.expect({RESPONSE}.openapi).to.match(/^3\\.1\\./)"},
+    *(
+        Send(
+            f"GET {path}",
+            name=name,
+            checks={"is of version 3.1": f"pm.expect({RESPONSE}.openapi).to.match(/^3\\.1\\./)"},
+        )
+        for path, name in (
+            ("/openapi.json", "OpenAPI document"),
+            ("/openapi.sdk.json", "OpenAPI document for generators of SDKs"),
+        )
     ),
 ]

@@ -398,9 +398,9 @@ class TestDelete:
         account = await create_account(client)
         refused = {
             "cascade=yes": "wrong_type",
-            "cascade=1": "wrong_type",
+            "cascade=2": "wrong_type",
             "cascade=": "wrong_type",
-            "cascade=True": "wrong_type",
+            "cascade=t": "wrong_type",
             "cascade=true&cascade=true": "duplicate",
             "force=true": "unknown",
         }

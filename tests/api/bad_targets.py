@@ -44,6 +44,13 @@ QUERIES = {
     "country=JO&country=%00": "?country invalid_format",
     "country=JO&country=nowhere": "?country invalid_format",
     "&".join(["country=JO"] * 51): "?country too_long",
+    "&".join(["country=JO", "country[]=JO", "country%5b%5D=JO"] * 17): "?country too_long",
+    f"country[]={SECRET}": "?country invalid_format",
+    "country%5B%5D=%00": "?country invalid_format",
+    "country[]": "?country invalid_format",
+    "country[0]=JO": "?country[0] unknown",
+    "country[][]=JO": "?country[][] unknown",
+    "[]=JO": "?[] unknown",
     "dob_gte=0": "?dob_gte invalid_format",
     "dob_lte=1990-02-30": "?dob_lte invalid_format",
     "created_gte=2026-01-31T09:30:00": "?created_gte invalid_format",
@@ -73,9 +80,10 @@ ITEM_QUERIES = {
     "name_prefix=%ff": "?name_prefix invalid_format",
 }
 DELETE_QUERIES = {
-    "cascade=1": "?cascade wrong_type",
-    "cascade=TRUE": "?cascade wrong_type",
+    "cascade=2": "?cascade wrong_type",
+    "cascade=yes": "?cascade wrong_type",
     "cascade=": "?cascade wrong_type",
+    "cascade[]=true": "?cascade[] unknown",
     "cascade=true&cascade=false": "?cascade duplicate",
     "x=1": "?x unknown",
 }
@@ -151,7 +159,12 @@ def paths() -> Iterator[Case]:
 def methods() -> Iterator[Case]:
     targets = ["PUT /accounts", "DELETE /items", "PATCH /accounts", f"POST {ACCOUNT}", "POST /"]
     targets += ["POST /items/nobody", "POST /livez", "PROPFIND /accounts", "TRACE /accounts"]
-    for to in (*targets, "DELETE /openapi.json", "POST /problems/internal"):
+    for to in (
+        *targets,
+        "DELETE /openapi.json",
+        "PUT /openapi.sdk.json",
+        "POST /problems/internal",
+    ):
         yield send("not taken", account(), to=to, answer="405 method_not_allowed")
 
 

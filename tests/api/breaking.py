@@ -1,9 +1,9 @@
 """Finds the changes of an OpenAPI document that break its clients. Additions do not."""
 
 from collections.abc import Iterator
-from typing import Any
 
-Schema = dict[str, Any]
+from tests.json_schemas import Schema, alternatives, resolved
+
 METHODS = ("get", "put", "post", "patch", "delete")
 # Limits of requests: a client stays within the old ones, so new ones must not be closer.
 UPPER = ("maxLength", "maxItems", "maximum")
@@ -36,7 +36,7 @@ class _Comparison:
         if old["operationId"] != new["operationId"]:
             yield f"{where}: operationId is another"
         yield from self._parameters(where, old, new)
-        old_body, new_body = (_resolved(one, one.get("requestBody", {})) for one in (old, new))
+        old_body, new_body = (resolved(one, one.get("requestBody", {})) for one in (old, new))
         if new_body.get("required") and not old_body.get("required"):
             yield f"{where}: a body is required"
         yield from self._contents(f"{where} request", old_body, new_body, is_request=True)
@@ -44,8 +44,8 @@ class _Comparison:
             if status not in new["responses"]:
                 yield f"{where}: no longer documents {status}"
                 continue
-            old_answer = _resolved(self.old, response)
-            new_answer = _resolved(self.new, new["responses"][status])
+            old_answer = resolved(self.old, response)
+            new_answer = resolved(self.new, new["responses"][status])
             there = f"{where} {status}"
             for header in old_answer.get("headers", {}).keys() - new_answer.get("headers", {}):
                 yield f"{there}: header {header} removed"
@@ -69,7 +69,7 @@ class _Comparison:
                 yield f"{where} {' '.join(key)}: is required"
 
     def _parameters_of(self, document: Schema, operation: Schema) -> list[Schema]:
-        return [_resolved(document, one) for one in operation.get("parameters", [])]
+        return [resolved(document, one) for one in operation.get("parameters", [])]
 
     def _contents(self, where: str, old: Schema, new: Schema, *, is_request: bool) -> Iterator[str]:
         for media_type, content in old.get("content", {}).items():
@@ -128,14 +128,5 @@ def _narrowed(where: str, old: Schema, new: Schema) -> Iterator[str]:
 
 
 def _by_type(document: Schema, schema: Schema) -> dict[str, Schema]:
-    alternatives = (_resolved(document, one) for one in schema.get("anyOf", [schema]))
-    return {one.get("type", ANY): one for one in alternatives}
-
-
-def _resolved(document: Schema, reference: Schema) -> Schema:
-    if "$ref" not in reference:
-        return reference
-    found = document
-    for name in reference["$ref"].removeprefix("#/").split("/"):
-        found = found[name]
-    return found
+    """The alternatives by their types; of several with one type, the first."""
+    return {one.get("type", ANY): one for one in reversed(alternatives(document, schema))}

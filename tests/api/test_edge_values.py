@@ -10,13 +10,14 @@ import httpx
 
 from tests.applications import document
 from tests.catalog import Entry, every_resource
+from tests.json_schemas import alternatives
 
 DATES = ("0001-01-01", "1899-12-31", "1900-01-01", "1969-12-31", "2000-02-29", "9999-12-31")
 
 
 def edges(schema: dict[str, Any], valid: Any) -> Iterator[Any]:
     """The least and greatest values of a field's schema, and `valid` padded to its longest text."""
-    for one in schema.get("anyOf", [schema]):
+    for one in alternatives(document(), schema):
         yield from one.get("enum", ())
         yield from (one[limit] for limit in ("minimum", "maximum") if limit in one)
         for limit, step in (("exclusiveMinimum", 1), ("exclusiveMaximum", -1)):
@@ -43,7 +44,7 @@ def texts(schema: dict[str, Any], valid: str) -> Iterator[str]:
 
 
 def longest_text(schema: dict[str, Any]) -> int:
-    lengths: list[int] = [one.get("maxLength", 0) for one in schema.get("anyOf", [schema])]
+    lengths: list[int] = [one.get("maxLength", 0) for one in alternatives(document(), schema)]
     return max(lengths)
 
 

@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.api.routes import StrictRoute
 from tests.api.cases import JSON, UNKNOWN
+from tests.applications import sdk_document
 from tests.factories import account_body, item_body
 
 Document = dict[str, Any]
@@ -39,11 +40,24 @@ class TestDocument:
     def test_is_made_once(self, app: FastAPI) -> None:
         assert app.openapi() is app.openapi()
 
-    async def test_its_server_is_where_the_client_sees_it(self, app: FastAPI) -> None:
+    async def test_is_served_without_forms_too(
+        self, client: httpx.AsyncClient, document: Document
+    ) -> None:
+        whole, answer = [await client.get(f"/openapi{kind}.json") for kind in ("", ".sdk")]
+        assert answer.status_code == 200
+        own = {"content-length", "x-request-id"}
+        assert [(name, value) for name, value in answer.headers.items() if name not in own] == [
+            (name, value) for name, value in whole.headers.items() if name not in own
+        ]
+        assert answer.json() == sdk_document()
+        assert "openapi.sdk.json" in document["info"]["description"]
+
+    @pytest.mark.parametrize("name", ["openapi.json", "openapi.sdk.json"])
+    async def test_its_server_is_where_the_client_sees_it(self, app: FastAPI, name: str) -> None:
         for prefix, url in (("", "/"), ("/shop", "/shop")):
             transport = httpx.ASGITransport(app, root_path=prefix)
             async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
-                served = (await client.get(f"{prefix}/openapi.json")).json()
+                served = (await client.get(f"{prefix}/{name}")).json()
             assert [server["url"] for server in served["servers"]] == [url]
         assert app.openapi()["servers"][0]["url"] == "/"
 

@@ -12,14 +12,19 @@ import jsonschema_rs
 import pytest
 
 from app import __version__ as version
+from app.cli.commands import SERVERS
 from app.errors import FaultCode
 from tests.api.breaking import METHODS, breaking_changes
-from tests.applications import document
+from tests.applications import document, sdk_document
 from tests.catalog import CATALOG
+from tests.json_schemas import alternatives, resolved
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 REGENERATE = "run `make openapi`"
 DOCUMENT = document()
+# The file has a server that clients can call; the served document is relative to itself.
+FILE = {**DOCUMENT, "servers": SERVERS}
+SDK_DOCUMENT = sdk_document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 OPERATIONS = {
@@ -29,6 +34,7 @@ OPERATIONS = {
 }
 FORM_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data"]
 WITH_FORMS = ["application/json", *FORM_TYPES]
+NULL = {"type": "null"}
 LISTS = {name for name in OPERATIONS if name.startswith("list_")}
 
 
@@ -48,6 +54,7 @@ CREATES, RETRIEVES, DELETES = names_of("post"), names_of("get"), names_of("delet
 REPLACES = names_of("put")
 WRITES = REPLACES | names_of("patch")
 TITLES = "|".join(entry.title for entry in CATALOG)
+FORMS = sorted(name for name in SCHEMAS if name.endswith(("Form", "Multipart")))
 each_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
 each_schema = pytest.mark.parametrize("name", sorted(SCHEMAS))
 
@@ -62,19 +69,17 @@ def parts(node: Any) -> Iterator[dict[str, Any]]:
         yield from parts(one)
 
 
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    found: Any = DOCUMENT
-    for name in node["$ref"].removeprefix("#/").split("/") if "$ref" in node else ():
-        found = found[name]
-    return found if "$ref" in node else node
+PATTERNS = {one["pattern"] for one in parts(DOCUMENT) if isinstance(one.get("pattern"), str)}
 
 
 def parameters_of(name: str) -> list[dict[str, Any]]:
-    return [resolved(one) for one in OPERATIONS[name].get("parameters", [])]
+    return [resolved(DOCUMENT, one) for one in OPERATIONS[name].get("parameters", [])]
 
 
 def responses_of(name: str) -> dict[str, dict[str, Any]]:
-    return {status: resolved(one) for status, one in OPERATIONS[name]["responses"].items()}
+    return {
+        status: resolved(DOCUMENT, one) for status, one in OPERATIONS[name]["responses"].items()
+    }
 
 
 def headers_of(name: str, status: str) -> set[str]:
@@ -84,7 +89,7 @@ def headers_of(name: str, status: str) -> set[str]:
 class TestCommitted:
     def test_is_the_document_of_this_code(self) -> None:
         committed = json.loads(COMMITTED.read_text())
-        if committed != DOCUMENT:
+        if committed != FILE:
             broken = "\n".join(breaking_changes(committed, DOCUMENT)) or "none"
             pytest.fail(
                 f"docs/openapi.json differs from the code. If that is intended, {REGENERATE}\n"
@@ -99,7 +104,9 @@ class TestCommitted:
     async def test_is_what_is_served(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/openapi.json")
         assert answer.headers["content-type"] == "application/json"
-        assert answer.json() == json.loads(COMMITTED.read_text())
+        served = answer.json()
+        assert served["servers"] == [{"url": "/", "description": "This server"}]
+        assert {**served, "servers": SERVERS} == json.loads(COMMITTED.read_text())
         assert (await client.get("/openapi.json")).content == answer.content
 
 
@@ -176,7 +183,7 @@ class TestBreakingChanges:
                 "POST /items request price: is required",
             ),
             (
-                "schemas['ItemCreate']['properties']['description']['anyOf'].pop()",
+                "schemas['ItemCreate']['properties']['description']['type'].remove('null')",
                 "POST /items request description: no longer takes null",
             ),
             (
@@ -238,11 +245,14 @@ class TestWhole:
         operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
         assert len(operations) == len(OPERATIONS)
 
-    def test_references_lead_somewhere_and_nothing_is_left_over(self) -> None:
-        used = {one["$ref"] for one in parts(DOCUMENT) if "$ref" in one}
+    @pytest.mark.parametrize("whole", [DOCUMENT, SDK_DOCUMENT], ids=["all", "sdk"])
+    def test_references_lead_somewhere_and_nothing_is_left_over(
+        self, whole: dict[str, Any]
+    ) -> None:
+        used = {one["$ref"] for one in parts(whole) if "$ref" in one}
         assert used == {
             f"#/components/{section}/{name}"
-            for section, components in DOCUMENT["components"].items()
+            for section, components in whole["components"].items()
             for name in components
             if section != "securitySchemes"  # referred to by name
         }
@@ -293,7 +303,7 @@ class TestOperation:
     def test_parameters_are_described_and_never_null(self, name: str) -> None:
         for parameter in parameters_of(name):
             assert parameter["description"]
-            assert "anyOf" not in parameter["schema"]
+            assert not {"anyOf", "oneOf", "$ref"} & parameter["schema"].keys()
             assert "null" not in json.dumps(parameter["schema"].get("type"))
 
     @each_operation
@@ -338,6 +348,34 @@ class TestOperation:
         assert given == headers
 
     @each_operation
+    def test_the_links_it_gives(self, name: str) -> None:
+        links = {
+            (status, link_name): link
+            for status, answer in responses_of(name).items()
+            for link_name, link in answer.get("links", {}).items()
+        }
+        expected = {("201", "resource")} if name in CREATES else set()
+        expected |= {("200", "next_page")} if name in LISTS else set()
+        assert links.keys() == expected
+        for link in links.values():
+            assert link["operationId"] in (RETRIEVES if name in CREATES else {name})
+            target = {one["name"]: one for one in parameters_of(link["operationId"])}
+            assert link["parameters"].keys() <= target.keys()
+            required = {each for each, one in target.items() if one.get("required")}
+            assert required <= link["parameters"].keys()
+            assert link["description"]
+
+    @each_operation
+    def test_says_what_goes_with_a_cursor_and_what_if_match_takes(self, name: str) -> None:
+        parameters = {one["name"]: one["description"] for one in parameters_of(name)}
+        said = {
+            "cursor": "filters and sort must be given again",
+            "If-Match": "`version` in the body, in quotes",
+        }
+        for parameter, words in said.items():
+            assert parameter not in parameters or words in parameters[parameter]
+
+    @each_operation
     def test_the_bodies_it_takes(self, name: str) -> None:
         body = OPERATIONS[name].get("requestBody")
         if body is None:
@@ -351,24 +389,27 @@ class TestOperation:
         else:
             expected = WITH_FORMS
         assert list(body["content"]) == expected
+        for content in body["content"].values():
+            assert content["example"] == resolved(DOCUMENT, content["schema"])["examples"][0]
 
     @pytest.mark.parametrize("name", sorted(CREATES | REPLACES))
     def test_each_kind_of_form_has_a_schema_of_its_own(self, name: str) -> None:
         content = OPERATIONS[name]["requestBody"]["content"]
         references = [content[media_type]["schema"]["$ref"] for media_type in WITH_FORMS]
         assert len(set(references)) == len(WITH_FORMS)
-        fields, *forms = [resolved({"$ref": one})["properties"] for one in references]
+        fields, *forms = [resolved(DOCUMENT, {"$ref": one})["properties"] for one in references]
         for form in forms:
             assert form.keys() == fields.keys()
-            assert not any("anyOf" in field for field in form.values())
+            assert not any({"anyOf", "$ref"} & field.keys() for field in form.values())
 
 
 class TestSchema:
-    def validate(self, schema: dict[str, Any], value: Any) -> None:
+    def validator(self, schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
         components = {"components": DOCUMENT["components"]}
-        jsonschema_rs.Draft202012Validator(schema | components, validate_formats=True).validate(
-            value
-        )
+        return jsonschema_rs.Draft202012Validator(schema | components, validate_formats=True)
+
+    def validate(self, schema: dict[str, Any], value: Any) -> None:
+        self.validator(schema).validate(value)
 
     @each_schema
     def test_has_examples_of_itself(self, name: str) -> None:
@@ -389,15 +430,57 @@ class TestSchema:
     def test_has_a_name_for_its_purpose(self, name: str) -> None:
         assert re.fullmatch(
             f"({TITLES})((Create|Replace)(Form|Multipart)?|Change|Read|Page)"
-            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|Fault|Problem",
+            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|PriceInput|Fault|Problem",
             name,
         )
         assert SCHEMAS[name]["title"] == name
         assert SCHEMAS[name]["description"]
 
+    @pytest.mark.parametrize("pattern", sorted(PATTERNS))
+    def test_patterns_mean_the_same_to_every_engine(self, pattern: str) -> None:
+        """ASCII, without lookaround, possessive quantifiers, and classes such as `\\s` or `.`."""
+        assert pattern.isascii()
+        assert pattern.isprintable()
+        re.compile(pattern)
+        plain = re.sub(r"\\(x[0-9a-f]{2}|[t.*])", "x", pattern)
+        assert "\\" not in plain
+        assert not re.search(r"\(\?(?!:)|[*+?}][+?]", plain)
+        assert "." not in re.sub(r"\[[^]]*\]", "", plain)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_form_may_leave_empty_what_may_be_null(self, form: str) -> None:
+        example = SCHEMAS[form]["examples"][0]
+        fields = SCHEMAS[re.sub("Form|Multipart", "", form)]["properties"]
+        for name, field in fields.items():
+            may_be_null = any(
+                one.get("type") in (None, "null") for one in alternatives(DOCUMENT, field)
+            )
+            validator = self.validator(SCHEMAS[form])
+            assert validator.is_valid({**example, name: ""}) is may_be_null, name
+
+    @each_schema
+    def test_null_is_a_type_beside_another(self, name: str) -> None:
+        """So that the description and the limits of a field belong to all of it."""
+        for part in parts(SCHEMAS[name]):
+            assert "anyOf" not in part
+            if "oneOf" in part and NULL in part["oneOf"]:
+                assert [one.keys() for one in part["oneOf"]] == [{"$ref"}, {"type"}]
+
+    def test_a_price_is_one_schema(self) -> None:
+        text, number = SCHEMAS["PriceInput"]["oneOf"]
+        assert (text["type"], number["type"], number["format"]) == ("string", "number", "double")
+        reference = {"$ref": "#/components/schemas/PriceInput"}
+        for name in ("ItemCreate", "ItemReplace", "ItemChange"):
+            assert SCHEMAS[name]["properties"]["price"]["oneOf"] == [reference, NULL]
+        for form in ("ItemCreateForm", "ItemCreateMultipart"):
+            price = SCHEMAS[form]["properties"]["price"]
+            assert {one["type"] for one in alternatives(DOCUMENT, price)} == {"string"}
+        for price in (0, 0.29, 1.1, 19.99, 1234567.89, 9999999999.99, "19.99", "0"):
+            self.validate(reference, price)
+
     @each_schema
     def test_what_is_read_has_all_its_fields(self, name: str) -> None:
-        if not re.search("Create|Replace|Change|Fault", name):
+        if not re.search("Create|Replace|Change|Input|Fault", name):
             fields = [field for field in SCHEMAS[name]["properties"] if field != "more_errors"]
             assert SCHEMAS[name]["required"] == fields
 
@@ -405,7 +488,8 @@ class TestSchema:
     def test_what_is_sent_is_limited(self, name: str) -> None:
         if re.search("Create|Replace|Change", name):
             assert SCHEMAS[name]["additionalProperties"] is False
-            for part in parts(SCHEMAS[name]["properties"]):
+        if re.search("Create|Replace|Change|Input", name):
+            for part in parts(SCHEMAS[name]):
                 assert is_limited(part), part
 
     @each_operation
@@ -420,6 +504,20 @@ class TestSchema:
             listed = {one["name"] for one in parameters_of(name) if "enum" in one["schema"]}
             assert listed == {"sort", "count"}
 
+    def test_values_that_are_no_identifiers_have_names(self) -> None:
+        enums = [one for one in parts(DOCUMENT) if isinstance(one.get("enum"), list)]
+        named = [one for one in enums if "x-enum-varnames" in one]
+        assert len(named) == len(LISTS)
+        for one in enums:
+            names = one.get("x-enum-varnames", one["enum"])
+            assert len(set(names)) == len(names) == len(one["enum"])
+            assert all(name.isidentifier() for name in names)
+        for one in named:
+            assert "default" not in one  # a generator calls it by another name
+            for name, value in zip(one["x-enum-varnames"], one["enum"], strict=True):
+                field, _, direction = name.rpartition("_")
+                assert value == {"asc": field, "desc": f"-{field}"}[direction]
+
     def test_codes_are_listed_but_not_closed(self) -> None:
         code = SCHEMAS["Fault"]["properties"]["code"]
         assert code["examples"] == list(get_args(FaultCode))
@@ -429,8 +527,8 @@ class TestSchema:
 def is_limited(schema: dict[str, Any]) -> bool:
     limits = {"string": {"maxLength", "enum"}, "integer": {"maximum"}, "number": {"maximum"}}
     limits["array"] = {"maxItems"}
-    needed = limits.get(str(schema.get("type")), set())
-    return not needed or bool(needed & schema.keys())
+    each = [(one, limits.get(str(one.get("type")))) for one in alternatives(DOCUMENT, schema)]
+    return all(needed is None or needed & one.keys() for one, needed in each)
 
 
 def test_methods_are_those_that_are_compared() -> None:

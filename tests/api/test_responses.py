@@ -14,7 +14,8 @@ class TestJson:
         item = await create_item(client)
         account = f"/accounts/{item['account_id']}"
         targets = ["/", "/accounts", "/items", account, f"/items/{item['id']}", f"{account}/items"]
-        for target in (*targets, f"{account}/wishes", "/openapi.json"):
+        documents = ("/openapi.json", "/openapi.sdk.json")
+        for target in (*targets, f"{account}/wishes", *documents):
             answer = await client.get(target, headers={"Accept-Encoding": "gzip, br, zstd"})
             assert answer.status_code == 200
             assert answer.headers["content-type"] == "application/json"

@@ -195,7 +195,9 @@ class TestQueries:
         assert (await client.post("/accounts?x=1", json=account_body())).status_code == 422
         assert (await client.post("/accounts", json=account_body())).status_code == 201
 
-    @pytest.mark.parametrize("path", ["/", "/livez", "/openapi.json", "/problems/internal"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/livez", "/openapi.json", "/openapi.sdk.json", "/problems/internal"]
+    )
     async def test_what_is_no_resource_ignores_a_query(
         self, client: httpx.AsyncClient, path: str
     ) -> None:

@@ -81,7 +81,7 @@ TABLE = {
 READING = {"GET", "HEAD", "OPTIONS"}
 # The templates of public routes.
 OPEN = {
-    *("/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json"),
+    *("/", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/openapi.sdk.json"),
     *("/docs/assets/{fingerprint}/{name}", "/problems/{slug}"),
 }
 
@@ -432,6 +432,7 @@ class TestPrincipal:
 
 PIECES = ["accounts", "items", "docs", "redoc", "assets", "problems", "livez", "openapi.json", ""]
 PIECES += [
+    "openapi.sdk.json",
     ".",
     "..",
     "%2e",
@@ -486,6 +487,7 @@ class TestPaths:
         [
             *("/docs/../accounts", "/docs/assets", "/docsx", "/docs.", "/docs/", "//docs", "/DOCS"),
             *("/problems", "/problemsx/", "/livez/", "/livez\n", "/readyz;x", "/openapi.json\n"),
+            *("/openapi", "/openapi.sdk", "/openapixsdk.json", "/openapi.sdk.json\n"),
             *("", "//", "/.", "/metrics"),
         ],
     )

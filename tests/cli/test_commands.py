@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from app.auth.key_format import is_well_formed, prefix_of
 from app.cli import commands as cli
+from app.config import Settings
 from tests.databases import execute
 from tests.servers import free_port, server_environment
 from tests.waiting import PATIENCE
@@ -284,11 +286,28 @@ class TestOpenAPI:
         assert document["openapi"].startswith("3.1")
         assert {"/accounts", "/items"} <= document["paths"].keys()
 
-    def test_is_the_same_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        in_development = run("openapi").stdout
+    @pytest.mark.parametrize("options", [[], ["--sdk"]])
+    def test_names_the_server_that_listens_by_default(self, options: list[str]) -> None:
+        document = json.loads(run("openapi", *options).stdout)
+        (address,) = (urlsplit(server["url"]) for server in document["servers"])
+        defaults = Settings.model_fields
+        assert (address.scheme, address.port) == ("http", defaults["port"].default)
+        assert socket.gethostbyname(address.hostname or "") == defaults["host"].default
+
+    def test_prints_the_document_without_forms(self) -> None:
+        document = json.loads(run("openapi", "--sdk").stdout)
+        assert list(document["paths"]["/accounts"]["post"]["requestBody"]["content"]) == [
+            "application/json"
+        ]
+
+    @pytest.mark.parametrize("options", [[], ["--sdk"]])
+    def test_is_the_same_in_production(
+        self, monkeypatch: pytest.MonkeyPatch, options: list[str]
+    ) -> None:
+        in_development = run("openapi", *options).stdout
         monkeypatch.setenv("CONFIG_MODE", "production")
         monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
-        assert run("openapi").stdout == in_development
+        assert run("openapi", *options).stdout == in_development
 
 
 class TestRevision:

@@ -17,7 +17,6 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
-from app.api.requests import FORM, MULTIPART
 from app.resources.fields import EXAMPLE_ID
 from tests.catalog import CATALOG
 
@@ -42,6 +41,9 @@ BY_KNOWLEDGE: Final = {
     ("/dob", "too_large"): "a schema does not know what day it is",
     ("/country", "invalid_format"): "which countries exist",
     ("country", "invalid_format"): "which countries exist",
+    ("/username", "too_short"): "which characters beyond ASCII are white space",
+    ("/name", "too_short"): "which characters beyond ASCII are white space",
+    ("/price", "invalid_format"): "how many decimals a number has",
     ("/phone_number", "invalid_format"): "the numbers of each country, and which country is meant",
 }
 
@@ -54,6 +56,7 @@ KEY: Final = re.compile("[!-~]{1,255}")
 CURSOR: Final = re.compile("[!-~]{1,2000}")
 EMAIL: Final = re.compile(r"\w+@example\.com")
 EXAMPLE_TAG: Final = '"3"'
+BOOLEANS: Final[set[str]] = set()  # the parameters of queries that are booleans
 _numbers: Final = itertools.count()
 
 # By itself it would send only letters and digits as valid headers.
@@ -68,6 +71,11 @@ schemathesis.openapi.format(
 def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
     for name in ("If-Match", "If-None-Match"):
         raw_schema["components"]["parameters"][name]["schema"]["format"] = "entity-tags"
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            for one in operation.get("parameters", ()):
+                if one.get("in") == "query" and one["schema"].get("type") == "boolean":
+                    BOOLEANS.add(one["name"])
 
 
 @schemathesis.hook
@@ -143,13 +151,20 @@ def filter_failure(
     """Return whether the failure is one."""
     if isinstance(failure, RejectedPositiveData):
         return not _depends_on_more_than_the_schema(response.json())
-    if isinstance(failure, AcceptedNegativeData) and case.media_type in (FORM, MULTIPART):
-        # In a form an empty value is null, which its schema cannot express.
-        return not isinstance(case.body, dict) or "" not in case.body.values()
+    if isinstance(failure, AcceptedNegativeData) and _spells_a_boolean_otherwise(case):
+        return False
     if isinstance(failure, EnsureResourceAvailability):
         # A new account has no links yet; the account itself would be `account_not_found`.
         return bool(response.json()["code"] != "not_found")
     return True
+
+
+def _spells_a_boolean_otherwise(case: Case[Any]) -> bool:
+    """Whether the query has a boolean as 1 or True, for example, which is taken, not documented."""
+    given = [case.query[name] for name in BOOLEANS & case.query.keys()]
+    texts = {str(one[0] if isinstance(one, list) and len(one) == 1 else one) for one in given}
+    documented = {"true", "false", *(str(one) for one in given if isinstance(one, bool))}
+    return any(text.lower() in ("0", "1", "true", "false") for text in texts - documented)
 
 
 def _depends_on_more_than_the_schema(problem: dict[str, Any]) -> bool:

@@ -1,11 +1,13 @@
-"""The OpenAPI document passes the strictest rules of redocly and spectral."""
+"""The OpenAPI document passes the strictest rules of redocly and spectral, and Node can read it."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from tests.api.test_openapi_document import PATTERNS
 from tests.clients.conftest import run_tool
+from tests.programs import find_program
 
 # All rules, except for those that ask for tags in alphabetical order, for a mail address, and for a
 # URL of the licence (OpenAPI 3.1 allows either a URL or an identifier).
@@ -33,3 +35,8 @@ def test_spectral_finds_nothing(npm_tools: Path, document_path: Path, tmp_path: 
     severity = "--fail-severity=hint"
     output = run_tool(npm_tools / "spectral", "lint", "--ruleset", rules, severity, document_path)
     assert "No results with a severity of 'hint' or higher found!" in output
+
+
+def test_javascript_reads_every_pattern() -> None:
+    program = "for (const pattern of JSON.parse(process.argv[1])) new RegExp(pattern, 'u')"
+    run_tool(find_program("node", "nodejs"), "--eval", program, json.dumps(sorted(PATTERNS)))

@@ -29,6 +29,13 @@ def generated(
     return home
 
 
+def test_values_of_sorts_have_names(generated: Path) -> None:
+    models = generated / "satchel_client" / "models"
+    assert 'CREATED_DESC = "-created"' in (models / "list_accounts_sort.py").read_text()
+    for path in models.glob("*.py"):
+        assert "VALUE_" not in path.read_text(), path.name
+
+
 def test_client_and_its_use_are_strictly_typed(generated: Path, sdk_python: Path) -> None:
     mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", sdk_python]
     run_tool(*mypy, "satchel_client", "round_trip.py", cwd=generated)

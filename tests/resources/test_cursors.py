@@ -188,14 +188,20 @@ SPELLINGS = [
     (
         "/accounts",
         JO_US,
-        ["country=US&country=JO", "country=usa&country=Jordan", f"{JO_US}&{JO_US}"],
+        [
+            "country=US&country=JO",
+            "country=usa&country=Jordan",
+            f"{JO_US}&{JO_US}",
+            "country[]=JO&country%5B%5D=US",
+            "country%5b%5d=US&country=JO",
+        ],
     ),
     ("/accounts", "email=Ada%40example.com", ["email=ada%40EXAMPLE.com"]),
     ("/accounts", "dob_gte=1950-01-01&country=JO", ["country=jor&dob_gte=1950-01-01"]),
     (
         "/accounts",
         "created_gte=2026-01-31T09%3A30%3A00Z",
-        ["created_gte=2026-01-31T11%3A30%3A00.000%2B02%3A00"],
+        [f"created_gte=2026-01-31T11%3A30%3A00{end}" for end in (".000%2B02%3A00", "%2B0200")],
     ),
     ("/items", "price_gte=1.50&price_lte=20", ["price_lte=20.00&price_gte=1.5"]),
     (

@@ -64,6 +64,10 @@ class TestInstants:
             ("2026-01-31 09:30:00-00:00", "2026-01-31T09:30:00"),
             ("2026-01-31T09:30:00+23:59", "2026-01-30T09:31:00"),
             ("2026-01-31T09:30:00-23:59", "2026-02-01T09:29:00"),
+            ("2026-01-31T09:30:00+0000", "2026-01-31T09:30:00"),
+            ("2026-01-31T09:30:00.25-0330", "2026-01-31T13:00:00.250000"),
+            ("2026-01-31 09:30:00+00", "2026-01-31T09:30:00"),
+            ("2026-01-31T09:30:00-08", "2026-01-31T17:30:00"),
             ("2026-01-31T09:30:00.1Z", "2026-01-31T09:30:00.100000"),
             ("2026-01-31T09:30:00.123456999Z", "2026-01-31T09:30:00.123456"),
             ("2026-01-31T09:30:00." + "9" * 79 + "Z", "2026-01-31T09:30:00.999999"),
@@ -73,7 +77,7 @@ class TestInstants:
             ("1990-12-31T15:59:60-08:00", "1991-01-01T00:00:00"),
         ],
     )
-    def test_fractions_and_leap_seconds(self, text: str, instant: str) -> None:
+    def test_offsets_fractions_and_leap_seconds(self, text: str, instant: str) -> None:
         assert INSTANT.validate_python(text) == datetime.fromisoformat(f"{instant}+00:00")
 
     @pytest.mark.parametrize(
@@ -85,6 +89,8 @@ class TestInstants:
             ("2026-01-31T09:30:61Z", "The time must be from 00:00:00 to 23:59:60."),
             ("2026-01-31T09:30:00+24:00", "The offset must be from -23:59 to +23:59."),
             ("2026-01-31T09:30:00-00:60", "The offset must be from -23:59 to +23:59."),
+            ("2026-01-31T09:30:00+2400", "The offset must be from -23:59 to +23:59."),
+            ("2026-01-31T09:30:00-24", "The offset must be from -23:59 to +23:59."),
             ("2026-01-31T09:30:60Z", "A second 60 must be the last of a month in UTC."),
             ("2016-12-30T23:59:60Z", "A second 60 must be the last of a month in UTC."),
             ("2016-12-31T23:59:60+09:00", "A second 60 must be the last of a month in UTC."),
@@ -97,7 +103,14 @@ class TestInstants:
         assert detail_of(INSTANT, value) == ("invalid_format", detail)
 
     @pytest.mark.parametrize(
-        "value", ["2026-01-31", "2026-01-31T09:30:00", "2026-01-31T09:30Z", "2026-01-31T09:30:00.Z"]
+        "value",
+        [
+            *("2026-01-31", "2026-01-31T09:30:00", "2026-01-31T09:30Z", "2026-01-31T09:30:00.Z"),
+            *(
+                f"2026-01-31T09:30:00{end}"
+                for end in ("+", "+2", "+020", "+02000", "+02:", "+02:0")
+            ),
+        ],
     )
     def test_what_has_another_form_is_told_the_form(self, value: str) -> None:
         code, detail = detail_of(INSTANT, value)

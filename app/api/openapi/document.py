@@ -1,6 +1,7 @@
 """Builds and serves the OpenAPI document: FastAPI's own, completed."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -10,8 +11,13 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from app.api.openapi import headers
-from app.api.openapi.examples import REF, Schema, example_of, name_of
+from app.api.openapi.enums import name_sorts
+from app.api.openapi.examples import REF, Schema, add_body_examples, example_of, name_of
+from app.api.openapi.forms import as_form
+from app.api.openapi.links import add_links
 from app.api.openapi.operations import complete_operation
+from app.api.openapi.schemas import simplify
+from app.api.openapi.sdk import without_forms
 from app.api.requests import FORM, JSON, MULTIPART
 from app.api.routes import StrictRoute
 from app.errors import EmailTaken
@@ -22,6 +28,9 @@ Accounts and the items they own.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems that list all faults of a
 request together. Writes accept `If-Match`, lists have pages with opaque cursors, times are in UTC.
+
+Generators of SDKs should read [openapi.sdk.json](openapi.sdk.json), which is
+[openapi.json](openapi.json) without the bodies that are forms.
 """
 TAGS = [
     {"name": "accounts", "description": "People and organisations that own items."},
@@ -51,24 +60,41 @@ _SUFFIXES = {FORM: "Form", MULTIPART: "Multipart"}
 
 
 class DocumentedAPI(FastAPI):
-    """Serves its document at /openapi.json; the first request builds it."""
+    """Serves its document at /openapi.json, and at /openapi.sdk.json without forms.
+
+    The first request builds it.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(openapi_url=None, docs_url=None, redoc_url=None, **options)
-        self.add_api_route("/openapi.json", self._get_document, include_in_schema=False)
+        for path, get in (
+            ("/openapi.json", self._get_document),
+            ("/openapi.sdk.json", self._get_sdk_document),
+        ):
+            self.add_api_route(path, get, include_in_schema=False)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             self.openapi_schema = _complete(self, _derive(self))
         return self.openapi_schema
 
+    @cached_property
+    def sdk_document(self) -> dict[str, Any]:
+        return without_forms(self.openapi())
+
     async def _get_document(self, request: Request) -> Response:
-        document = self.openapi()
-        if prefix := request.scope["root_path"]:  # a proxy strips it from paths
-            servers = [{"url": as_uri(prefix), "description": "This server"}]
-            document = {**document, "servers": servers}
-        own = {"Cache-Control": "private, no-cache"}
-        return Response(to_json(document), headers=own, media_type=JSON)
+        return _respond(request, self.openapi())
+
+    async def _get_sdk_document(self, request: Request) -> Response:
+        return _respond(request, self.sdk_document)
+
+
+def _respond(request: Request, document: dict[str, Any]) -> Response:
+    if prefix := request.scope["root_path"]:  # a proxy strips it from paths
+        servers = [{"url": as_uri(prefix), "description": "This server"}]
+        document = {**document, "servers": servers}
+    own = {"Cache-Control": "private, no-cache"}
+    return Response(to_json(document), headers=own, media_type=JSON)
 
 
 def _derive(app: FastAPI) -> dict[str, Any]:
@@ -95,11 +121,12 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     document["security"] = [{"bearer": []}, {}]
     problem = TypeAdapter(ProblemRead).json_schema(ref_template=REF + "{model}")
     schemas |= problem.pop("$defs")
-    schemas["Problem"] = problem | {"title": "Problem"}
+    schemas["Problem"] = problem
     schemas["Fault"]["examples"] = EmailTaken().errors
     _open(schemas["Fault"]["properties"]["code"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    schemas |= {name: {"title": name, **simplify(one)} for name, one in schemas.items()}
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, StrictRoute):
@@ -114,6 +141,9 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
                 body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
     for schema in schemas.values():
         schema.setdefault("examples", [example_of(schema, schemas)])
+    name_sorts(document)
+    add_links(document["paths"])
+    add_body_examples(document)
     return document
 
 
@@ -126,6 +156,7 @@ def _open(code: Schema) -> None:
 def _describe_parameters(parameters: Iterable[Schema]) -> None:
     """Ids of the path and filters need no description of their own."""
     for parameter in parameters:
+        parameter["schema"] = simplify(parameter["schema"])
         name: str = parameter["name"]
         field, _, suffix = name.rpartition("_")
         if parameter["in"] == "path":
@@ -158,20 +189,8 @@ def _content(
     for media_type in route.media_types:
         reference = {"$ref": schema["$ref"] + _SUFFIXES.get(media_type, "")}
         if reference != schema:
-            schemas[name_of(reference)] = _as_form(schemas[name_of(schema)], name_of(reference))
+            schemas[name_of(reference)] = as_form(
+                schemas[name_of(schema)], name_of(reference), schemas
+            )
         content[media_type] = {"schema": reference}
     return content
-
-
-def _as_form(schema: Schema, name: str) -> Schema:
-    """The schema of a form: each field keeps the first of its alternatives.
-
-    In a form all values are text and an empty value is null, which a schema cannot express.
-    """
-    fields = {
-        field: {key: value for key, value in one.items() if key != "anyOf"}
-        | one.get("anyOf", [{}])[0]
-        for field, one in schema["properties"].items()
-    }
-    description = f"{schema['description']} An empty value is null."
-    return {**schema, "properties": fields, "title": name, "description": description}

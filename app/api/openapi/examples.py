@@ -1,5 +1,6 @@
-"""Examples of schemas, built from the examples of their fields."""
+"""Examples of schemas and bodies, built from the examples of their fields."""
 
+from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any]
@@ -12,14 +13,30 @@ def name_of(reference: Schema) -> str:
     return name
 
 
+def parts_of(node: Any) -> Iterator[Schema]:
+    """All objects in a part of a document."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    for inner in node if isinstance(node, list) else ():
+        yield from parts_of(inner)
+
+
+def add_body_examples(document: Schema) -> None:
+    """Give each body that an operation takes the example of its schema."""
+    schemas = document["components"]["schemas"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for body in operation.get("requestBody", {"content": {}})["content"].values():
+                body["example"] = example_of(body["schema"], schemas)
+
+
 def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
     """The example of a schema, without fields that have none."""
     if "$ref" in schema:
         return example_of(schemas[name_of(schema)], schemas)
     if "examples" in schema:
         return schema["examples"][0]
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], schemas)
     if "items" in schema:
         return [example_of(schema["items"], schemas)]
     fields = schema.get("properties", {}).items()

@@ -17,7 +17,8 @@ PARAMETERS: Final[tuple[Declared, ...]] = (
         "name": "If-Match",
         "in": "header",
         "description": "Read or write only if the current ETag of the resource is one of these, "
-        "otherwise answer 412. `*` stands for any",
+        "otherwise answer 412. The ETag is the `version` in the body, in quotes. `*` stands for "
+        "any",
         "schema": _ENTITY_TAGS,
     },
     {
@@ -51,7 +52,7 @@ HEADERS: Final[dict[str, Declared]] = {
         "example": "9f86d081884c7d65",
     },
     "ETag": {
-        "description": "The version of the resource, for If-Match and If-None-Match",
+        "description": "The `version` of the resource in quotes, for If-Match and If-None-Match",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
         "example": '"3"',

@@ -74,6 +74,7 @@ from satchel_client.models import (
     LinkReplace,
     ListAccountsCount,
     ListAccountsSort,
+    ListItemsSort,
     Problem,
     WishReplace,
 )
@@ -150,7 +151,7 @@ def list_in_pages(client: AuthenticatedClient, accounts: list[AccountRead]) -> N
             client=client,
             limit=2,
             cursor=cursor or UNSET,
-            sort=ListAccountsSort.EMAIL,
+            sort=ListAccountsSort.EMAIL_ASC,
             count=ListAccountsCount.EXACT,
             country=["JO", "FR"],
             created_gte=accounts[0].created,
@@ -225,8 +226,10 @@ def write_items(client: AuthenticatedClient, owner: AccountRead) -> list[ItemRea
     expect_problem(stale, 412, "stale_version")
     assert expect(retrieve_item.sync_detailed(chair.id, client=client), 200, ItemRead) == items[2]
 
-    cheap = list_items.sync_detailed(client=client, account_id=owner.id, price_lte="20")
-    assert [item.name for item in expect(cheap, 200, ItemPage).data] == ["Clock", "Lamp"]
+    cheap = list_items.sync_detailed(
+        client=client, account_id=owner.id, price_lte="20", sort=ListItemsSort.PRICE_DESC
+    )
+    assert [item.name for item in expect(cheap, 200, ItemPage).data] == ["Lamp", "Clock"]
     owned = list_account_items.sync_detailed(owner.id, client=client, q="armchair")
     assert expect(owned, 200, ItemPage).data == [items[2]]
     unknown = ItemCreate(account_id=uuid4(), name="Nobody's", image_link=LAMP)
