@@ -1,6 +1,7 @@
 """The parts that decide what a figure means: CPU, checks, refusals and marks."""
 
 import contextlib
+import dataclasses
 import http.server
 import re
 import subprocess
@@ -15,7 +16,7 @@ import phonenumbers
 import pytest
 
 from app.accounts.phones import MAX_DIGITS, e164
-from benchmarks import growth, measure, tables
+from benchmarks import growth, measure, tables, wrk
 from benchmarks.check import WrongAnswerError, check
 from benchmarks.client import Client
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
@@ -229,3 +230,25 @@ def test_growth_is_told_from_the_loads_that_a_run_has() -> None:
     assert more_workers.reached == 2
     assert more_workers.line.endswith("2.00 (>= 1.8)")
     assert list(growth.compare_loads({})) == []
+
+
+# As wrk does if the signal comes before it begins to sleep.
+DEAF_AT_FIRST = """
+import json, signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, end))
+def end(*_):
+    print(json.dumps(dict.fromkeys(sys.argv[1:], 1)), flush=True)
+    sys.exit()
+print("ready", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+def test_a_load_ends_whenever_it_is_told_to() -> None:
+    names = [field.name for field in dataclasses.fields(wrk.Load)]
+    command = [sys.executable, "-c", DEAF_AT_FIRST, *names]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        load = wrk.Running(process)
+        load.wait_until_ready()
+        assert load.finish().requests == 1
