@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
-    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -21,10 +20,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
-    literal_column,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
@@ -111,23 +109,6 @@ class Account(Entity):
     )
 
 
-# The words of an item: name and description taken together, punctuation (of ASCII and of the
-# blocks of Unicode for it) ignored. Text search would treat 1.5 or example.com as one word.
-PUNCTUATION = "[\\x01-\\x2f:-@\\[-`{-\\x7f\\u00a0-\\u00bf\\u2000-\\u206f\\u3000-\\u303f]+"
-# Written as PostgreSQL prints it, since Alembic compares the text.
-ITEM_WORDS = (
-    "to_tsvector('simple', regexp_replace("
-    f"(items.name || ' ') || coalesce(items.description, ''), '{PUNCTUATION}', ' ', 'g'))"
-)
-
-
-def has_words(words: ColumnElement[str]) -> ColumnElement[bool]:
-    """An item that has all of these words, in the form that the index of words serves."""
-    plain = func.regexp_replace(words, text(f"'{PUNCTUATION}'"), " ", "g")
-    query = func.plainto_tsquery(text("'simple'"), plain)
-    return literal_column(ITEM_WORDS).bool_op("@@")(query)
-
-
 class Item(Entity):
     __tablename__ = "items"
 
@@ -137,6 +118,10 @@ class Item(Entity):
     price: Mapped[Decimal] = mapped_column(Numeric(12, 2), server_default=text("0"))
     description: Mapped[str | None] = mapped_column(CText)
     image_link: Mapped[str] = mapped_column(CText)
+
+    # What an item is found by. The service makes them, independently of the locale of the database.
+    name_words: Mapped[str] = mapped_column(TSVECTOR, sort_order=2)
+    description_words: Mapped[str] = mapped_column(TSVECTOR, sort_order=2)
 
     account: Mapped[Account] = relationship(back_populates="items", lazy="raise")
     favorites: Mapped[list["Favorite"]] = relationship(back_populates="item", lazy="raise")
@@ -154,7 +139,7 @@ class Item(Entity):
         Index(None, "updated", "id"),
         Index(None, "name", "id"),
         Index(None, "price", "id"),
-        Index("ix_items_words", text(ITEM_WORDS.replace("items.", "")), postgresql_using="gin"),
+        Index("ix_items_words", text("(name_words || description_words)"), postgresql_using="gin"),
         # Serves the foreign key and the items of one account in the default order.
         Index(None, "account_id", "created", "id"),
     )

@@ -18,10 +18,12 @@ _WANTED = 60
 _PATIENCE = 1800
 _OWNER = 1
 _ITEMS = """
-INSERT INTO items (id, account_id, created, updated, name, price, description, image_link)
+INSERT INTO items (id, account_id, created, updated, name, price, description, image_link,
+  name_words, description_words)
 SELECT lpad(to_hex(n), 32, '0')::uuid, '{owner}', timestamptz '2026-01-01Z' + n * interval '1 s',
   timestamptz '2026-01-01Z' + n * interval '1 s', 'Item ' || n, n % 1000,
-  'What one says about item ' || n, 'https://example.com/items/' || n || '.jpg'
+  'What one says about item ' || n, 'https://example.com/items/' || n || '.jpg',
+  ('item ' || n)::tsvector, ('what one says about item ' || n)::tsvector
 FROM generate_series(1, {items}) AS n
 """
 

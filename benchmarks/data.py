@@ -136,19 +136,28 @@ def account_csv(amount: Amount, columns: tuple[str, ...]) -> bytes:
 
 
 @cache
-def item_csv(amount: Amount) -> bytes:
-    return "\n".join(_item_lines(amount)).encode()
+def item_csv(amount: Amount, columns: tuple[str, ...]) -> bytes:
+    """All items. `columns` may name those of search words, which Satchel has beside the text."""
+    rows = _items(amount)
+    return "\n".join(",".join(row[name] for name in columns) for row in rows).encode()
 
 
-def _item_lines(amount: Amount) -> Iterator[str]:
+def _items(amount: Amount) -> Iterator[dict[str, str]]:
+    """The columns of each item, as CSV takes them."""
     chance = random.Random(2)
     owners = [str(account_id(number)) for number in range(1, amount.accounts + 1)]
     for number in range(1, amount.items + 1):
         instant = _BEGIN + number * _STEP / 4
         price = f"{chance.randrange(10**5) / 100:.2f}"
-        yield (
-            f"{_uuid7(instant, chance)},{chance.choice(owners)},{instant.isoformat()},"
-            f"{instant.isoformat()},"
-            f"Item {number},{price},What one says about item {number},"
-            f"https://example.com/items/{number}.jpg"
-        )
+        yield {
+            "id": str(_uuid7(instant, chance)),
+            "account_id": chance.choice(owners),
+            "created": instant.isoformat(),
+            "updated": instant.isoformat(),
+            "name": f"Item {number}",
+            "name_words": f"item {number}",
+            "price": price,
+            "description": f"What one says about item {number}",
+            "description_words": f"what one says about item {number}",
+            "image_link": f"https://example.com/items/{number}.jpg",
+        }

@@ -79,11 +79,16 @@ class Postgres:
     def create(self, database: str, template: str = "template0") -> None:
         self.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}" STRATEGY file_copy')
 
-    def load(self, database: str, amount: Amount, *more_columns: str) -> None:
-        """Fill the tables `accounts` and `items`."""
-        columns = (*ACCOUNT_COLUMNS, *more_columns)
-        self._copy(database, "accounts", columns, account_csv(amount, columns))
-        self._copy(database, "items", ITEM_COLUMNS, item_csv(amount))
+    def load(
+        self,
+        database: str,
+        amount: Amount,
+        accounts: tuple[str, ...] = ACCOUNT_COLUMNS,
+        items: tuple[str, ...] = ITEM_COLUMNS,
+    ) -> None:
+        """Fill these columns of the tables `accounts` and `items`."""
+        self._copy(database, "accounts", accounts, account_csv(amount, accounts))
+        self._copy(database, "items", items, item_csv(amount, items))
         self.execute("VACUUM ANALYZE", database)
 
     def _copy(self, database: str, table: str, columns: tuple[str, ...], csv: bytes) -> None:

@@ -11,7 +11,7 @@ from benchmarks.contestants.registry import (
     Satchel,
     Start,
 )
-from benchmarks.data import PEER_TABLES, Amount
+from benchmarks.data import ACCOUNT_COLUMNS, ITEM_COLUMNS, PEER_TABLES, Amount
 from benchmarks.postgres import Postgres
 from benchmarks.server import base_environment
 
@@ -53,7 +53,9 @@ def make_databases(
                 contestant, postgres, folder, "keys", "create", "--name", "load", "--scope", "write"
             )
             (folder / f"{name}.key").write_text(key)
-            postgres.load(name, amount, "email_key")
+            accounts = (*ACCOUNT_COLUMNS, "email_key")
+            items = (*ITEM_COLUMNS, "name_words", "description_words")
+            postgres.load(name, amount, accounts, items)
         elif contestant.id_type in template:
             postgres.create(name, template[contestant.id_type])
         else:

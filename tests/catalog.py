@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from app.accounts import emails
 from app.accounts.service import ACCOUNTS
+from app.items import search_words
 from app.items.schemas import OwnedItemQuery
 from app.items.service import ITEMS, OWNED
 from app.resources.lists import Listing, PageQuery
@@ -227,6 +228,7 @@ CATALOG = [
         },
         changes={"name": "changed", "price": "10000.00"},
         texts=["name", "description"],
+        stored=search_words.columns,
         rules={
             "q": Rule(
                 lambda rows: ["lamp", "brass", "BRASS desk", "rare", "nothing"],

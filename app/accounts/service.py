@@ -51,9 +51,10 @@ ACCOUNTS = Resource(
 )
 # `pending` finds the keys of earlier builds, which folded the domain too.
 EMAIL_KEYS = Folded(
-    _C.email_key,
-    _C.email,
-    emails.unique_key,
+    table_of(Account),
+    sources=["email"],
+    fold=lambda row: {"email_key": emails.unique_key(row["email"])},
+    unique="email_key",
     pending=func.split_part(_C.email_key, "@", 2) != func.split_part(_C.email, "@", 2),
 )
 

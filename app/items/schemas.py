@@ -89,7 +89,11 @@ class OwnedItemQuery(TimestampsQuery):
     price_lte: PriceFilter | MISSING = MISSING
     q: Annotated[
         FilterText | MISSING,
-        Field(description="Words that name and description, taken together, must all have"),
+        Field(
+            description="Words that name and description, taken together, must all have. Case, "
+            "punctuation and symbols make no difference. In scripts without spaces, such as "
+            "Chinese, Japanese and Thai, any part of a text is found"
+        ),
     ] = MISSING
 
 

@@ -4,11 +4,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam
+from sqlalchemy import ColumnElement, bindparam, literal
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.service import ACCOUNTS
 from app.errors import ItemNotFound, UnknownAccount
+from app.items import search_words
 from app.items.schemas import (
     ItemChange,
     ItemCreate,
@@ -17,7 +19,8 @@ from app.items.schemas import (
     ItemReplace,
     OwnedItemQuery,
 )
-from app.models import Item, has_words, table_of
+from app.models import Item, table_of
+from app.postgres.refolding import Folded
 from app.resources import inserts, reads, writes
 from app.resources.filters import Filter, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
@@ -25,6 +28,14 @@ from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
 
 _C = table_of(Item).c
+
+
+def _has_words(name: str) -> ColumnElement[bool]:
+    """In the form that the index of words serves."""
+    both = _C.name_words.concat(_C.description_words)
+    return both.bool_op("@@")(bindparam(name, type_=TSQUERY))
+
+
 ITEMS = Resource(
     Item,
     ItemRead,
@@ -37,11 +48,17 @@ ITEMS = Resource(
         "name_prefix": starts_with(_C.name),
         "price_gte": at_least(_C.price),
         "price_lte": at_most(_C.price),
-        "q": Filter(lambda name: has_words(bindparam(name, type_=Text))),
+        "q": Filter(_has_words, lambda name, text: {name: search_words.query(text)}),
     },
     references={"account_id": UnknownAccount},
 )
 OWNED = ITEMS.listing_of("account items", _C.account_id)
+ITEM_WORDS = Folded(
+    table_of(Item),
+    sources=["name", "description"],
+    fold=search_words.columns,
+    pending=_C.name_words == literal(search_words.NOT_MADE, TSVECTOR),
+)
 DEFAULT_PRICE = Decimal("0.00")
 
 
@@ -59,7 +76,7 @@ async def list_account_items(
 
 
 async def create_item(session: AsyncSession, body: ItemCreate) -> ItemRead:
-    return await inserts.create(session, ITEMS, _with_price(body.model_dump()))
+    return await inserts.create(session, ITEMS, _columns(body.model_dump()))
 
 
 async def retrieve_item(session: AsyncSession, item_id: UUID) -> ItemRead:
@@ -74,14 +91,14 @@ async def write_item(
 ) -> ItemRead:
     """Replace an item, or change the fields that the body names."""
     precondition = body.precondition(item_id, precondition)
-    return await writes.update(session, ITEMS, item_id, _with_price(body.values()), precondition)
+    return await writes.update(session, ITEMS, item_id, _columns(body.values()), precondition)
 
 
 async def delete_item(session: AsyncSession, item_id: UUID, precondition: Precondition) -> None:
     await writes.delete(session, ITEMS, item_id, precondition)
 
 
-def _with_price(values: dict[str, Any]) -> dict[str, Any]:
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
     if "price" in values and values["price"] is None:
         values["price"] = DEFAULT_PRICE
-    return values
+    return values | search_words.columns(values)

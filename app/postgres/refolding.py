@@ -1,16 +1,16 @@
-"""Recomputes a column that Python computes from another one, when the computation changes.
+"""Recomputes columns that Python computes from others, when the computation changes.
 
 It runs after the migrations of the schema, in batches that commit. If it is stopped, the next run
 goes on with the rows that are left.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Column, ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ARRAY, ColumnElement, Connection, Table, bindparam, func, select, update
 
 log = structlog.get_logger("satchel.migrations")
 
@@ -23,52 +23,65 @@ class RefoldingError(Exception):
 
 @dataclass(frozen=True)
 class Folded:
-    """A unique column of a table with an `id`, made from the column `source`.
+    """Columns of a table with an `id`, made from other columns of a row.
 
-    `pending` is a condition for the rows that may need another value. With that value it no longer
+    sources: the columns that they are made from.
+    fold: makes their values from those of the sources, both by name.
+    pending: a condition for the rows that may need other values. With those values it no longer
     holds, so it finds what is left after an interruption.
+    unique: the one of them that has no equals among all rows, if there is one.
     """
 
-    column: Column[Any]
-    source: Column[Any]
-    fold: Callable[[str], str]
+    table: Table
+    sources: Sequence[str]
+    fold: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     pending: ColumnElement[bool]
+    unique: str | None = None
+
+
+_Made = Mapping[UUID, Mapping[str, Any]]
 
 
 def refold(connection: Connection, folded: Folded) -> None:
-    """Recompute the column of all pending rows. Errors: RefoldingError."""
-    ids = folded.column.table.c.id
-    batch = select(ids, folded.source).where(folded.pending).order_by(ids).limit(BATCH_ROWS)
+    """Recompute the columns of all pending rows. Errors: RefoldingError."""
+    columns = folded.table.c
+    batch = select(columns.id, *(columns[name] for name in folded.sources)).where(folded.pending)
+    batch = batch.order_by(columns.id).limit(BATCH_ROWS).with_for_update()
     count, last = 0, UUID(int=0)
     while True:
         with connection.begin():
-            rows = connection.execute(batch.where(ids > last).with_for_update()).all()
-            made = {id_: folded.fold(source) for id_, source in rows}
+            rows = connection.execute(batch.where(columns.id > last))
+            made = {row.id: folded.fold(row._asdict()) for row in rows}
             if not made:
                 return
-            _require_unique(connection, folded, made)
-            _store(connection, folded, made)
+            if folded.unique is not None:
+                _require_unique(connection, folded, folded.unique, made)
+            _store(connection, folded.table, made)
         count, last = count + len(made), max(made)
-        log.info("rows refolded", column=str(folded.column), rows=count)
+        log.info("rows refolded", table=folded.table.name, rows=count)
 
 
-def _require_unique(connection: Connection, folded: Folded, made: dict[UUID, str]) -> None:
+def _require_unique(connection: Connection, folded: Folded, unique: str, made: _Made) -> None:
     """Checked before the constraint would refuse it, since that does not name the rows."""
-    ids = folded.column.table.c.id
-    holders = select(folded.column, ids).where(folded.column.in_(made.values()))
+    table, column = folded.table, folded.table.c[unique]
+    values = {id_: value[unique] for id_, value in made.items()}
+    holders = select(column, table.c.id).where(column.in_(values.values()))
     owners: dict[str, UUID] = dict(connection.execute(holders).all())
-    for id_, value in made.items():
+    for id_, value in values.items():
         other = owners.setdefault(value, id_)
         if other != id_:
-            table, column = folded.column.table.name, folded.column.name
             raise RefoldingError(
-                f"{table} {other} and {id_} would have the same {column}.\n"
-                f"Delete one of them or change its {folded.source.name}, then migrate again."
+                f"{table} {other} and {id_} would have the same {unique}.\n"
+                f"Delete one of them or change its {', '.join(folded.sources)}, then migrate again."
             )
 
 
-def _store(connection: Connection, folded: Folded, made: dict[UUID, str]) -> None:
-    table = folded.column.table
-    statement = update(table).where(table.c.id == bindparam("of_row"))
-    values = [{"of_row": id_, "made": value} for id_, value in made.items()]
-    connection.execute(statement.values({folded.column: bindparam("made")}), values)
+def _store(connection: Connection, table: Table, made: _Made) -> None:
+    """One statement for all rows: one for each would take longer."""
+    names = [*next(iter(made.values()))]
+    arrays = [bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in ("id", *names)]
+    new = func.unnest(*arrays).table_valued("id", *names).render_derived(name="new")
+    statement = update(table).where(table.c.id == new.c.id)
+    statement = statement.values({name: new.c[name] for name in names})
+    values = {f"all_{name}": [row[name] for row in made.values()] for name in names}
+    connection.execute(statement, {"all_id": list(made), **values})

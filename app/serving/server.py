@@ -17,6 +17,7 @@ from app.accounts.service import EMAIL_KEYS
 from app.auth.guard import make_verifier
 from app.config import SECRETS, ConfigurationError, Settings, is_loopback, load_settings
 from app.edge.protocol import ServerConfig
+from app.items.service import ITEM_WORDS
 from app.postgres.embedded import embedded_postgres
 from app.postgres.engine import make_engine
 from app.postgres.migrations import ROOT, autogenerate, migrate
@@ -42,7 +43,7 @@ async def migrate_database(url: URL, settings: Settings, message: str | None = N
     """
     engine = make_engine(url, settings, for_migrations=True)
     try:
-        await migrate(engine, folded=[EMAIL_KEYS])
+        await migrate(engine, folded=[EMAIL_KEYS, ITEM_WORDS])
         if message is not None:
             async with engine.connect() as connection:
                 await connection.run_sync(autogenerate, message)

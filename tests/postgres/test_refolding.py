@@ -1,19 +1,23 @@
-"""Columns that are made anew: the keys of emails that an earlier build stored."""
+"""Columns that are made anew: keys of emails and search words of what an earlier build stored."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from alembic import command
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from structlog.testing import capture_logs
 
 from app.accounts.service import EMAIL_KEYS
+from app.items.service import ITEM_WORDS
 from app.postgres import refolding
-from app.postgres.migrations import migrate
+from app.postgres.migrations import alembic_config, migrate
 from app.postgres.refolding import Folded, RefoldingError
+from tests.applications import client_of, running_app
+from tests.pages import found
 
 INSERT = """
     INSERT INTO accounts (id, email, email_key, username)
@@ -59,11 +63,11 @@ class Counted:
         self.most = most
         self.emails: list[str] = []
 
-    def __call__(self, email: str) -> str:
+    def __call__(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if len(self.emails) == self.most:
             raise KeyboardInterrupt
-        self.emails.append(email)
-        return EMAIL_KEYS.fold(email)
+        self.emails.append(row["email"])
+        return EMAIL_KEYS.fold(row)
 
     @property
     def folded(self) -> Folded:
@@ -105,7 +109,7 @@ class TestRefold:
             await migrate(engine, folded=[EMAIL_KEYS])
         progress = [line for line in logs if line["event"] == "rows refolded"]
         assert [line["rows"] for line in progress] == [2, 4, 5]
-        assert {line["column"] for line in progress} == {"accounts.email_key"}
+        assert {line["table"] for line in progress} == {"accounts"}
         assert "@" not in str(progress)
         assert await stored(engine) == NEW
 
@@ -148,3 +152,85 @@ class TestRefold:
             await connection.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
         await migrate(engine, folded=[EMAIL_KEYS])
         assert await stored(engine) == [key for _, key in OLD]
+
+
+# Stored by the build before the search words, and what finds it now.
+ITEMS = {
+    "Lamp™": (None, "lamp"),
+    "Straße": ("", "STRASSE"),
+    "Vase": ("東京都", "京都 vase"),
+    "!!!": ("???", "nothing"),
+    "Desk": ("Oak", "oak desk"),
+}
+
+
+@pytest.fixture
+async def old_items(engine: AsyncEngine) -> None:
+    """Items in the schema of the build before."""
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "0002"))
+    await store(engine, [("ada@example.com", "ada@example.com")])
+    insert = text(
+        "INSERT INTO items (id, account_id, name, description, image_link)"
+        " VALUES (:id, :owner, :name, :description, 'http://example.com/')"
+    )
+    async with engine.begin() as connection:
+        for number, (name, (description, _)) in enumerate(ITEMS.items(), 1):
+            values = {"id": row_id(number), "name": name, "description": description}
+            await connection.execute(insert, {**values, "owner": row_id(1)})
+
+
+async def made(engine: AsyncEngine) -> list[bool]:
+    """Of which items the words are made."""
+    query = text("SELECT name_words <> '?' AND description_words <> '?' FROM items ORDER BY id")
+    async with engine.connect() as connection:
+        return list((await connection.execute(query)).scalars())
+
+
+@pytest.mark.usefixtures("old_items")
+class TestSearchWords:
+    async def test_are_found_after_a_migration(self, engine: AsyncEngine, database: URL) -> None:
+        await migrate(engine, folded=[ITEM_WORDS])
+        async with running_app(database) as application, client_of(application) as client:
+            for name, (_, words) in ITEMS.items():
+                expected = set() if words == "nothing" else {name}
+                assert await found(client, "/items", "name", q=words) == expected
+
+    async def test_go_on_where_they_were_interrupted(
+        self, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(refolding, "BATCH_ROWS", 2)
+        names: list[str] = []
+
+        def fold(row: Mapping[str, Any]) -> Mapping[str, Any]:
+            if len(names) == 3:
+                raise KeyboardInterrupt
+            names.append(row["name"])
+            return ITEM_WORDS.fold(row)
+
+        with pytest.raises(KeyboardInterrupt):
+            await migrate(engine, folded=[replace(ITEM_WORDS, fold=fold)])
+        assert await made(engine) == [True, True, False, False, False]
+        names.clear()
+        with capture_logs() as logs:
+            await migrate(engine, folded=[replace(ITEM_WORDS, fold=fold)])
+        assert names == list(ITEMS)[2:]
+        assert await made(engine) == [True] * 5
+        progress = [line for line in logs if line["event"] == "rows refolded"]
+        assert [(line["table"], line["rows"]) for line in progress] == [("items", 2), ("items", 3)]
+        # One without any word is made, too.
+        await migrate(engine, folded=[replace(ITEM_WORDS, fold=fold)])
+        assert names == list(ITEMS)[2:]
+
+    async def test_change_nothing_that_clients_see(self, engine: AsyncEngine) -> None:
+        query = text(
+            "SELECT to_jsonb(items) - 'name_words' - 'description_words' FROM items ORDER BY id"
+        )
+
+        async def rows() -> list[Any]:
+            async with engine.connect() as connection:
+                return list((await connection.execute(query)).scalars())
+
+        before = await rows()
+        await migrate(engine, folded=[ITEM_WORDS])
+        assert await rows() == before

@@ -18,8 +18,8 @@ from tests.factories import create_account
 
 MANY = 60_000
 GENERATED = (
-    "INSERT INTO items (id, account_id, name, image_link)"
-    " SELECT gen_random_uuid(), :owner, 'Lamp ' || n, 'http://example.com/'"
+    "INSERT INTO items (id, account_id, name, image_link, name_words, description_words)"
+    " SELECT gen_random_uuid(), :owner, 'Lamp ' || n, 'http://example.com/', 'lamp', ''"
     " FROM generate_series(1, :many) AS n"
 )
 
