@@ -70,6 +70,11 @@ schemathesis.openapi.format(
 def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
     for name in ("If-Match", "If-None-Match"):
         raw_schema["components"]["parameters"][name]["schema"]["format"] = "entity-tags"
+    # The formats that the service takes, and more, so that most values are valid.
+    for name, form in (("email", "email"), ("image_link", "uri")):
+        for schema in raw_schema["components"]["schemas"].values():
+            if "pattern" in schema.get("properties", {}).get(name, {}):
+                schema["properties"][name]["format"] = form
 
 
 @schemathesis.hook
