@@ -76,6 +76,11 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
             for one in operation.get("parameters", ()):
                 if one.get("in") == "query" and one["schema"].get("type") == "boolean":
                     BOOLEANS.add(one["name"])
+    # The formats that the service takes, and more, so that most values are valid.
+    for name, form in (("email", "email"), ("image_link", "uri")):
+        for schema in raw_schema["components"]["schemas"].values():
+            if "pattern" in schema.get("properties", {}).get(name, {}):
+                schema["properties"][name]["format"] = form
 
 
 @schemathesis.hook
