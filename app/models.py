@@ -120,8 +120,11 @@ class Item(Entity):
     image_link: Mapped[str] = mapped_column(CText)
 
     # What an item is found by. The service makes them, independently of the locale of the database.
-    name_words: Mapped[str] = mapped_column(TSVECTOR, sort_order=2)
-    description_words: Mapped[str] = mapped_column(TSVECTOR, sort_order=2)
+    # The default means that they are still to be made, which `satchel migrate` does.
+    name_words: Mapped[str] = mapped_column(TSVECTOR, server_default=text("'?'"), sort_order=2)
+    description_words: Mapped[str] = mapped_column(
+        TSVECTOR, server_default=text("'?'"), sort_order=2
+    )
 
     account: Mapped[Account] = relationship(back_populates="items", lazy="raise")
     favorites: Mapped[list["Favorite"]] = relationship(back_populates="item", lazy="raise")

@@ -40,7 +40,7 @@ _REPEATS: Final = 200
 _PLACES: Final = 16_000
 # Stands for the places where there are too many. No word has such a character.
 _WITHOUT_PLACES: Final = "'+'"
-# The only word of a column whose words are still to be made.
+# The only word of a column whose words are still to be made: the default of the columns.
 NOT_MADE: Final = "'?'"
 _NOTHING: Final = "'!'"  # which no item has
 

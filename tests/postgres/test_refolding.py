@@ -170,14 +170,21 @@ async def old_items(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "0002"))
     await store(engine, [("ada@example.com", "ada@example.com")])
+    for number, (name, (description, _)) in enumerate(ITEMS.items(), 1):
+        await store_item(engine, number, name, description)
+
+
+async def store_item(
+    engine: AsyncEngine, number: int, name: str, description: str | None = None
+) -> None:
+    """As an earlier build does."""
     insert = text(
         "INSERT INTO items (id, account_id, name, description, image_link)"
         " VALUES (:id, :owner, :name, :description, 'http://example.com/')"
     )
+    values = {"id": row_id(number), "owner": row_id(1), "name": name, "description": description}
     async with engine.begin() as connection:
-        for number, (name, (description, _)) in enumerate(ITEMS.items(), 1):
-            values = {"id": row_id(number), "name": name, "description": description}
-            await connection.execute(insert, {**values, "owner": row_id(1)})
+        await connection.execute(insert, values)
 
 
 async def made(engine: AsyncEngine) -> list[bool]:
@@ -221,6 +228,15 @@ class TestSearchWords:
         # One without any word is made, too.
         await migrate(engine, folded=[replace(ITEM_WORDS, fold=fold)])
         assert names == list(ITEMS)[2:]
+
+    async def test_are_made_of_what_an_earlier_build_inserts_later(
+        self, engine: AsyncEngine
+    ) -> None:
+        await migrate(engine, folded=[ITEM_WORDS])
+        await store_item(engine, 9, "Cup")
+        assert await made(engine) == [True] * 5 + [False]
+        await migrate(engine, folded=[ITEM_WORDS])
+        assert await made(engine) == [True] * 6
 
     async def test_change_nothing_that_clients_see(self, engine: AsyncEngine) -> None:
         query = text(
