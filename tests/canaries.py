@@ -35,9 +35,14 @@ HEADERS = {
     "X-Forwarded-For": WORD,
 }
 # By format in the document: values of fields that do not take any text.
-FORMATS = {"date": DATE, "email": f"{WORD}@example.com", "uri": f"https://example.com/{WORD}"}
+FORMATS = {"date": DATE}
 # Of fields whose form the document does not state.
-SPECIAL = {"country": "Jordan", "phone_number": f"+962{PHONE}"}
+SPECIAL = {
+    "email": f"{WORD}@example.com",
+    "country": "Jordan",
+    "phone_number": f"+962{PHONE}",
+    "image_link": f"https://example.com/{WORD}",
+}
 
 
 def valid_body(entry: Entry) -> dict[str, Any]:

@@ -66,7 +66,7 @@ Country = Annotated[
     str,
     BeforeValidator(_check_country),
     Field(
-        min_length=2,
+        min_length=1,  # a letter such as \xdf may stand for two
         max_length=100,
         description="ISO 3166-1 alpha-2, alpha-3 or three digits, or the English name; any case",
         examples=["Jordan"],

@@ -123,7 +123,8 @@ Email = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "format": "email",
+            # Without `format: email`, by which validators refuse letters beyond ASCII.
+            "pattern": r"^[^\x00@]+@[^\x00@]+$",
             "minLength": 3,
             "maxLength": 254,
             "examples": ["ada@example.com"],

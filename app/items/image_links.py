@@ -8,8 +8,10 @@ from pydantic_core import Url
 
 from app.resources.fields import fault
 
+# Of ASCII, what no URL contains: control characters, the space, and "<>\\^`{|}.
+_NO = r"\x00-\x20\x22\x3c\x3e\x5c\x5e\x60\x7b-\x7d\x7f"
 # Url() accepts http:///host as http://host, which other parsers do not.
-_HTTP_URL = re.compile(r"https?://(?!/)[^\s\x00-\x20\x7f\\<>\"^`{|}]+", re.IGNORECASE)
+_HTTP_URL = re.compile(rf"https?://[^\s{_NO}/][^\s{_NO}]*", re.IGNORECASE)
 
 
 def _check_image_link(value: Any) -> Any:
@@ -32,9 +34,9 @@ ImageLink = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "format": "uri",
+            # Without `format: uri`, by which validators refuse letters beyond ASCII.
+            "pattern": rf"^[hH][tT][tT][pP][sS]?://[^{_NO}/][^{_NO}]*$",
             "maxLength": 1000,
-            "pattern": "^[hH][tT][tT][pP][sS]?://",
             "examples": ["https://example.com/lamp.jpg"],
         }
     ),

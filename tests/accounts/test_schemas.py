@@ -293,7 +293,7 @@ class TestRead:
 
     def test_the_schema_states_what_is_checked(self) -> None:
         fields = AccountCreate.model_json_schema()["properties"]
-        assert fields["email"]["format"] == "email"
+        assert re.search(fields["email"]["pattern"], "b\xfccher@b\xfccher.example")
         assert fields["email"]["maxLength"] == 254
         assert (fields["username"]["minLength"], fields["username"]["maxLength"]) == (1, 100)
         takes = re.compile(fields["username"]["pattern"]).search

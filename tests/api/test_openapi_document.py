@@ -459,6 +459,19 @@ class TestSchema:
             validator = self.validator(SCHEMAS[form])
             assert validator.is_valid({**example, name: ""}) is may_be_null, name
 
+    def test_only_components_have_titles(self) -> None:
+        """Generators would name a type after the title of a field, which says no more than its
+        name.
+        """
+        inner = [one for schema in SCHEMAS.values() for one in parts(schema.get("properties", {}))]
+        asked = [one["schema"] for name in OPERATIONS for one in parameters_of(name)]
+        assert not any(isinstance(one.get("title"), str) for one in [*inner, *asked])
+
+    def test_bounds_of_whole_numbers_are_whole(self) -> None:
+        bounds = re.findall(r'"(?:exclusiveM|m)(?:in|ax)imum": (\S+?),?\n', COMMITTED.read_text())
+        assert len(bounds) > 10
+        assert {one for one in bounds if "." in one} == {"9999999999.99"}
+
     @each_schema
     def test_null_is_a_type_beside_another(self, name: str) -> None:
         """So that the description and the limits of a field belong to all of it."""

@@ -44,6 +44,7 @@ BY_KNOWLEDGE: Final = {
     ("/username", "too_short"): "which characters beyond ASCII are white space",
     ("/name", "too_short"): "which characters beyond ASCII are white space",
     ("/price", "invalid_format"): "how many decimals a number has",
+    ("/price", "too_large"): "that numbers such as 5e-324 are beyond the normal range of doubles",
     ("/phone_number", "invalid_format"): "the numbers of each country, and which country is meant",
 }
 
@@ -76,6 +77,11 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
             for one in operation.get("parameters", ()):
                 if one.get("in") == "query" and one["schema"].get("type") == "boolean":
                     BOOLEANS.add(one["name"])
+    # The formats that the service takes, and more, so that most values are valid.
+    for name, form in (("email", "email"), ("image_link", "uri")):
+        for schema in raw_schema["components"]["schemas"].values():
+            if "pattern" in schema.get("properties", {}).get(name, {}):
+                schema["properties"][name]["format"] = form
 
 
 @schemathesis.hook
