@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 INSTALL = $(BIN)/python -m scripts.install
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-quick check lint types fmt migrate revision clean
+.PHONY: help install run test test-quick test-sdks check lint types fmt migrate revision clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -47,14 +47,17 @@ PYTEST = -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loa
 # From Python 3.14 on, coverage counts branches by sys.monitoring, which costs a fraction.
 COVERAGE = $(shell $(BIN)/python -c 'import sys; print("COVERAGE_CONCURRENCY=thread" * (sys.version_info >= (3, 14)))')
 
-test: $(VENV)/dev ## Run every test, with branch coverage
+test: $(VENV)/dev ## Run every test but those of SDKs, with branch coverage
 	@$(BIN)/python -m coverage erase
-	@$(COVERAGE) $(BIN)/python -m coverage run $(PYTEST)
+	@$(COVERAGE) $(BIN)/python -m coverage run $(PYTEST) -m 'not sdks'
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
 test-quick: $(VENV)/dev ## Run the tests that need no servers, browsers or clients of their own
 	@$(BIN)/python $(PYTEST) -m 'not slow'
+
+test-sdks: $(VENV)/dev ## Generate SDKs in eight languages, compile and use them
+	@$(BIN)/python -m pytest tests/sdks
 
 check: lint types locks ## All that takes no tests: lint, types and locks
 
@@ -88,7 +91,7 @@ revision: $(VENV)/dev ## Write a migration from the models (m="what changes")
 	@$(BIN)/python -m app.cli.commands revision "$(m)"
 
 clean: ## Remove the virtual environment and caches (data stays)
-	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
+	rm -rf $(VENV) tests/clients/node_modules tests/sdks/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
 
 .PHONY: vendor-docs openapi settings bench bench-quick
 openapi: $(VENV)/run ## Write docs/openapi.json and the Postman collection

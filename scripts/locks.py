@@ -37,6 +37,7 @@ LOCKS = {
     ],
     "requirements/audit.lock": ["--group", "audit"],
     "tests/clients/requirements-sdk.lock": ["tests/clients/requirements-sdk.in"],
+    "tests/sdks/requirements.lock": ["tests/sdks/requirements.in"],
 }
 COMPILE = [
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),

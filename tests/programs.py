@@ -2,16 +2,23 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 
 def find_program(name: str, package: str) -> str:
-    """The path of a program that is not Python's; the test is skipped without it.
+    """The path of a program that is not Python's; the test is skipped without it."""
+    return find_package(shutil.which(name), name, package)
 
-    With REQUIRE_ALL=1 nothing is skipped.
-    """
-    path = shutil.which(name)
+
+def find_file(path: str, package: str) -> Path:
+    """The path of a file that a package of Debian installs; the test is skipped without it."""
+    return Path(find_package(path if Path(path).exists() else None, path, package))
+
+
+def find_package(path: str | None, name: str, package: str) -> str:
+    """Skip the test if there is no path. With REQUIRE_ALL=1 nothing is skipped."""
     if path is None:
         message = f"{name} is missing: install the package {package}"
         if os.environ.get("REQUIRE_ALL") == "1":

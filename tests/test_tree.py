@@ -37,5 +37,5 @@ def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
 
 def test_locks_lie_where_they_are_looked_for() -> None:
     found = {str(path.relative_to(ROOT)) for path in ROOT.glob("requirements/*.lock")}
-    found |= {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/clients/*.lock")}
+    found |= {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/*.lock")}
     assert found == set(LOCKS)

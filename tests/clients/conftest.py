@@ -43,26 +43,24 @@ def run_tool(*command: object, cwd: Path = HERE, seconds: float = 900, **environ
     return done.stdout
 
 
-@pytest.fixture(scope="session")
-def npm_tools(pytestconfig: pytest.Config) -> Path:
-    """The programs of package-lock.json, installed again if it has changed."""
+def install_npm_tools(folder: Path, config: pytest.Config) -> Path:
+    """The programs of the folder's package-lock.json, installed again if it has changed."""
     npm = find_program("npm", "npm")
-    lock, modules = HERE / "package-lock.json", HERE / "node_modules"
+    lock, modules = folder / "package-lock.json", folder / "node_modules"
     installed = modules / ".package-lock.json"  # npm writes it last
-    assert pytestconfig.cache is not None
-    with FileLock(pytestconfig.cache.mkdir("npm") / "lock"):  # one of the test processes installs
+    assert config.cache is not None
+    # One of the test processes installs.
+    with FileLock(config.cache.mkdir("npm") / f"{folder.name}.lock"):
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            run_tool(npm, "ci", "--no-audit", "--no-fund", seconds=1800)
+            run_tool(npm, "ci", "--no-audit", "--no-fund", cwd=folder, seconds=1800)
     return modules / ".bin"
 
 
-@pytest.fixture(scope="session")
-def sdk_python(pytestconfig: pytest.Config) -> Path:
-    """The Python of an environment with requirements-sdk.lock, which conflicts with ours."""
-    assert pytestconfig.cache is not None
-    lock = HERE / "requirements-sdk.lock"
+def install_python(lock: Path, config: pytest.Config) -> Path:
+    """The Python of an environment with these requirements, which conflict with ours."""
+    assert config.cache is not None
     name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    home = pytestconfig.cache.mkdir("sdk") / name
+    home = config.cache.mkdir("sdk") / name
     python, made = home / "bin" / "python", home / "made"
     with FileLock(home.with_suffix(".lock")):
         if not made.exists():
@@ -71,6 +69,16 @@ def sdk_python(pytestconfig: pytest.Config) -> Path:
             run_tool(*install, lock, cwd=HERE.parent.parent, seconds=1800)
             made.touch()
     return python
+
+
+@pytest.fixture(scope="session")
+def npm_tools(pytestconfig: pytest.Config) -> Path:
+    return install_npm_tools(HERE, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def sdk_python(pytestconfig: pytest.Config) -> Path:
+    return install_python(HERE / "requirements-sdk.lock", pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ BY_KNOWLEDGE: Final = {
     ("/username", "too_short"): "which characters beyond ASCII are white space",
     ("/name", "too_short"): "which characters beyond ASCII are white space",
     ("/price", "invalid_format"): "how many decimals a number has",
+    ("/price", "too_large"): "that numbers such as 5e-324 are beyond the normal range of doubles",
     ("/phone_number", "invalid_format"): "the numbers of each country, and which country is meant",
 }
 
