@@ -36,7 +36,7 @@ SCENARIO = [
     "PATCH /accounts/{account_id} 200",  # the username; the country stays
     "PATCH /accounts/{account_id} 200",  # null clears the country; If-Match holds
     "PATCH /accounts/{account_id} 412",  # with a version that is old
-    "POST /accounts 422",  # with an email that is none
+    "POST /accounts 422",  # with an email whose domain is none
     "DELETE /accounts/{account_id} 204",  # with her items
     "GET /accounts/{account_id} 404",
 ]

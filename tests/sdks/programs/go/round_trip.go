@@ -110,7 +110,7 @@ func main() {
 	// Problems.
 	_, _, err = accounts.ChangeAccount(ctx, ada.Id).AccountChange(*rename).IfMatch(`"1"`).Execute()
 	expectProblem(err, 412, "stale_version")
-	body = satchel.NewAccountCreate("nobody", "nobody")
+	body = satchel.NewAccountCreate("nobody@localhost", "nobody")
 	_, _, err = accounts.CreateAccount(ctx).AccountCreate(*body).Execute()
 	problem := expectProblem(err, 422, "invalid_request")
 	expect(problem.Errors[0].GetPointer() == "/email", problem)

@@ -84,7 +84,7 @@ expect([changed.country, changed.phone_number] == [nil, "+962790000000"], change
 
 # Problems.
 expect_problem(412, "stale_version") { accounts.change_account(ada.id, rename, if_match: '"1"') }
-body = Satchel::AccountCreate.new(email: "nobody", username: "nobody")
+body = Satchel::AccountCreate.new(email: "nobody@localhost", username: "nobody")
 problem = expect_problem(422, "invalid_request") { accounts.create_account(body) }
 expect(problem.errors[0].pointer == "/email", problem)
 expect_status(accounts.delete_account_with_http_info(ada.id, cascade: true), 204)

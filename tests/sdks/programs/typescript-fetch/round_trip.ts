@@ -98,7 +98,7 @@ async function main(basePath: string, accessToken: string): Promise<void> {
   // Problems.
   const stale = accounts.changeAccount({ ...rename, ifMatch: '"1"' });
   await expectProblem(stale, 412, "stale_version");
-  const wrong = { accountCreate: { email: "nobody", username: "nobody" } };
+  const wrong = { accountCreate: { email: "nobody@localhost", username: "nobody" } };
   const problem = await expectProblem(accounts.createAccount(wrong), 422, "invalid_request");
   assert.equal(problem.errors[0]?.pointer, "/email");
   await expect(accounts.deleteAccountRaw({ accountId, cascade: true }), 204);

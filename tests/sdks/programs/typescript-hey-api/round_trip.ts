@@ -112,7 +112,7 @@ async function main(baseUrl: string, auth: string): Promise<void> {
     "stale_version",
   );
   const problem = await expectProblem(
-    createAccount({ body: { email: "nobody", username: "nobody" } }),
+    createAccount({ body: { email: "nobody@localhost", username: "nobody" } }),
     422,
     "invalid_request",
   );

@@ -89,7 +89,7 @@ async function main(): Promise<void> {
   const stale = { headers: { "If-Match": '"1"' } };
   await expectProblem(changeAccount(account_id, rename, stale), 412, "stale_version");
   const problem = await expectProblem(
-    createAccount({ email: "nobody", username: "nobody" }),
+    createAccount({ email: "nobody@localhost", username: "nobody" }),
     422,
     "invalid_request",
   );
