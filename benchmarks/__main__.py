@@ -26,8 +26,7 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all servers are stopped
     began, load_before = time.monotonic(), round(os.getloadavg()[0], 2)
-    if load_before > 0.5:
-        tell(f"Others are at work on this machine (load {load_before}): the figures will be off.")
+    _tell_what_distorts(load_before)
     contestants, left_out = choose_contestants(options.only)
     with (
         tempfile.TemporaryDirectory(prefix="satchel-bench-") as folder,
@@ -64,6 +63,16 @@ def main() -> int:
         print(f"Left out: {name}: {reason}")
     print(f"{time.monotonic() - began:.0f} s")
     return 0
+
+
+def _tell_what_distorts(load_before: float) -> None:
+    if load_before > 0.5:
+        tell(f"Others are at work on this machine (load {load_before}): the figures will be off.")
+    if not results.is_optimized():
+        tell(
+            "This Python was built without optimizations, and is 15 to 25 % slower than others:"
+            " use one that was, as in `make bench PYTHON=/usr/bin/python3`."
+        )
 
 
 def _parse() -> argparse.Namespace:

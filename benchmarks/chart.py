@@ -37,10 +37,13 @@ def draw(results: dict[str, Any]) -> Figure:
         _name(row[0], [(name, results["contestants"][name]["title"]) for name in names])
     axes[0][0].legend(loc="lower right", frameon=False)
     machine = results["machine"]
+    python = f"Python {results['versions']['python']}"
+    if not machine.get("optimized_python", False):
+        python += ", built without optimizations"
     figure.suptitle("CPU and throughput of Satchel and its peers: 1 worker, 32 connections")
     figure.supxlabel(
         f"{results['date'][:10]} · {results['command']} · {machine['cores']} cores of"
-        f" {machine['cpu']} · PostgreSQL {results['postgresql']['version']}, fsync off"
+        f" {machine['cpu']} · {python} · PostgreSQL {results['postgresql']['version']}, fsync off"
         " · medians; wrk runs on the same machine",
         fontsize="small",
     )

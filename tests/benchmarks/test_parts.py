@@ -16,7 +16,7 @@ import phonenumbers
 import pytest
 
 from app.accounts.phones import MAX_DIGITS, e164
-from benchmarks import growth, measure, tables, wrk
+from benchmarks import growth, measure, results, tables, wrk
 from benchmarks.check import WrongAnswerError, check
 from benchmarks.client import Client
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
@@ -252,3 +252,20 @@ def test_a_load_ends_whenever_it_is_told_to() -> None:
         load = wrk.Running(process)
         load.wait_until_ready()
         assert load.finish().requests == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prefix", "expected"),
+    [
+        ("'--enable-optimizations' '--with-lto'", "/usr/local", True),
+        ("'--enable-shared'", "/usr", True),  # Debian's
+        ("'--enable-shared'", "/root/.pyenv/versions/3.11.7", False),
+        (None, "/opt/python", False),
+    ],
+)
+def test_results_tell_how_python_was_built(
+    arguments: str | None, prefix: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sysconfig.get_config_var", {"CONFIG_ARGS": arguments}.get)
+    monkeypatch.setattr("sys.base_prefix", prefix)
+    assert results.machine(0)["optimized_python"] is expected
