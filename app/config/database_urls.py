@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, SecretStr
 from sqlalchemy import URL, make_url
@@ -123,7 +123,7 @@ def driver_arguments(url: URL) -> tuple[URL, dict[str, Any]]:
         arguments["ssl"] = ssl.create_default_context()
     of_dsn: dict[str, object] = {name: query.pop(name) for name in _DSN_OPTIONS if name in query}
     if of_dsn:
-        arguments["dsn"] = f"postgresql:///?{urlencode(of_dsn, doseq=True)}"
+        arguments["dsn"] = f"postgresql:///?{urlencode(of_dsn, doseq=True, quote_via=quote)}"
     return url.set(query=query), arguments
 
 
