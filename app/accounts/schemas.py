@@ -83,9 +83,7 @@ AccountSort = Literal[
 class AccountQuery(TimestampsQuery):
     """What the list of accounts takes: filters, all of which must hold, and a sort."""
 
-    sort: Annotated[
-        AccountSort, Field(description="`-` sorts descending; without it: `-created`")
-    ] = "-created"
+    sort: AccountSort = "-created"
     email: Annotated[FilterText | MISSING, Field(description="Without regard to case")] = MISSING
     username: FilterText | MISSING = MISSING
     username_prefix: FilterText | MISSING = MISSING

@@ -80,9 +80,7 @@ ItemSort = Literal["created", "-created", "updated", "-updated", "name", "-name"
 class OwnedItemQuery(TimestampsQuery):
     """What the list of one account's items takes: filters, all of which must hold, and a sort."""
 
-    sort: Annotated[ItemSort, Field(description="`-` sorts descending; without it: `-created`")] = (
-        "-created"
-    )
+    sort: ItemSort = "-created"
     name: FilterText | MISSING = MISSING
     name_prefix: FilterText | MISSING = MISSING
     price_gte: PriceFilter | MISSING = MISSING

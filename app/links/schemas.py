@@ -63,7 +63,4 @@ class AccountWish(TypedDict):
 class LinkQuery(PageQuery):
     """What the lists of links take; they sort by when the link was made."""
 
-    sort: Annotated[
-        Literal["created", "-created"],
-        Field(description="`-` sorts descending; without it: `-created`"),
-    ] = "-created"
+    sort: Literal["created", "-created"] = "-created"

@@ -84,6 +84,27 @@ def test_a_resource_that_cannot_be_retrieved_has_no_link(entry: Entry) -> None:
 
 
 @every_list
+async def test_the_default_of_a_sort_is_the_described_one(
+    client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, each: List
+) -> None:
+    path, _, rows = rows_of(each, await entry.insert(connection, [{}] * 3))
+    assert len(rows) > 1
+    [sort] = (
+        one
+        for one in document()["paths"][each.path]["get"]["parameters"]
+        if one.get("name") == "sort"
+    )
+    [described] = re.findall(r"The default is `(\S+)`", sort["description"])
+    answers = {
+        value: (await client.get(path, params={"sort": value} if value else {})).json()["data"]
+        for value in (None, *sort["schema"]["enum"])
+    }
+    assert answers[None] == answers[described]
+    opposite = described.removeprefix("-") if described.startswith("-") else f"-{described}"
+    assert answers[None] == answers[opposite][::-1] != answers[opposite]
+
+
+@every_list
 async def test_the_link_of_a_page_leads_to_the_next(
     client: httpx.AsyncClient, connection: AsyncConnection, entry: Entry, each: List
 ) -> None:

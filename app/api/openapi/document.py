@@ -11,13 +11,13 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from app.api.openapi import headers
-from app.api.openapi.enums import name_sorts
 from app.api.openapi.examples import REF, Schema, add_body_examples, example_of, name_of
 from app.api.openapi.forms import as_form
 from app.api.openapi.links import add_links
 from app.api.openapi.operations import complete_operation
 from app.api.openapi.schemas import simplify
 from app.api.openapi.sdk import without_forms
+from app.api.openapi.sorts import describe_sorts
 from app.api.requests import FORM, JSON, MULTIPART
 from app.api.routes import StrictRoute
 from app.errors import EmailTaken
@@ -141,7 +141,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
                 body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
     for schema in schemas.values():
         schema.setdefault("examples", [example_of(schema, schemas)])
-    name_sorts(document)
+    describe_sorts(document)
     add_links(document["paths"])
     add_body_examples(document)
     return document
