@@ -27,11 +27,13 @@ _BLANKS: Final = (
 )
 
 
-# The names that email-validator takes as they are (RFC 5322, 3.2.3).
-_USUAL_NAME: Final = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
-_LONGEST_NAME: Final = 64
+# The local parts that email-validator takes as they are (RFC 5322, 3.2.3).
+_USUAL_LOCAL_PART: Final = re.compile(
+    r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII
+)
+_LONGEST_LOCAL_PART: Final = 64
 # It writes them in lower case (RFC 2142).
-_LOWERED_NAMES: Final = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
+_LOWERED: Final = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 
 
 def normalize(text: str) -> str | None:
@@ -39,15 +41,15 @@ def normalize(text: str) -> str | None:
     valid.
     """
     address = text.strip(_BLANKS)
-    name_, _, domain = address.rpartition("@")
+    local, _, domain = address.rpartition("@")
     if (
         len(address) <= MAX_LENGTH
-        and len(name_) <= _LONGEST_NAME
-        and _USUAL_NAME.fullmatch(name_)
-        and name_.lower() not in _LOWERED_NAMES
+        and len(local) <= _LONGEST_LOCAL_PART
+        and _USUAL_LOCAL_PART.fullmatch(local)
+        and local.lower() not in _LOWERED
         and (normal_domain := _usual_domain(domain)) is not None
     ):
-        return f"{name_}@{normal_domain}"
+        return f"{local}@{normal_domain}"
     return _validated(address)
 
 

@@ -22,13 +22,13 @@ _TAGS: Final = re.compile(ENTITY_TAGS)
 _EACH_TAG: Final = re.compile(_TAG)
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 MAX_TAGS: Final = 1000
-_NAMES: Final = frozenset({b"if-match", b"if-none-match"})
+_CONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
 
 
 @repeatable
 async def get_read_condition(request: Request) -> Precondition:
     """What If-Match and If-None-Match require of a row that is read. Errors: MalformedHeader."""
-    if _NAMES.isdisjoint(map(itemgetter(0), request.scope["headers"])):
+    if _CONDITIONS.isdisjoint(map(itemgetter(0), request.scope["headers"])):
         return UNCONDITIONAL
     return Precondition(
         _versions(request, "If-Match", absent=None, weak=False),

@@ -21,7 +21,7 @@ class RouteTable:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._otherwise = router.middleware_stack
+        self._app = router.middleware_stack
         self._fixed: dict[tuple[str, str], APIRoute] = {}
         self._by_start: dict[tuple[str, str], tuple[APIRoute, str]] = {}
         for route in router.routes:
@@ -49,7 +49,7 @@ class RouteTable:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self.find(scope)
         if route is None:
-            await self._otherwise(scope, receive, send)
+            await self._app(scope, receive, send)
         else:
             await route.handle(scope, receive, send)
 
