@@ -84,7 +84,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
             tracing.start(engine)
         counters: RequestCounters = app.state.counters
         statements = app.state.statements = Statements(
-            engine, counters.batch_size.observe, counters.insert_batch_size.observe
+            engine,
+            counters.batch_size.observe,
+            counters.insert_batch_size.observe,
+            requests_in_flight=lambda: counters.in_flight,
         )
         app.state.older_revisions = older_revisions()
         # Objects of start-up live as long as the process. If they were not frozen, the garbage

@@ -1,7 +1,8 @@
 """Coalescing: one statement serves the requests that come while earlier ones are running.
 
 Under load a batch of 20 rows costs little more than a single row, in this process and in
-PostgreSQL. A lone caller does not wait. A batch starts after all of its callers have asked.
+PostgreSQL. A lone caller does not wait, and costs what it would without coalescing. A batch starts
+after all of its callers have asked.
 """
 
 import asyncio
@@ -35,64 +36,86 @@ class _Call(Generic[Asked, Given]):
     """`future` is the caller's own: cancelling one caller leaves the others alone."""
 
     asked: Asked
-    future: asyncio.Future[Given | asyncio.Task[Given]]
+    future: asyncio.Future[Outcome[Given]]
     context: Context
 
     def settle(self, outcome: Outcome[Given]) -> None:
-        if self.future.done():  # the caller was cancelled
-            if isinstance(outcome, asyncio.Task):
-                outcome.cancel()
-        elif isinstance(outcome, Exception):
-            self.future.set_exception(outcome)
-        else:
+        if not self.future.done():
             self.future.set_result(outcome)
+        elif isinstance(outcome, asyncio.Task):  # the caller was cancelled
+            outcome.cancel()
 
 
 class Coalescer(Generic[Asked, Given]):
     """Collects what callers ask for and passes it to `run`, which returns an outcome for each.
 
     Outcomes are in the order of what was asked. If `run` raises, all callers of the batch get the
-    exception. `on_batch` is called with the size of each batch. `max_running` limits the batches
+    exception. `on_batch` is called with the size of each batch. `is_quiet` tells whether others are
+    unlikely to come; then a caller who meets nobody runs alone. `max_running` limits the batches
     that run at once, slow ones included.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[Asked]], Awaitable[Sequence[Outcome[Given]]]],
-        on_batch: Callable[[int], object] | None = None,
+        on_batch: Callable[[int], object] = lambda _size: None,
+        is_quiet: Callable[[], bool] = lambda: False,
         max_running: float = math.inf,
     ) -> None:
         self._run = run
-        self._max_running = max_running
         self._on_batch = on_batch
+        self._is_quiet = is_quiet
+        self._max_running = max_running
+        self._has_lone_caller = False
         self._waiting: deque[_Call[Asked, Given]] = deque()
+        # Whether a batch is about to begin, and to take those who wait.
+        self._is_due = False
         self._in_flight: set[asyncio.Task[None]] = set()
         # With the slow ones: the event loop itself holds only weak references to tasks.
         self._running: set[asyncio.Task[None]] = set()
 
     async def ask(self, asked: Asked) -> Given:
-        future: asyncio.Future[Given | asyncio.Task[Given]]
-        future = asyncio.get_running_loop().create_future()
+        is_idle = not (self._has_lone_caller or self._waiting or self._running)
+        if is_idle and self._is_quiet():
+            outcome = await self._run_alone(asked)
+        else:
+            outcome = await self._join(asked)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return await outcome if isinstance(outcome, asyncio.Task) else outcome
+
+    async def _run_alone(self, asked: Asked) -> Outcome[Given]:
+        """Without a task of its own. It holds up no batch, so it need not become a slow one."""
+        self._has_lone_caller = True
+        try:
+            self._on_batch(1)
+            (outcome,) = await self._run([asked])
+        finally:
+            self._has_lone_caller = False
+        return outcome
+
+    def _join(self, asked: Asked) -> asyncio.Future[Outcome[Given]]:
+        future: asyncio.Future[Outcome[Given]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Call(asked, future, copy_context()))
         count_statement()
         self._start()
-        given = await future
-        return await given if isinstance(given, asyncio.Task) else given
+        return future
 
     def _start(self) -> None:
-        if len(self._in_flight) >= MAX_IN_FLIGHT or len(self._running) >= self._max_running:
+        """Start a batch if somebody waits and there is room for it.
+
+        It begins in the next turn of the event loop, and takes all who came until then.
+        """
+        if (
+            self._is_due
+            or not self._waiting
+            or len(self._in_flight) >= MAX_IN_FLIGHT
+            or len(self._running) >= self._max_running
+        ):
             return
-        batch: list[_Call[Asked, Given]] = []
-        while self._waiting and len(batch) < MAX_BATCH:
-            call = self._waiting.popleft()
-            if not call.future.done():  # the caller was not cancelled
-                batch.append(call)
-        if not batch:
-            return
-        if self._on_batch is not None:
-            self._on_batch(len(batch))
+        self._is_due = True
         # The statement belongs to the trace of the first caller.
-        task = asyncio.create_task(self._serve(batch), context=batch[0].context)
+        task = asyncio.create_task(self._serve(), context=self._waiting[0].context)
         self._in_flight.add(task)
         self._running.add(task)
         timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._make_room, task)
@@ -107,8 +130,22 @@ class Coalescer(Generic[Asked, Given]):
         self._in_flight.discard(task)
         self._start()
 
-    async def _serve(self, batch: Sequence[_Call[Asked, Given]]) -> None:
+    def _take(self) -> list[_Call[Asked, Given]]:
+        batch: list[_Call[Asked, Given]] = []
+        while self._waiting and len(batch) < MAX_BATCH:
+            call = self._waiting.popleft()
+            if not call.future.done():  # the caller was not cancelled
+                batch.append(call)
+        return batch
+
+    async def _serve(self) -> None:
+        self._is_due = False
+        batch = self._take()
+        self._start()  # if they are too many for one
+        if not batch:
+            return
         stop_statement_count()
+        self._on_batch(len(batch))
         try:
             outcomes = await self._run([call.asked for call in batch])
             for call, outcome in zip(batch, outcomes, strict=True):

@@ -69,11 +69,16 @@ class Statements:
     """
 
     def __init__(
-        self, engine: AsyncEngine, on_read: OnBatch | None = None, on_insert: OnBatch | None = None
+        self,
+        engine: AsyncEngine,
+        on_read: OnBatch = lambda _size: None,
+        on_insert: OnBatch = lambda _size: None,
+        requests_in_flight: Callable[[], int] = lambda: 0,
     ) -> None:
         """On an engine in AUTOCOMMIT that has no other users.
 
         on_read, on_insert: called with the number of rows of each coalesced statement.
+        requests_in_flight: how many there are in this process.
         """
         self._engine = engine
         in_transactions = transactional(engine)
@@ -86,18 +91,22 @@ class Statements:
         self._coalescers: dict[object, Coalescer[Any, Any]] = {}
         self.on_read = on_read
         self.on_insert = on_insert
+        self._requests_in_flight = requests_in_flight
 
     def coalescer(
         self,
         key: object,
         run: Callable[[Sequence[Asked]], Awaitable[Sequence[Outcome[Given]]]],
-        on_batch: OnBatch | None = None,
+        on_batch: OnBatch,
     ) -> Coalescer[Asked, Given]:
         """The coalescer of this key, made with the other arguments at its first use."""
         found = self._coalescers.get(key)
         if found is None:
-            found = self._coalescers[key] = Coalescer(run, on_batch)
+            found = self._coalescers[key] = Coalescer(run, on_batch, self._is_quiet)
         return found
+
+    def _is_quiet(self) -> bool:
+        return self._requests_in_flight() <= 1
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None

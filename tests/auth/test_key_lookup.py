@@ -168,15 +168,16 @@ class TestSharing:
         await until(lambda: counted.batches)
         counted.let_go.set()
         assert await asyncio.gather(*finding) == [None] * 250 + [CI]
-        assert counted.batches == [1, 100, 100, 50]
+        assert counted.batches == [100, 100, 51]
 
     async def test_unknown_keys_take_one_connection_however_slow(
         self, find: Find, counted: Counted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(coalescing, "SLOW_SECONDS", 0.001)
         counted.let_go.clear()
-        finding = [asyncio.create_task(find(number.to_bytes(32))) for number in range(50)]
+        finding = [asyncio.create_task(find(bytes(32)))]
         await until(lambda: counted.batches)
+        finding += [asyncio.create_task(find(number.to_bytes(32))) for number in range(1, 50)]
         await asyncio.sleep(0.02)
         assert counted.batches == [1]
         counted.let_go.set()
@@ -201,7 +202,7 @@ class TestSharing:
         assert results == [counted.error] * 3
         counted.error = None
         assert await find(digest) == CI
-        assert counted.batches == [1, 1, 1]
+        assert len(counted.batches) == 2
 
 
 async def test_collects_the_used_keys(

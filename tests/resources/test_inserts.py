@@ -100,7 +100,7 @@ async def test_rows_gather_while_statements_are_under_way(
 ) -> None:
     names = [f"n{number}" for number in range(50)]
     assert await insert_all(statements, *map(account, names)) == names
-    assert 3 <= len(ran) <= 5
+    assert len(ran) == 2  # the first came alone
     assert await statements.scalar(text("SELECT count(*) FROM accounts")) == 50
 
 
@@ -109,7 +109,7 @@ async def test_of_equal_ones_one_is_inserted(statements: Statements, ran: list[s
     found = await insert_all(statements, *rows, account("bob"))
     assert found.count(EmailTaken) == 19
     assert found[-1] == "bob"
-    assert len(ran) <= 4  # none was tried again
+    assert len(ran) == 2  # none was tried again
 
 
 async def test_a_row_that_fails_takes_no_other_along(
@@ -139,9 +139,9 @@ async def test_a_lost_connection_is_told_and_nothing_is_tried_again(
         )
     )
     found = await insert_all(statements, *(account(f"n{number}") for number in range(10)))
-    assert [one for one in found[2:] if isinstance(one, type)] == found[2:]
-    assert issubclass(found[5], DBAPIError)
-    assert len(ran) == 3
+    assert found[0] == "n0"  # it came alone
+    assert all(issubclass(one, DBAPIError) for one in found[1:])
+    assert len(ran) == 2
 
 
 async def test_two_statements_with_the_same_rows_wait_in_one_direction(
@@ -174,7 +174,7 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 
     found = await asyncio.gather(*map(insert, owners))
     assert found == [True, False, True, True, False, True]
-    assert len(ran) == 3
+    assert len(ran) == 2
 
 
 async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
@@ -191,7 +191,7 @@ async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
     async with request_session(statements) as session:
         await session.execute(lock, {"id": locked})
         blocked = [asyncio.create_task(insert(locked)) for _ in range(3)]
-        await held_up(database, 3)
+        await held_up(database, 2)  # the first came alone
         others = await come(asyncio.gather(*(insert(free) for _ in range(5))))
         assert others == [True] * 5
         assert not any(task.done() for task in blocked)

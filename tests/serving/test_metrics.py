@@ -185,6 +185,23 @@ class TestDatabase:
         assert figure(page, f"{name}_sum") == 6
         assert 1 <= (figure(page, f"{name}_count") or 0) < 6
 
+    async def test_a_read_shares_its_statement_while_any_request_is_in_flight(
+        self, database: URL
+    ) -> None:
+        engine = create_async_engine(database)
+        async with running_app(database) as application, client_of(application) as client:
+            path = f"/accounts/{(await create_account(client))['id']}"
+            async with engine.connect() as other:
+                await other.execute(text("LOCK TABLE items"))
+                waiting = asyncio.create_task(client.get("/items"))
+                await until(lambda: application.state.statements.queue.in_use == 1)
+                await asyncio.gather(client.get(path), client.get(path))
+            await waiting
+            page = await scrape(client)
+        await engine.dispose()
+        assert figure(page, "satchel_read_batch_size_sum") == 2
+        assert figure(page, "satchel_read_batch_size_count") == 1
+
     async def test_schema_and_readiness(self, client: httpx.AsyncClient) -> None:
         page = await scrape(client)
         revision = max(path.name[:4] for path in Path("alembic/versions").glob("*.py"))
