@@ -87,6 +87,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
             engine,
             counters.batch_size.observe,
             counters.insert_batch_size.observe,
+            counters.update_batch_size.observe,
             requests_in_flight=lambda: counters.in_flight,
         )
         app.state.older_revisions = older_revisions()

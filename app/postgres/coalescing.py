@@ -51,8 +51,9 @@ class Coalescer(Generic[Asked, Given]):
 
     Outcomes are in the order of what was asked. If `run` raises, all callers of the batch get the
     exception. `on_batch` is called with the size of each batch. `is_quiet` tells whether others are
-    unlikely to come; then a caller who meets nobody runs alone. `max_running` limits the batches
-    that run at once, slow ones included.
+    unlikely to come; then a caller who meets nobody runs alone. Of those for whom `distinct_by`
+    returns the same, a batch has one; the others are left to later batches, in order. `max_running`
+    limits the batches that run at once, slow ones included.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Coalescer(Generic[Asked, Given]):
         run: Callable[[Sequence[Asked]], Awaitable[Sequence[Outcome[Given]]]],
         on_batch: Callable[[int], object] = lambda _size: None,
         is_quiet: Callable[[], bool] = lambda: False,
+        distinct_by: Callable[[Asked], object] | None = None,
         max_running: float = math.inf,
     ) -> None:
         self._run = run
         self._on_batch = on_batch
         self._is_quiet = is_quiet
+        self._distinct_by = distinct_by
         self._max_running = max_running
         self._has_lone_caller = False
         self._waiting: deque[_Call[Asked, Given]] = deque()
@@ -131,17 +134,22 @@ class Coalescer(Generic[Asked, Given]):
         self._start()
 
     def _take(self) -> list[_Call[Asked, Given]]:
-        batch: list[_Call[Asked, Given]] = []
+        batch: dict[object, _Call[Asked, Given]] = {}
+        left: list[_Call[Asked, Given]] = []
         while self._waiting and len(batch) < MAX_BATCH:
             call = self._waiting.popleft()
-            if not call.future.done():  # the caller was not cancelled
-                batch.append(call)
-        return batch
+            if call.future.done():  # the caller was cancelled
+                continue
+            key = call if self._distinct_by is None else self._distinct_by(call.asked)
+            if batch.setdefault(key, call) is not call:
+                left.append(call)
+        self._waiting.extendleft(reversed(left))
+        return list(batch.values())
 
     async def _serve(self) -> None:
         self._is_due = False
         batch = self._take()
-        self._start()  # if they are too many for one
+        self._start()  # for those who are left
         if not batch:
             return
         stop_statement_count()

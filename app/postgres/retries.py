@@ -1,21 +1,25 @@
 """Runs again what the database refused only because of what others did at the same time.
 
 PostgreSQL has rolled back a transaction that it ends with a serialization failure or a deadlock,
-and asks that it be repeated as a whole.
+and asks that it be repeated as a whole. A statement that writes rows of many requests fails for all
+of them because of one.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from app.postgres.coalescing import Outcome
 from app.postgres.failures import is_conflict
 from app.postgres.sessions import RequestSession
 from app.postgres.statements import Statements
 
 T = TypeVar("T")
+Asked = TypeVar("Asked")
+Given = TypeVar("Given")
 
 MAX_RETRIES: Final = 3
 # The longest pause before the first retry. Each further one may be twice as long.
@@ -53,3 +57,24 @@ async def run_in_session(
         # At random, so that those who met do not meet again.
         await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**retries))  # noqa: S311
         retries += 1
+
+
+async def write_together(
+    write: Callable[[Sequence[Asked]], Awaitable[Sequence[Given]]], batch: Sequence[Asked]
+) -> Sequence[Outcome[Given]]:
+    """What `write` returns for a batch. If it fails, each of the batch is written alone, gets its
+    own error, and waits for no other row.
+    """
+
+    async def write_alone(asked: Asked) -> Given:
+        (given,) = await write([asked])
+        return given
+
+    try:
+        return await write(batch)
+    except DBAPIError as error:
+        # After a lost connection it is unknown whether the rows were written. A second attempt
+        # would meet those that were.
+        if len(batch) == 1 or error.connection_invalidated:
+            raise
+    return [asyncio.create_task(write_alone(asked)) for asked in batch]

@@ -73,11 +73,12 @@ class Statements:
         engine: AsyncEngine,
         on_read: OnBatch = lambda _size: None,
         on_insert: OnBatch = lambda _size: None,
+        on_update: OnBatch = lambda _size: None,
         requests_in_flight: Callable[[], int] = lambda: 0,
     ) -> None:
         """On an engine in AUTOCOMMIT that has no other users.
 
-        on_read, on_insert: called with the number of rows of each coalesced statement.
+        on_read, on_insert, on_update: called with the number of rows of each coalesced statement.
         requests_in_flight: how many there are in this process.
         """
         self._engine = engine
@@ -91,6 +92,7 @@ class Statements:
         self._coalescers: dict[object, Coalescer[Any, Any]] = {}
         self.on_read = on_read
         self.on_insert = on_insert
+        self.on_update = on_update
         self._requests_in_flight = requests_in_flight
 
     def coalescer(
@@ -98,11 +100,12 @@ class Statements:
         key: object,
         run: Callable[[Sequence[Asked]], Awaitable[Sequence[Outcome[Given]]]],
         on_batch: OnBatch,
+        distinct_by: Callable[[Asked], object] | None = None,
     ) -> Coalescer[Asked, Given]:
         """The coalescer of this key, made with the other arguments at its first use."""
         found = self._coalescers.get(key)
         if found is None:
-            found = self._coalescers[key] = Coalescer(run, on_batch, self._is_quiet)
+            found = self._coalescers[key] = Coalescer(run, on_batch, self._is_quiet, distinct_by)
         return found
 
     def _is_quiet(self) -> bool:

@@ -1,17 +1,16 @@
 """Inserts of rows, those of many requests in one statement."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import ARRAY, Executable, Row, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from app.postgres.coalescing import Coalescer, Outcome
+from app.postgres.coalescing import Coalescer
+from app.postgres.retries import write_together
 from app.postgres.sessions import RequestSession
 from app.postgres.statements import Statements
 from app.resources.constraints import conflicts
@@ -37,31 +36,13 @@ async def create(session: AsyncSession, resource: Resource[Read], values: Values
 
 
 async def _insert_shared(statements: Statements, resource: Resource[Any], new: Values) -> Row[Any]:
+    insert = partial(_insert, statements, resource)
     coalescer: Coalescer[Values, Row[Any] | None] = statements.coalescer(
-        (resource, frozenset(new)),
-        lambda batch: _insert_together(statements, resource, batch),
+        ("insert", resource, frozenset(new)),
+        partial(write_together, insert),
         statements.on_insert,
     )
     return await coalescer.ask(new) or await _insert_alone(statements, resource, new)
-
-
-async def _insert_together(
-    statements: Statements, resource: Resource[Any], batch: Sequence[Values]
-) -> Sequence[Outcome[Row[Any] | None]]:
-    async def alone(values: Values) -> Row[Any] | None:
-        (row,) = await _insert(statements, resource, [values])
-        return row
-
-    try:
-        return await _insert(statements, resource, batch)
-    except DBAPIError as error:
-        # After a lost connection it is unknown whether the rows were inserted. A second attempt
-        # would be refused for those that were.
-        if len(batch) == 1 or error.connection_invalidated:
-            raise
-    # One row has failed the whole statement. Alone, each gets its own error and waits for no
-    # other row.
-    return [asyncio.create_task(alone(values)) for values in batch]
 
 
 async def _insert(

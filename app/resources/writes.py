@@ -1,26 +1,12 @@
 """Conditional writes: one statement checks the version and writes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Executable,
-    Integer,
-    Row,
-    Select,
-    all_,
-    any_,
-    bindparam,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Executable, Row, Select, bindparam, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import update as sql_update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Problem, StaleVersion
@@ -28,6 +14,7 @@ from app.postgres.sessions import execute_only_write, execute_read
 from app.resources.constraints import conflicts
 from app.resources.preconditions import Precondition
 from app.resources.resource import Read, Resource
+from app.resources.updates import Change, is_met, update_row, versions_of
 
 
 async def update(
@@ -45,13 +32,9 @@ async def update(
     columns and references.
     """
     if values and precondition.can_hold:
-        versions = _versions(precondition)
-        statement = _update(resource, tuple(values), frozenset(versions))
-        parameters = {f"new_{name}": value for name, value in values.items()}
-        parameters |= {"row_id": row_id, **versions}
         with conflicts(resource.problems):
-            result = await execute_only_write(session, statement, parameters)
-        if (row := result.one_or_none()) is not None:
+            row = await update_row(session, resource, Change(row_id, values, precondition))
+        if row is not None:
             return resource.row(row)
     try:
         found = await _unchanged(session, resource, row_id, precondition)
@@ -75,7 +58,7 @@ async def delete(
     Errors: PreconditionRequired, StaleVersion, the resource's not_found and its dependents'.
     """
     if precondition.can_hold:
-        versions = _versions(precondition)
+        versions = versions_of(precondition)
         statement, parameters = _delete(resource, frozenset(versions)), {"row_id": row_id}
         with conflicts(resource.problems):
             result = await execute_only_write(session, statement, parameters | versions)
@@ -113,43 +96,14 @@ async def _require_references(
 
 
 @cache
-def _update(
-    resource: Resource[Any], names: tuple[str, ...], conditions: frozenset[str]
-) -> Executable:
-    table = resource.table
-    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-    changes = [table.c[name].is_distinct_from(value) for name, value in new.items()]
-    return (
-        sql_update(table)
-        .where(*_is_met(table.c, conditions), or_(*changes))
-        .values(**new, version=table.c.version + 1, updated=func.clock_timestamp())
-        .returning(*resource.columns)
-    )
-
-
-@cache
 def _delete(resource: Resource[Any], conditions: frozenset[str]) -> Executable:
     table = resource.table
-    return sql_delete(table).where(*_is_met(table.c, conditions)).returning(table.c.id)
+    return sql_delete(table).where(*is_met(table.c, conditions)).returning(table.c.id)
 
 
 @cache
 def _select(resource: Resource[Any]) -> Select[Any]:
     return select(*resource.columns).where(resource.table.c.id == bindparam("row_id"))
-
-
-def _is_met(columns: Any, conditions: frozenset[str]) -> Iterator[ColumnElement[bool]]:
-    yield columns.id == bindparam("row_id")
-    if "versions" in conditions:
-        yield columns.version == any_(bindparam("versions", type_=ARRAY(Integer)))
-    if "excluded" in conditions:
-        yield columns.version != all_(bindparam("excluded", type_=ARRAY(Integer)))
-
-
-def _versions(precondition: Precondition) -> dict[str, Any]:
-    """The parameters of a precondition; each is a condition of the statement."""
-    named = {"versions": precondition.versions, "excluded": precondition.excluded or None}
-    return {name: list(versions) for name, versions in named.items() if versions is not None}
 
 
 @cache

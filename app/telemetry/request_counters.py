@@ -73,6 +73,9 @@ class RequestCounters:
         self.insert_batch_size = self._sizes(
             "satchel_insert_batch_size", "Rows inserted by one statement for as many requests."
         )
+        self.update_batch_size = self._sizes(
+            "satchel_update_batch_size", "Rows changed by one statement for as many requests."
+        )
         self._in_flight = self._gauge("satchel_http_requests_in_flight", "Requests under way.")
         self._size = self._gauge(
             "satchel_database_connections_max", "Connections that the pools may open."

@@ -93,6 +93,21 @@ async def test_those_who_are_too_many_for_one_batch_share_two(
     assert gate.batches[2:] == [[4]]
 
 
+async def test_of_equal_ones_a_batch_has_one_and_the_others_follow_in_order(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "MAX_BATCH", 3)
+    coalescer = Coalescer(gate, distinct_by=lambda number: number % 10)
+    asked = [1, 11, 2, 21, 12, 3, 4, 31]
+    tasks = [asyncio.create_task(coalescer.ask(number)) for number in asked]
+    await settle()
+    for number in range(4):
+        gate.gates[number].set_result(None)
+        await settle()
+    assert await asyncio.gather(*tasks) == asked
+    assert gate.batches == [[1, 2, 3], [11, 12, 4], [21], [31]]
+
+
 class TestAlone:
     async def test_a_caller_takes_no_turn_of_the_loop(self) -> None:
         async def run(asked: Sequence[int]) -> Sequence[int]:
