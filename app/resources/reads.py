@@ -15,7 +15,12 @@ from app.resources.resource import Read, Resource
 
 
 async def get(session: AsyncSession, resource: Resource[Read], row_id: UUID) -> Read:
-    """The row with this id. Errors: the resource's not_found.
+    """The row with this id. Errors: the resource's not_found."""
+    return resource.row(await get_row(session, resource, row_id))
+
+
+async def get_row(session: AsyncSession, resource: Resource[Any], row_id: UUID) -> Row[Any]:
+    """The columns of the row with this id. Errors: the resource's not_found.
 
     Outside of a transaction one statement reads for all requests that ask meanwhile. It starts
     after they came, so each reads what was written before.
@@ -31,7 +36,7 @@ async def get(session: AsyncSession, resource: Resource[Read], row_id: UUID) -> 
         row = await coalescer.ask(row_id)
     if row is None:
         raise resource.not_found()
-    return resource.row(row)
+    return row
 
 
 async def exists(session: AsyncSession, resource: Resource[Any], row_id: UUID) -> bool:

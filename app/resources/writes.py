@@ -13,6 +13,7 @@ from app.errors import Problem, StaleVersion
 from app.postgres.sessions import execute_only_write, execute_read
 from app.resources.constraints import conflicts
 from app.resources.preconditions import Precondition
+from app.resources.reads import get_row
 from app.resources.resource import Read, Resource
 from app.resources.updates import Change, is_met, update_row, versions_of
 
@@ -73,9 +74,7 @@ async def _unchanged(
     session: AsyncSession, resource: Resource[Any], row_id: UUID, precondition: Precondition
 ) -> Row[Any]:
     """The row that was not written. Errors: its not_found, PreconditionRequired, StaleVersion."""
-    row = (await execute_read(session, _select(resource), {"row_id": row_id})).one_or_none()
-    if row is None:
-        raise resource.not_found()
+    row = await get_row(session, resource, row_id)
     precondition.require(row.version)
     return row
 
@@ -99,11 +98,6 @@ async def _require_references(
 def _delete(resource: Resource[Any], conditions: frozenset[str]) -> Executable:
     table = resource.table
     return sql_delete(table).where(*is_met(table.c, conditions)).returning(table.c.id)
-
-
-@cache
-def _select(resource: Resource[Any]) -> Select[Any]:
-    return select(*resource.columns).where(resource.table.c.id == bindparam("row_id"))
 
 
 @cache
