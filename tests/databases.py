@@ -1,16 +1,19 @@
 """Databases of tests: statements on them, and sessions of an application on one connection."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Executable, Result, text
+from sqlalchemy import URL, Executable, Result, Row, text
+from sqlalchemy.engine import IteratorResult
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     create_async_engine,
 )
 from sqlalchemy.pool import NullPool
 
+from app.postgres.compiled import CompiledStatements, is_observed
 from app.postgres.statement_count import count_statement
 from app.postgres.statements import Statements
 
@@ -27,11 +30,22 @@ async def execute(database: URL, *statements: str) -> None:
             await connection.execute(text(statement))
 
 
+# Beginnings of the names of columns whose values differ between two runs.
+_FROM_CLOCK = ("created", "updated", "seconds_left")
+# Shared, so that most statements of a test are not the first of their kind.
+_COMPILED = CompiledStatements()
+
+
 class OneConnection(Statements):
-    """Statements and transactions as savepoints of one connection's transaction."""
+    """Statements and transactions as savepoints of one connection's transaction.
+
+    Each statement runs twice, once as SQLAlchemy runs it and once as `CompiledStatements` does: so
+    whatever statements tests run on it, both ways give the same rows, types and errors.
+    """
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection.engine)
+        self.compiled = _COMPILED
         self.connection = connection
         self.session_options = {"bind": connection, "join_transaction_mode": "create_savepoint"}
 
@@ -39,8 +53,55 @@ class OneConnection(Statements):
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:
         count_statement()
+        if is_observed(self.connection):
+            async with self.connection.begin_nested():
+                return await self.connection.execute(statement, parameters)
+        expected = await self._expected(statement, parameters)
+        driver = (await self.connection.get_raw_connection()).driver_connection
         async with self.connection.begin_nested():
-            return await self.connection.execute(statement, parameters)
+            try:
+                result = await self.compiled.execute(self.connection, driver, statement, parameters)
+            except Exception as error:
+                require_same(shown(error), expected)
+                raise
+        if isinstance(result, IteratorResult):
+            records = list(result.iterator)
+            result.iterator = iter(records)
+            rows: Any = IteratorResult(result._metadata, iter(records)).all()
+            require_same(shown(rows), expected)
+        return result
+
+    async def _expected(self, statement: Executable, parameters: Mapping[str, Any] | None) -> Any:
+        """What SQLAlchemy itself makes of a statement, without a trace of it."""
+        async with self.connection.begin_nested() as savepoint:
+            rows: Sequence[Row[Any]]
+            try:
+                result = await self.connection.execute(statement, parameters)
+                rows = result.all() if result.returns_rows else []
+            except Exception as error:
+                return shown(error)
+            finally:
+                await savepoint.rollback()
+        return shown(rows)
+
+
+def require_same(actual: Any, expected: Any) -> None:
+    assert actual == expected
+
+
+def shown(outcome: Exception | Sequence[Row[Any]]) -> Any:
+    """What must be the same whichever way a statement ran."""
+    if isinstance(outcome, DBAPIError):
+        return type(outcome), type(outcome.orig), str(outcome), outcome.connection_invalidated
+    if isinstance(outcome, Exception):
+        return type(outcome), str(outcome)
+    return [
+        {
+            name: (type(value), None if name.startswith(_FROM_CLOCK) else value)
+            for name, value in zip(row._fields, row, strict=True)
+        }
+        for row in outcome
+    ]
 
 
 def add_revision(versions: Path) -> str:

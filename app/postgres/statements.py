@@ -12,6 +12,7 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import Overloaded
 from app.postgres.coalescing import Coalescer, Outcome
+from app.postgres.compiled import CompiledStatements
 from app.postgres.engine import RECYCLE_SECONDS, transactional
 from app.postgres.statement_count import count_statement, count_statements
 
@@ -89,6 +90,7 @@ class Statements:
         assert isinstance(engine.pool, QueuePool)
         self.queue = ConnectionQueue(engine.pool.size())
         self._idle: list[Idle] = []
+        self.compiled = CompiledStatements()
         self._coalescers: dict[object, Coalescer[Any, Any]] = {}
         self.on_read = on_read
         self.on_insert = on_insert
@@ -118,7 +120,7 @@ class Statements:
         async with self.queue:
             connection, driver, since = await self._take()
             try:
-                result = await connection.execute(statement, parameters)
+                result = await self.compiled.execute(connection, driver, statement, parameters)
             except BaseException as error:
                 # The pool knows which of its connections are still good.
                 await asyncio.shield(connection.close())
