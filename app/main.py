@@ -158,7 +158,7 @@ def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -
         add_docs(app)
     match_whole_paths(app.routes)
     if tracing is None:  # else FastAPI's own search tells the tracing which route it took
-        app.router.middleware_stack = RouteTable(app.router)
+        app.add_middleware(RouteTable, api=app)
     lookup = app.state.key_lookup = KeyLookup(lambda: app.state.statements)
     limit = make_rate_limit(settings)
     guards: list[Guard] = []

@@ -1,35 +1,38 @@
-"""Finds the route of a request by its method and path, without trying one route after another."""
+"""Finds the route of a request by its method and path, and takes the request straight to it."""
 
 from typing import Final
 
-from fastapi.routing import APIRoute
+from fastapi import FastAPI, Request
 from starlette._utils import get_route_path
 from starlette.convertors import StringConvertor
-from starlette.routing import BaseRoute, Match, Router
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.routes import StrictRoute
 
 # What an earlier route might take, by Starlette's kinds of parameters.
 _EXAMPLES: Final = ("x", "1", "1.5", "01890a5d-ac96-774b-bcce-b302099a8057")
 
 
 class RouteTable:
-    """Stands before a router. What it does not find, the router does.
+    """The innermost middleware. Requests that it finds no route for go on to FastAPI.
 
     It knows the routes of a fixed path, and those whose only parameter is the last part of the
-    path, as they were when it was made.
+    path, as they were at the first request: of these, such as answer without FastAPI.
     """
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        self._app = router.middleware_stack
-        self._fixed: dict[tuple[str, str], APIRoute] = {}
-        self._by_start: dict[tuple[str, str], tuple[APIRoute, str]] = {}
-        for route in router.routes:
-            if isinstance(route, APIRoute):
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+        self._app = app
+        self._api = api
+        self._fixed: dict[tuple[str, str], StrictRoute] = {}
+        self._by_start: dict[tuple[str, str], tuple[StrictRoute, str]] = {}
+        for route in api.routes:
+            if isinstance(route, StrictRoute) and route.is_covered:
                 for method in route.methods or ():
                     self._add(route, method)
 
-    def _add(self, route: APIRoute, method: str) -> None:
+    def _add(self, route: StrictRoute, method: str) -> None:
         path = route.path_format
         start, _, last = path.rpartition("/")
         if not route.param_convertors:
@@ -43,17 +46,38 @@ class RouteTable:
     def _first(self, method: str, path: str) -> BaseRoute | None:
         """The route that the router takes."""
         scope = {"type": "http", "method": method, "path": path}
-        matching = (each for each in self._router.routes if each.matches(scope)[0] is Match.FULL)
+        matching = (each for each in self._api.routes if each.matches(scope)[0] is Match.FULL)
         return next(matching, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self.find(scope)
+        route = None if self._api.dependency_overrides else self.find(scope)
         if route is None:
             await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        try:
+            response = await route.respond(request)
+        except Exception as error:
+            await self._answer_error(error, scope, receive, send)
         else:
-            await route.handle(scope, receive, send)
+            await response(scope, receive, send)
 
-    def find(self, scope: Scope) -> APIRoute | None:
+    async def _answer_error(
+        self, error: Exception, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer with the application's handler of such errors, or raise the error."""
+
+        async def fail(*_: object) -> None:
+            raise error
+
+        handlers = {
+            kind: handler
+            for kind, handler in self._api.exception_handlers.items()
+            if kind not in (500, Exception)  # FastAPI's outermost layer calls these
+        }
+        await ExceptionMiddleware(fail, handlers)(scope, receive, send)
+
+    def find(self, scope: Scope) -> StrictRoute | None:
         """The route, which the scope then names as after the router's own search."""
         if scope["type"] != "http":
             return None
@@ -67,14 +91,14 @@ class RouteTable:
                 return None
             route, name = found
             parameters[name] = last
-        scope["router"] = self._router
+        scope["router"] = self._api.router
         scope["endpoint"] = route.endpoint
         scope["path_params"] = parameters
         scope["route"] = route
         return route
 
 
-def _ends_with_text(route: APIRoute) -> bool:
+def _ends_with_text(route: StrictRoute) -> bool:
     """Whether the only parameter is the last part of the path, and any text."""
     convertors = route.param_convertors
     return [f"{{{name}}}" for name in convertors] == route.path_format.split("/")[-1:] and all(

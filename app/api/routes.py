@@ -44,7 +44,8 @@ class StrictRoute(APIRoute):
         self._read = ArgumentReader(self.dependant, self.media_types, self.response_model)
         calls = {inner.call: inner.name for inner in self.dependant.dependencies}
         self._session_name = calls.get(get_session)
-        self._is_covered = _is_covered(self)
+        # Whether it answers without FastAPI.
+        self.is_covered = _is_covered(self)
         # What other dependencies give may not be fit for a second use.
         self._is_repeatable = calls.keys() - {get_session} <= REPEATABLE
 
@@ -61,7 +62,7 @@ class StrictRoute(APIRoute):
         if "effective_route_context" in scope.get("fastapi", ()):  # of a router that was included
             await super().handle(scope, receive, send)
             return
-        if not self._is_covered or scope["app"].dependency_overrides:
+        if not self.is_covered or scope["app"].dependency_overrides:
             if self.dependency_overrides_provider is not scope["app"]:
                 self.dependency_overrides_provider = scope["app"]
                 self.app = request_response(self.get_route_handler())
@@ -69,10 +70,11 @@ class StrictRoute(APIRoute):
             return
         if scope["method"] not in (self.methods or ()):
             raise HTTPException(405)
-        response = await self._respond(Request(scope, receive))
+        response = await self.respond(Request(scope, receive))
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
+        """The response of a route that is covered, without overrides of dependencies."""
         arguments = await self._read(request, None)
         if self.dependant.request_param_name is not None:
             arguments[self.dependant.request_param_name] = request

@@ -1,22 +1,62 @@
-"""A running server that the tests of bytes on the wire share."""
+"""A client that compares both ways to a route, and a running server that the tests of bytes on the
+wire share.
+"""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.api.route_table import RouteTable
 from tests.catalog import CATALOG
 from tests.factories import create_account
 from tests.servers import Server, server_environment
+from tests.transactions import WatchingTransport
 from tests.waiting import PATIENCE
 
 # So that a connection that ends is one that the server ends for another reason.
 NO_END = dict.fromkeys(("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT"), "3600")
+
+
+class BothWays(WatchingTransport):
+    """Sends what changes nothing a second time, past the table of routes: the responses must be the
+    same, byte for byte.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app, raise_app_exceptions=False)
+        beside = copy.copy(app)
+        table: Any = RouteTable
+        beside.user_middleware = [each for each in app.user_middleware if each.cls is not table]
+        self._beside = WatchingTransport(beside, raise_app_exceptions=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        await answer.aread()
+        if request.method in ("GET", "HEAD", "OPTIONS") or answer.is_error:
+            request.headers["x-request-id"] = answer.headers["x-request-id"]
+            other = await self._beside.handle_async_request(request)
+            await other.aread()
+            assert _shown(other) == _shown(answer)
+        return answer
+
+
+def _shown(answer: httpx.Response) -> Any:
+    return answer.status_code, answer.headers.raw, answer.content
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = BothWays(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
+        yield client
 
 
 class Running:
