@@ -49,13 +49,17 @@ async def _insert(
     runner: AsyncSession | Statements, resource: Resource[Any], batch: Sequence[Values]
 ) -> Sequence[Row[Any] | None]:
     """The rows that were inserted; None for one that was refused."""
+    if len(batch) == 1:
+        (values,) = batch
+        statement = _inserting(resource, tuple(values), is_batch=False)
+        return [(await runner.execute(statement, values)).one_or_none()]
     # Inserted in one order everywhere, so that two statements with the same unique values wait for
     # each other in one direction only.
     order = (*resource.unique, "id")
     ordered = sorted(batch, key=lambda values: tuple(values[name] for name in order))
     names = tuple(ordered[0])
     arrays = {name: [values[name] for values in ordered] for name in names}
-    result = await runner.execute(_inserting(resource, names), arrays)
+    result = await runner.execute(_inserting(resource, names, is_batch=True), arrays)
     inserted = {row.id: row for row in result}
     return [inserted.get(values["id"]) for values in batch]
 
@@ -72,17 +76,23 @@ async def _insert_alone(
 
 
 @cache
-def _inserting(resource: Resource[Any], names: tuple[str, ...]) -> Executable:
-    """Inserts arrays of values, without the rows that a unique column or a reference refuses."""
-    table = resource.table
-    arrays = [bindparam(name, type_=ARRAY(table.c[name].type)) for name in names]
-    new = func.unnest(*arrays).table_valued(*names).render_derived(name="new")
-    rows = select(*new.c)
+def _inserting(resource: Resource[Any], names: tuple[str, ...], *, is_batch: bool) -> Executable:
+    """Inserts values, or arrays of them, without the rows that a unique column or a reference
+    refuses.
+    """
+    columns = resource.table.c
+    new: Any
+    if is_batch:
+        arrays = [bindparam(name, type_=ARRAY(columns[name].type)) for name in names]
+        new = func.unnest(*arrays).table_valued(*names).render_derived(name="new").c
+    else:
+        new = {name: bindparam(name, type_=columns[name].type) for name in names}
+    rows = select(*(new[name] for name in names))
     for name in resource.references:
-        (key,) = table.c[name].foreign_keys
-        known = exists().where(key.column == new.c[name])
-        rows = rows.where(or_(new.c[name].is_(None), known) if table.c[name].nullable else known)
-    statement = insert(table).from_select(names, rows)
+        (key,) = columns[name].foreign_keys
+        known = exists().where(key.column == new[name])
+        rows = rows.where(or_(new[name].is_(None), known) if columns[name].nullable else known)
+    statement = insert(resource.table).from_select(names, rows)
     if resource.unique:
         statement = statement.on_conflict_do_nothing()
     return statement.returning(*resource.columns)

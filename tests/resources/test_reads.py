@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -58,9 +59,12 @@ async def test_each_request_gets_its_own_row(
     ids = [await create(statements, name) for name in names]
     asked = [*ids, uuid4(), ids[0], ids[0]]
     read: list[Sequence[UUID]] = []
-    event.listen(
-        engine.sync_engine, "before_cursor_execute", lambda *of: read.append(next(iter(of[3])))
-    )
+
+    def record(*of: Any) -> None:
+        (asked,) = of[3]
+        read.append(asked if isinstance(asked, list) else [asked])
+
+    event.listen(engine.sync_engine, "before_cursor_execute", record)
     found = await asyncio.gather(*(name_of(statements, row_id) for row_id in asked))
     assert found == [*names, None, "n0", "n0"]
     assert sum(sizes) == len(asked)
