@@ -51,7 +51,10 @@ def main() -> int:
     if options.results:
         options.results.write_text(text)
     print(tables.tables(measured))
-    print("\nPostgreSQL with fsync off and autovacuum off; CPU and statements are per request.\n")
+    print(
+        "\nPostgreSQL with fsync off and autovacuum off; CPU and statements are per request;"
+        f" each operation was warmed up for {options.plan.warm_up_seconds} s.\n"
+    )
     print(tables.marks_table(measured))
     if findings:
         print("\nMarks: growth and start-up")

@@ -14,6 +14,8 @@ from benchmarks.sample import Figures, median_of, take_sample
 from benchmarks.server import Server, ServerError, running_servers
 from benchmarks.targets import Targets, make_targets
 
+_CONNECTIONS_TO_WARM_UP = 8
+
 
 class Harness:
     """A run on one PostgreSQL: what was measured so far, and what was left out and why."""
@@ -53,7 +55,7 @@ class Harness:
                         self._take(server, cell, able)
 
     def _check(self, server: Server) -> set[str]:
-        """The operations that this contestant answers rightly, each run for a moment already."""
+        """The operations that this contestant answers rightly, each warmed up."""
         contestant = server.contestant
         path = self._targets_of(contestant)
         if contestant.name not in self.targets:  # later the list begins with what loads created
@@ -71,11 +73,16 @@ class Harness:
                 self.left_out[f"{contestant.name}, {operation}"] = str(fault)
             else:
                 able.add(operation)
-                with wrk.load(server.port, operation, 8, path) as load:
-                    load.wait_until_ready()
-                    time.sleep(self.plan.warm_up)
-                    load.finish()
+                self._warm_up(server, operation, path)
         return able
+
+    def _warm_up(self, server: Server, operation: str, targets: Path) -> None:
+        seconds = self.plan.warm_up_seconds
+        tell(f"warming up {server.contestant.name}: {operation}, {seconds} s")
+        with wrk.load(server.port, operation, _CONNECTIONS_TO_WARM_UP, targets) as load:
+            load.wait_until_ready()
+            time.sleep(seconds)
+            load.finish()
 
     def _targets_of(self, contestant: Contestant) -> Path:
         return self.folder / f"{contestant.name}.targets.lua"

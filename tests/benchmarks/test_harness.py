@@ -94,6 +94,11 @@ def test_the_tables_are_printed(run: Run) -> None:
     assert run.said.count("  Satchel ") == len(TINY.operations)
 
 
+def test_results_say_how_long_each_operation_was_warmed_up(run: Run) -> None:
+    assert run.results["plan"]["warm_up_seconds"] == TINY.warm_up_seconds
+    assert f"each operation was warmed up for {TINY.warm_up_seconds} s" in run.said
+
+
 def test_results_say_where_they_come_from(run: Run) -> None:
     assert run.results["command"].startswith("python -m benchmarks --tiny")
     assert run.results["machine"]["cores"] >= 1
