@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.client import Client
+from benchmarks.contacts import COUNTRIES, domain, phone_number
 from benchmarks.contestants.registry import Contestant
-from benchmarks.data import COUNTRIES, account, email
+from benchmarks.data import account, email
 from benchmarks.targets import PAGE_SIZE, Targets
 
 _numbers = itertools.count(1)
@@ -62,18 +63,20 @@ def _rows(client: Client, path: str) -> list[dict[str, Any]]:
 
 
 def _check_create(contestant: Contestant, client: Client, _targets: Targets) -> None:
-    name = f"checked{next(_numbers)}"
-    fields = {
-        "email": f"{name}@example.com",
-        "username": name,
-        "dob": "1990-05-17",
-        "country": "JO",
-        "phone_number": "+962790000001",
-    }
-    status, body = client.send("POST", "/accounts", fields, form=contestant.form)
-    _expect(f"the status with {body[:300]!r}", found=status in (200, 201), wanted=True)
-    stored = client.get_json(f"/accounts/{json.loads(body)['id']}")
-    _expect("the created email", found=stored["email"], wanted=fields["email"])
+    for country in COUNTRIES:
+        number = next(_numbers)
+        fields = {
+            "email": f"checked{number}@{domain(number)}",
+            "username": f"checked{number}",
+            "dob": "1990-05-17",
+            "country": country,
+            "phone_number": phone_number(country, number),
+        }
+        status, body = client.send("POST", "/accounts", fields, form=contestant.form)
+        _expect(f"the status with {body[:300]!r}", found=status in (200, 201), wanted=True)
+        stored = client.get_json(f"/accounts/{json.loads(body)['id']}")
+        for name in ("email", "username", "country", "phone_number"):
+            _expect(f"the created {name}", found=stored[name], wanted=fields[name])
 
 
 def _check_change(contestant: Contestant, client: Client, targets: Targets) -> None:

@@ -7,17 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from uuid import UUID
 
-import phonenumbers
-from phonenumbers import PhoneNumberFormat, PhoneNumberType
+from benchmarks.contacts import COUNTRIES, FREE_DIGITS, domain, phone_number
 
 # Half a year of accounts, one each two minutes or so, all of it before any run.
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=130, microseconds=1)
-_CODES = (
-    "AE AR AT AU BE BG BR CA CH CL CN CO CZ DE DK EE EG ES FI FR GB GR HU ID IE "
-    "IL IN IT JO JP KE KR LB LT LV MA MX MY NG NL NO NZ PE PH PL PT RO SE US ZA"
-)
-COUNTRIES = _CODES.split()
 
 ACCOUNT_COLUMNS = (
     "id",
@@ -78,7 +72,7 @@ class Amount:
 
 
 def email(number: int) -> str:
-    return f"person{number}@example.com"
+    return f"person{number}@{domain(number)}"
 
 
 def created(number: int) -> datetime:
@@ -87,22 +81,6 @@ def created(number: int) -> datetime:
 
 def account_id(number: int) -> UUID:
     return _uuid7(created(number), random.Random(number))
-
-
-@cache
-def phone_beginnings() -> list[str]:
-    """Of a number in each country that the library knows, all but its last two digits.
-
-    A validator has patterns for each country, so numbers of one country say little about its cost.
-    """
-    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
-    mobile = PhoneNumberType.MOBILE
-    numbers = (
-        phonenumbers.example_number_for_type(region, mobile) or phonenumbers.example_number(region)
-        for region in regions
-    )
-    written = (phonenumbers.format_number(n, PhoneNumberFormat.E164) for n in numbers if n)
-    return [text[:-2] for text in written]
 
 
 def _uuid7(instant: datetime, chance: random.Random) -> UUID:
@@ -115,6 +93,7 @@ def _uuid7(instant: datetime, chance: random.Random) -> UUID:
 def account(number: int) -> dict[str, str]:
     """The columns of an account, as CSV takes them."""
     chance = random.Random(-number)
+    country = chance.choice(COUNTRIES)
     return {
         "id": str(account_id(number)),
         "created": created(number).isoformat(),
@@ -123,8 +102,8 @@ def account(number: int) -> dict[str, str]:
         "email_key": email(number),
         "username": f"person{number}",
         "dob": f"{chance.randint(1950, 2005)}-{chance.randint(1, 12):02}-17",
-        "country": chance.choice(COUNTRIES),
-        "phone_number": f"{chance.choice(phone_beginnings())}{chance.randrange(100):02}",
+        "country": country,
+        "phone_number": phone_number(country, chance.randrange(10**FREE_DIGITS)),
     }
 
 

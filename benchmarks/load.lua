@@ -49,10 +49,12 @@ function make.filter() return any(requests.filter) end
 function make.create()
   count = count + 1
   local name = string.format("new%d-%d", run, count)
+  local place = math.random(#targets.countries)
+  local domain = any(targets.domains):gsub("#", run .. "-" .. count)
   local text = body {
-    email = name .. "@example.com", username = name, dob = "1990-05-17",
-    country = any(targets.countries),
-    phone_number = string.format("%s%02d", any(targets.phones), math.random(0, 99)),
+    email = name .. "@" .. domain, username = name, dob = "1990-05-17",
+    country = targets.countries[place],
+    phone_number = string.format("%s%04d", targets.phones[place], math.random(0, 9999)),
   }
   return wrk.format("POST", "/accounts", headers(), text)
 end

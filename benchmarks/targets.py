@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.client import Client
+from benchmarks.contacts import COUNTRIES, domains, phone_beginnings
 from benchmarks.contestants.registry import Contestant, Satchel
-from benchmarks.data import COUNTRIES, Amount, account, account_id, created, phone_beginnings
+from benchmarks.data import Amount, account, account_id, created
 from benchmarks.server import headers_of
 
 PAGE_SIZE = 50
@@ -29,7 +30,13 @@ class Targets:
         headers = headers_of(contestant, path.parent)
         lines += [f"[{json.dumps(name)}] = {json.dumps(value)}," for name, value in headers.items()]
         lines.append("},")
-        lists = {**self.paths, "countries": COUNTRIES, "phones": phone_beginnings()}
+        phones = phone_beginnings()
+        lists = {
+            **self.paths,
+            "countries": list(phones),
+            "phones": list(phones.values()),
+            "domains": domains(),
+        }
         for name, values in lists.items():
             lines += [f"{name} = {{", *(f"{json.dumps(value)}," for value in values), "},"]
         lines.append("people = {")

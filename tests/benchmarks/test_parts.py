@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import http.server
-import re
 import subprocess
 import sys
 import threading
@@ -12,15 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import phonenumbers
 import pytest
 
-from app.accounts.phones import MAX_DIGITS, e164
 from benchmarks import growth, measure, results, tables, wrk
 from benchmarks.check import WrongAnswerError, check
 from benchmarks.client import Client
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
-from benchmarks.data import Amount, account, account_csv, account_id, phone_beginnings
+from benchmarks.data import Amount, account, account_csv, account_id, email
 from benchmarks.marks import MARKS
 from benchmarks.plan import Cell
 from benchmarks.sample import Figures, median_of, take_sample
@@ -75,28 +72,10 @@ def test_settling_waits_no_longer_than_it_may() -> None:
 def test_accounts_are_the_same_in_every_run() -> None:
     first, second = (account_csv(Amount(3, 0), ("id", "email")) for _ in range(2))
     assert first == second
-    assert first.decode().splitlines()[2] == f"{account_id(3)},person3@example.com"
+    assert first.decode().splitlines()[2] == f"{account_id(3)},{email(3)}"
     assert account_id(3).version == 7
     assert account_id(2) < account_id(3)
     assert len({account(number)["country"] for number in range(1, 200)}) > 10
-
-
-def test_phone_numbers_are_valid_and_of_many_countries() -> None:
-    for beginning in phone_beginnings():
-        for end in ("00", "47", "99"):
-            assert e164(beginning + end, None) == beginning + end
-    numbers = [account(number)["phone_number"] for number in range(1, 1000)]
-    calling_codes = {phonenumbers.parse(number).country_code for number in numbers}
-    assert len(calling_codes) > 150
-    assert {len(number) <= MAX_DIGITS + 1 for number in numbers} == {True}
-
-
-def test_the_load_has_the_phone_numbers_of_the_accounts(tmp_path: Path) -> None:
-    (tmp_path / f"{SATCHEL.name}.key").write_text("key\n")
-    Targets([1], {}).write(tmp_path / "targets.lua", SATCHEL)
-    written = (tmp_path / "targets.lua").read_text()
-    (phones,) = re.findall(r"^phones = \{\n([^}]*)\},$", written, re.MULTILINE)
-    assert [line.strip('",') for line in phones.splitlines()] == phone_beginnings()
 
 
 class Answers(Client):
