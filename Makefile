@@ -91,7 +91,7 @@ revision: $(VENV)/dev ## Write a migration from the models (m="what changes")
 	@$(BIN)/python -m app.cli.commands revision "$(m)"
 
 clean: ## Remove the virtual environment and caches (data stays)
-	rm -rf $(VENV) tests/clients/node_modules tests/sdks/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
+	rm -rf $(VENV) benchmarks/contestants/*/node_modules tests/clients/node_modules tests/sdks/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
 
 .PHONY: vendor-docs openapi settings bench bench-quick
 openapi: $(VENV)/run ## Write docs/openapi.json and the Postman collection

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.answers import answer_faults, expect
 from benchmarks.client import Client
 from benchmarks.contacts import COUNTRIES, domain, phone_number
 from benchmarks.contestants.registry import Contestant
@@ -14,30 +15,19 @@ from benchmarks.targets import PAGE_SIZE, Targets
 _numbers = itertools.count(1)
 
 
-class WrongAnswerError(Exception):
-    """The message says which request was answered how."""
-
-
 def check(contestant: Contestant, operation: str, client: Client, targets: Targets) -> None:
     """Errors: WrongAnswerError."""
-    try:
+    with answer_faults():
         _CHECKS[operation](contestant, client, targets)
-    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
-        raise WrongAnswerError(f"{type(error).__name__}: {error}") from error
-
-
-def _expect(what: str, *, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise WrongAnswerError(f"{what} is {found!r:.300}, not {wanted!r}")
 
 
 def _check_get(contestant: Contestant, client: Client, targets: Targets) -> None:
     if contestant.constant:
         wanted = {"message": "Hello World!"}
-        _expect("the answer", found=client.get_json(targets.paths["get"][0]), wanted=wanted)
+        expect("the answer", found=client.get_json(targets.paths["get"][0]), wanted=wanted)
         return
     for number, path in list(zip(targets.people, targets.paths["get"], strict=True))[:5]:
-        _expect("the email", found=client.get_json(path)["email"], wanted=email(number))
+        expect("the email", found=client.get_json(path)["email"], wanted=email(number))
 
 
 def _check_list(_contestant: Contestant, client: Client, targets: Targets) -> None:
@@ -46,14 +36,14 @@ def _check_list(_contestant: Contestant, client: Client, targets: Targets) -> No
         rows = _rows(client, path)
         newest = int(rows[0]["email"].removeprefix("person").partition("@")[0])
         wanted = [email(number) for number in range(newest, newest - PAGE_SIZE, -1)]
-        _expect(f"the page {path}", found=[row["email"] for row in rows], wanted=wanted)
+        expect(f"the page {path}", found=[row["email"] for row in rows], wanted=wanted)
 
 
 def _check_filter(_contestant: Contestant, client: Client, targets: Targets) -> None:
     for path, country in list(zip(targets.paths["filter"], COUNTRIES, strict=True))[:5]:
         rows = _rows(client, path)
-        _expect("the countries", found={row["country"] for row in rows}, wanted={country})
-        _expect("the page is short enough", found=len(rows) <= PAGE_SIZE, wanted=True)
+        expect("the countries", found={row["country"] for row in rows}, wanted={country})
+        expect("the page is short enough", found=len(rows) <= PAGE_SIZE, wanted=True)
 
 
 def _rows(client: Client, path: str) -> list[dict[str, Any]]:
@@ -73,10 +63,10 @@ def _check_create(contestant: Contestant, client: Client, _targets: Targets) -> 
             "phone_number": phone_number(country, number),
         }
         status, body = client.send("POST", "/accounts", fields, form=contestant.form)
-        _expect(f"the status with {body[:300]!r}", found=status in (200, 201), wanted=True)
+        expect(f"the status with {body[:300]!r}", found=status in (200, 201), wanted=True)
         stored = client.get_json(f"/accounts/{json.loads(body)['id']}")
         for name in ("email", "username", "country", "phone_number"):
-            _expect(f"the created {name}", found=stored[name], wanted=fields[name])
+            expect(f"the created {name}", found=stored[name], wanted=fields[name])
 
 
 def _check_change(contestant: Contestant, client: Client, targets: Targets) -> None:
@@ -90,10 +80,10 @@ def _check_change(contestant: Contestant, client: Client, targets: Targets) -> N
         } | fields
     method = "PUT" if contestant.form else "PATCH"
     status, body = client.send(method, path, fields, form=contestant.form)
-    _expect(f"the status with {body[:300]!r}", found=status, wanted=200)
+    expect(f"the status with {body[:300]!r}", found=status, wanted=200)
     found = client.get_json(path)
-    _expect("the email", found=found["email"], wanted=email(number))
-    _expect("the username", found=found["username"], wanted=username)
+    expect("the email", found=found["email"], wanted=email(number))
+    expect("the username", found=found["username"], wanted=username)
 
 
 def _check_mixed(contestant: Contestant, client: Client, targets: Targets) -> None:

@@ -6,10 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks import wrk
-from benchmarks.check import WrongAnswerError, check
+from benchmarks.answers import WrongAnswerError
+from benchmarks.check import check
 from benchmarks.contestants.registry import Contestant
 from benchmarks.plan import Cell, Plan
 from benchmarks.postgres import Postgres
+from benchmarks.promises import check_promises
 from benchmarks.sample import Figures, median_of, take_sample
 from benchmarks.server import Server, ServerError, running_servers
 from benchmarks.targets import Targets, make_targets
@@ -69,6 +71,8 @@ class Harness:
                 continue
             try:
                 check(contestant, operation, server.client, targets)
+                if contestant.promises:
+                    check_promises(operation, server.client, server.log)
             except WrongAnswerError as fault:
                 self.left_out[f"{contestant.name}, {operation}"] = str(fault)
             else:

@@ -1,16 +1,12 @@
 """Before the first load: who can take part, and a database for each of them."""
 
+import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.contestants.registry import (
-    CONTESTANTS,
-    FASTIFY,
-    Contestant,
-    Satchel,
-    Start,
-)
+from benchmarks.contestants.registry import CONTESTANTS, SATCHEL, Contestant, Start
 from benchmarks.data import ACCOUNT_COLUMNS, ITEM_COLUMNS, PEER_TABLES, Amount
 from benchmarks.postgres import Postgres
 from benchmarks.server import base_environment
@@ -24,19 +20,31 @@ def choose_contestants(names: list[str]) -> tuple[list[Contestant], dict[str, st
             continue
         if missing := contestant.missing:
             left_out[contestant.name] = f"{', '.join(missing)} is missing"
-        elif "npm" in contestant.programs and (fault := _install_node_packages()):
+        elif contestant.packages and (fault := _install_node_packages(contestant.packages)):
             left_out[contestant.name] = fault
         else:
             chosen.append(contestant)
     return chosen, left_out
 
 
-def _install_node_packages() -> str | None:
-    if (FASTIFY / "node_modules" / ".package-lock.json").exists():
+def _install_node_packages(folder: Path) -> str | None:
+    """Exactly what the lock names, unless that is there."""
+    installed = folder / "node_modules" / ".package-lock.json"
+    if installed.exists() and _packages(installed) == _packages(folder / "package-lock.json"):
         return None
     command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=FASTIFY, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return f"npm ci failed: {done.stderr.strip()[-300:]}" if done.returncode else None
+
+
+def _packages(lock: Path) -> dict[str, str]:
+    """The versions by path, without the project itself and what another system needs."""
+    found = json.loads(lock.read_text())["packages"]
+    return {
+        path: package["version"]
+        for path, package in found.items()
+        if path and not package.get("optional")
+    }
 
 
 def make_databases(
@@ -46,16 +54,8 @@ def make_databases(
     template: dict[str, str] = {}
     for contestant in contestants:
         name = contestant.name
-        if isinstance(contestant, Satchel):
-            postgres.create(name)
-            _satchel(contestant, postgres, folder, "migrate")
-            key = _satchel(
-                contestant, postgres, folder, "keys", "create", "--name", "load", "--scope", "write"
-            )
-            (folder / f"{name}.key").write_text(key)
-            accounts = (*ACCOUNT_COLUMNS, "email_key")
-            items = (*ITEM_COLUMNS, "name_words", "description_words")
-            postgres.load(name, amount, accounts, items)
+        if contestant.promises:
+            _make_satchels_tables(name, postgres, amount, folder)
         elif contestant.id_type in template:
             postgres.create(name, template[contestant.id_type])
         else:
@@ -66,10 +66,22 @@ def make_databases(
     postgres.execute("CHECKPOINT")
 
 
-def _satchel(contestant: Contestant, postgres: Postgres, folder: Path, *command: str) -> str:
+def _make_satchels_tables(name: str, postgres: Postgres, amount: Amount, folder: Path) -> None:
+    """With rows, and with a key that all requests of the load send."""
+    postgres.create(name)
+    satchel = dataclasses.replace(SATCHEL, name=name)
+    _run(satchel, postgres, folder, "migrate")
+    key = _run(satchel, postgres, folder, "keys", "create", "--name", "load", "--scope", "write")
+    (folder / f"{name}.key").write_text(key)
+    accounts = (*ACCOUNT_COLUMNS, "email_key")
+    items = (*ITEM_COLUMNS, "name_words", "description_words")
+    postgres.load(name, amount, accounts, items)
+
+
+def _run(satchel: Contestant, postgres: Postgres, folder: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli.commands", *command],
-        env={**base_environment(), **contestant.environment(Start(postgres, 0, 1))},
+        env={**base_environment(), **satchel.environment(Start(postgres, 0, 1))},
         cwd=folder,
         check=True,
         capture_output=True,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.contestants.registry import CONTESTANTS, FASTIFY, POOL_SIZE
+from benchmarks.contestants.registry import CONTESTANTS, POOL_SIZE
 from benchmarks.growth import Finding
 from benchmarks.marks import MARKS, Measured
 from benchmarks.plan import Plan
@@ -94,11 +94,20 @@ def _versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    for name in ("fastify", "pg"):
-        manifest = FASTIFY / "node_modules" / name / "package.json"
+    for contestant in CONTESTANTS:
+        if contestant.packages:
+            found |= _node_versions(contestant.packages)
+    return found | _program_version("node") | _program_version("wrk")
+
+
+def _node_versions(folder: Path) -> dict[str, str]:
+    """Those of the packages that a peer asks for, as far as they are installed."""
+    found = {}
+    for name in json.loads((folder / "package.json").read_text())["dependencies"]:
+        manifest = folder / "node_modules" / name / "package.json"
         if manifest.exists():
             found[name] = json.loads(manifest.read_text())["version"]
-    return found | _program_version("node") | _program_version("wrk")
+    return found
 
 
 def _program_version(program: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import measure, wrk
-from benchmarks.check import WrongAnswerError
+from benchmarks.answers import WrongAnswerError
 from benchmarks.plan import Cell
 from benchmarks.postgres import Postgres
 from benchmarks.server import Server

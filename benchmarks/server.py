@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.client import Client
-from benchmarks.contestants.registry import Contestant, Satchel, Start
+from benchmarks.contestants.registry import Contestant, Start
 from benchmarks.postgres import Postgres
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +34,7 @@ class Server:
         self.port = port
         self.client = Client(port, headers_of(contestant, folder))
         self._process = process
-        self._log = folder / f"{contestant.name}.log"
+        self.log = folder / f"{contestant.name}.log"
 
     def wait_until_ready(self) -> None:
         """Errors: ServerError."""
@@ -44,7 +44,7 @@ class Server:
                 self.client.send("GET", "/")
                 return
             time.sleep(0.05)
-        raise ServerError(f"does not start:\n{self._log.read_text()[-2000:]}")
+        raise ServerError(f"does not start:\n{self.log.read_text()[-2000:]}")
 
     def ask_to_stop(self) -> None:
         self._process.terminate()
@@ -60,7 +60,7 @@ class Server:
 
 def headers_of(contestant: Contestant, folder: Path) -> dict[str, str]:
     """What every request to this contestant carries."""
-    if not isinstance(contestant, Satchel):
+    if not contestant.promises:
         return {}
     key = (folder / f"{contestant.name}.key").read_text().strip()
     return {"Authorization": f"Bearer {key}"}

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from benchmarks.client import Client
 from benchmarks.contacts import COUNTRIES, domains, phone_beginnings
-from benchmarks.contestants.registry import Contestant, Satchel
+from benchmarks.contestants.registry import Contestant
 from benchmarks.data import Amount, account, account_id, created
 from benchmarks.server import headers_of
 
@@ -49,12 +49,12 @@ class Targets:
 def make_targets(contestant: Contestant, client: Client, amount: Amount) -> Targets:
     """Random ids and random pages, a seed for all contestants alike.
 
-    Satchel's cursors are opaque, so they are collected by walking its list; the others take the
+    Signed cursors are opaque, so they are collected by walking the list; the others take the
     instant before which a page lies.
     """
     chance = random.Random(3)
     people = chance.sample(range(1, amount.accounts + 1), min(_IDS, amount.accounts))
-    if isinstance(contestant, Satchel):
+    if contestant.promises:
         pages = _walk(client)
     else:
         last = range(PAGE_SIZE + 1, amount.accounts + 1)

@@ -11,7 +11,7 @@ from benchmarks.postgres import Postgres
 
 # Connections to PostgreSQL of each worker, the same for all. Satchel's own default.
 POOL_SIZE = 10
-FASTIFY = Path(__file__).parent / "fastify"
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Start:
 class Contestant:
     """`driver`: of the URL that SQLAlchemy wants. `form`: bodies are forms, not JSON.
 
-    `constant`: answers `/` alone, and always the same.
+    `constant`: answers `/` alone, and always the same. `promises`: keeps what Satchel promises to
+    clients and operators, on Satchel's tables. `packages`: the folder of what npm installs.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Contestant:
     id_type: str = "uuid"
     form: bool = False
     constant: bool = False
+    promises: bool = False
+    packages: Path | None = None
     note: str = ""
 
     @property
@@ -89,14 +92,24 @@ def _satchel(start: Start) -> list[str]:
     return [sys.executable, "-m", "app.cli.commands", "serve", *options]
 
 
-def _node(_start: Start) -> list[str]:
-    return ["node", str(FASTIFY / "server.js")]
+def _node(name: str, title: str, *, promises: bool = False, note: str) -> Contestant:
+    packages = _HERE / name
+    return Contestant(
+        name,
+        title,
+        lambda _start: ["node", str(packages / "server.js")],
+        programs=("node", "npm"),
+        promises=promises,
+        packages=packages,
+        note=note,
+    )
 
 
 SATCHEL = Satchel(
     "satchel",
     "Satchel",
     _satchel,
+    promises=True,
     note="satchel serve in production mode: a key and a line of log for each request",
 )
 CONTESTANTS: tuple[Contestant, ...] = (
@@ -126,12 +139,13 @@ CONTESTANTS: tuple[Contestant, ...] = (
         modules=("litestar", "advanced_alchemy"),
         note="uvicorn with uvloop and httptools, no access log",
     ),
-    Contestant(
-        "fastify",
-        "Fastify + pg (Node)",
-        _node,
-        programs=("node", "npm"),
-        note="no log; node's cluster for two workers",
+    _node("fastify", "Fastify + pg (Node)", note="no key, no log; node's cluster for two workers"),
+    _node(
+        "fastify_promises",
+        "Fastify, the same promises",
+        promises=True,
+        note="keys, problems, conditions, idempotency, a line of log and a metric for each request,"
+        " as Satchel; node's cluster for two workers",
     ),
     Contestant(
         "raw_asgi",

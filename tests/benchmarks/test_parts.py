@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 
 from benchmarks import growth, measure, results, tables, wrk
-from benchmarks.check import WrongAnswerError, check
+from benchmarks.answers import WrongAnswerError
+from benchmarks.check import check
 from benchmarks.client import Client
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
 from benchmarks.data import Amount, account, account_csv, account_id, email

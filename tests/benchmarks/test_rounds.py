@@ -37,6 +37,7 @@ def run(plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Event
                 contestant=one,
                 port=CONTESTANTS.index(one),
                 client=None,
+                log=None,
                 wait_until_ready=lambda: None,
             )
             for one in contestants
@@ -48,6 +49,7 @@ def run(plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Event
     monkeypatch.setattr(harness, "running_servers", servers)
     monkeypatch.setattr(harness, "make_targets", lambda *_: targets)
     monkeypatch.setattr(harness, "check", lambda *_: None)
+    monkeypatch.setattr(harness, "check_promises", lambda *_: None)
     monkeypatch.setattr("time.sleep", slept.append)
     Harness(plan, cast(Any, None), folder).run(list(CONTESTANTS))
     return events
