@@ -106,11 +106,11 @@ $(VENV)/bench: $(VENV)/run requirements/bench.lock
 	@$(INSTALL) requirements/bench.lock
 	@touch $@
 
-bench: $(VENV)/bench ## Measure Satchel beside its peers (half an hour; needs wrk)
+bench: $(VENV)/bench ## Measure Satchel beside its peers (an hour; needs wrk)
 	@$(BIN)/python -m benchmarks --command "make bench" --results benchmarks/results.json
 	@$(BIN)/python -m benchmarks.chart
 
-bench-quick: $(VENV)/bench ## The marks alone, in three minutes
+bench-quick: $(VENV)/bench ## The marks alone, in six minutes
 	@$(BIN)/python -m benchmarks --quick --command "make bench-quick"
 
 vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for another version)

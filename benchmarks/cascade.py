@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.client import Client
 from benchmarks.contestants.registry import SATCHEL, Satchel, Start
 from benchmarks.data import Amount, account_id
-from benchmarks.growth import Finding
+from benchmarks.findings import Finding
 from benchmarks.harness import tell
 from benchmarks.postgres import Postgres
 from benchmarks.prepare import make_databases

@@ -1,47 +1,22 @@
-"""Growth and start-up: what Satchel alone is held to, whatever its peers do."""
+"""Growth: what more rows, connections and workers do to Satchel."""
 
 import dataclasses
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from benchmarks.contestants.registry import SATCHEL
 from benchmarks.data import Amount, account_id
+from benchmarks.findings import Finding
 from benchmarks.harness import tell
 from benchmarks.marks import Measured
 from benchmarks.plan import Cell, Plan
 from benchmarks.postgres import Postgres
 from benchmarks.prepare import make_databases
 from benchmarks.sample import Figures, median_of, take_sample
-from benchmarks.server import Server, base_environment, running_servers
+from benchmarks.server import Server, running_servers
 from benchmarks.targets import PAGE_SIZE, Targets
 
 _CONNECTIONS = 32
-_STARTS = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A figure beside its mark, a bound below it or, `at_most`, above."""
-
-    title: str
-    reached: float
-    wanted: float
-    at_most: bool
-
-    @property
-    def holds(self) -> bool:
-        return self.reached <= self.wanted if self.at_most else self.reached >= self.wanted
-
-    @property
-    def line(self) -> str:
-        sign = "<=" if self.at_most else ">="
-        verdict = "" if self.holds else " MISSED"
-        return f"{self.title:<64}{self.reached:>8.2f} ({sign} {self.wanted}){verdict}"
 
 
 def compare_loads(measured: Measured) -> Iterator[Finding]:
@@ -118,30 +93,3 @@ def _deep_page(server: Server, amount: Amount) -> tuple[str, int]:
         page = server.client.get_json(f"/accounts?limit=200&cursor={page['next_cursor']}")
         rows += 200
     return page["next_cursor"], rows // PAGE_SIZE + 1
-
-
-def measure_start(postgres: Postgres, folder: Path) -> Iterator[Finding]:
-    """How long a start takes whose files the system has in memory."""
-    seconds = []
-    for _ in range(_STARTS):
-        began = time.monotonic()
-        with running_servers([SATCHEL], postgres, 1, folder) as (server,):
-            server.wait_until_ready()
-            seconds.append(time.monotonic() - began)
-    yield Finding("satchel serve answers after: seconds", median(seconds), 1.5, at_most=True)
-    program = (
-        "import time; t = time.perf_counter(); import app.main; print(time.perf_counter() - t)"
-    )
-    imports = [
-        float(
-            subprocess.run(
-                [sys.executable, "-c", program],
-                env=base_environment(),
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
-        for _ in range(_STARTS)
-    ]
-    yield Finding("import app.main: seconds", median(imports), 0.8, at_most=True)

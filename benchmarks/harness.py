@@ -59,7 +59,7 @@ class Harness:
     def _check(self, server: Server) -> set[str]:
         """The operations that this contestant answers rightly, each warmed up."""
         contestant = server.contestant
-        path = self._targets_of(contestant)
+        path = targets_path(self.folder, contestant)
         if contestant.name not in self.targets:  # later the list begins with what loads created
             made = make_targets(contestant, server.client, self.plan.amount)
             made.write(path, contestant)
@@ -88,12 +88,9 @@ class Harness:
             time.sleep(seconds)
             load.finish()
 
-    def _targets_of(self, contestant: Contestant) -> Path:
-        return self.folder / f"{contestant.name}.targets.lua"
-
     def _take(self, server: Server, cell: Cell, able: dict[str, set[str]]) -> None:
         try:
-            targets = self._targets_of(server.contestant)
+            targets = targets_path(self.folder, server.contestant)
             figures = take_sample(server, self.postgres, cell, targets, self.plan.seconds)
             self.samples[cell].append(figures)
         except WrongAnswerError as fault:
@@ -103,6 +100,10 @@ class Harness:
 
     def medians(self) -> dict[Cell, Figures]:
         return {cell: median_of(samples) for cell, samples in self.samples.items()}
+
+
+def targets_path(folder: Path, contestant: Contestant) -> Path:
+    return folder / f"{contestant.name}.targets.lua"
 
 
 def tell(line: str) -> None:

@@ -9,31 +9,38 @@ from benchmarks.sample import Figures
 Metric = Callable[[Figures], float]
 Measured = dict[Cell, Figures]
 
+OPERATIONS = ("get", "list", "create", "change")
+_MANY, _ALONE = 32, 1
 _SATCHEL, _TUTORIAL, _USUAL = "satchel", "flask_tutorial", "fastapi_usual"
+_FASTIFY, _PROMISES, _BARE = "fastify", "fastify_promises", "raw_asgi"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """`wanted` by operation; a ratio at least that much, or `at_most`."""
+    """`wanted`: of each of OPERATIONS, a ratio at least that much, or `at_most`."""
 
     title: str
     metric: Metric
     above: str
     below: str
-    wanted: dict[str, float]
+    wanted: tuple[float, float, float, float]
     at_most: bool = False
+    connections: int = _MANY
 
     def reached(self, measured: Measured, operation: str) -> float | None:
-        figures = [
-            measured.get(Cell(name, operation, connections=32, workers=1))
+        above, below = (
+            measured.get(Cell(name, operation, self.connections, workers=1))
             for name in (self.above, self.below)
-        ]
-        if figures[0] is None or figures[1] is None:
+        )
+        if above is None or below is None:
             return None
-        return self.metric(figures[0]) / self.metric(figures[1])
+        return self.metric(above) / self.metric(below)
+
+    def wanted_of(self, operation: str) -> float:
+        return self.wanted[OPERATIONS.index(operation)]
 
     def holds(self, ratio: float, operation: str) -> bool:
-        wanted = self.wanted[operation]
+        wanted = self.wanted_of(operation)
         return ratio <= wanted if self.at_most else ratio >= wanted
 
 
@@ -49,53 +56,75 @@ def _rate(figures: Figures) -> float:
     return figures.requests_per_second
 
 
+def _median(figures: Figures) -> float:
+    return figures.p50_ms
+
+
 def _p99(figures: Figures) -> float:
     return figures.p99_ms
 
 
 MARKS = (
     Mark(
-        "server CPU: tutorial / Satchel",
+        "throughput at 32: Satchel / bare Fastify",
+        _rate,
+        _SATCHEL,
+        _FASTIFY,
+        (1.0, 0.9, 0.75, 0.75),
+    ),
+    Mark(
+        "throughput at 32: Satchel / Fastify, same promises",
+        _rate,
+        _SATCHEL,
+        _PROMISES,
+        (1.4, 1.1, 1.2, 1.2),
+    ),
+    Mark(
+        "server + PostgreSQL CPU at 32: bare Fastify / Satchel",
+        _sum,
+        _FASTIFY,
+        _SATCHEL,
+        (1.3, 0.8, 1.0, 1.0),
+    ),
+    Mark(
+        "server CPU at 32: tutorial / Satchel",
         _server,
         _TUTORIAL,
         _SATCHEL,
-        {"get": 4, "list": 3.5, "create": 2.5, "change": 2.5},
+        (11, 10, 12, 12),
     ),
     Mark(
-        "server CPU: usual async port / Satchel",
+        "server CPU at 32: usual async port / Satchel",
         _server,
         _USUAL,
         _SATCHEL,
-        {"get": 4, "list": 2.5, "create": 2, "change": 2},
+        (8, 7, 9, 8),
     ),
     Mark(
-        "server + PostgreSQL CPU: tutorial / Satchel",
-        _sum,
-        _TUTORIAL,
-        _SATCHEL,
-        {"get": 3, "list": 2.5, "create": 2, "change": 2},
-    ),
-    Mark(
-        "throughput: Satchel / Fastify + pg",
-        _rate,
-        _SATCHEL,
-        "fastify",
-        {"get": 0.4, "list": 0.7, "create": 0.2, "change": 0.2},
-    ),
-    Mark(
-        "server CPU: Satchel / FastAPI constant",
+        "server CPU at 32: Satchel / bare ASGI + asyncpg",
         _server,
         _SATCHEL,
-        "fastapi_constant",
-        {"get": 2},
+        _BARE,
+        (1.2, 1.9, 2.0, 1.6),
         at_most=True,
     ),
     Mark(
-        "p99: Satchel / tutorial",
+        "a lone client's median: Satchel / bare ASGI + asyncpg",
+        _median,
+        _SATCHEL,
+        _BARE,
+        (1.4, 1.5, 1.8, 1.5),
+        at_most=True,
+        connections=_ALONE,
+    ),
+    Mark(
+        "p99 at 32: Satchel / bare Fastify",
         _p99,
         _SATCHEL,
-        _TUTORIAL,
-        {"get": 0.5, "list": 0.5, "create": 0.5, "change": 0.5},
+        _FASTIFY,
+        (1.5, 1.5, 1.5, 1.5),
         at_most=True,
     ),
 )
+# Whoever the marks compare.
+COMPARED = sorted({name for mark in MARKS for name in (mark.above, mark.below)})

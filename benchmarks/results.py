@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.contestants.registry import CONTESTANTS, POOL_SIZE
-from benchmarks.growth import Finding
-from benchmarks.marks import MARKS, Measured
+from benchmarks.findings import Finding
+from benchmarks.marks import MARKS, OPERATIONS, Measured
 from benchmarks.plan import Plan
 from benchmarks.postgres import SETTINGS, Postgres
 
@@ -46,12 +46,13 @@ def document(
             {
                 "title": mark.title,
                 "operation": operation,
-                "wanted": wanted,
+                "connections": mark.connections,
+                "wanted": mark.wanted_of(operation),
                 "at_most": mark.at_most,
                 "reached": None if ratio is None else round(ratio, 3),
             }
             for mark in MARKS
-            for operation, wanted in mark.wanted.items()
+            for operation in OPERATIONS
             for ratio in [mark.reached(measured, operation)]
         ],
         "growth": [asdict(one) | {"reached": round(one.reached, 3)} for one in findings],

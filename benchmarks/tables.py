@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks.contestants.registry import CONTESTANTS
-from benchmarks.marks import MARKS, Measured
+from benchmarks.marks import MARKS, OPERATIONS, Mark, Measured
 from benchmarks.plan import TITLES, Cell
 
 _HEADINGS = ("server µs", "PG µs", "req/s", "p50 ms", "p99 ms", "MB", "statements")
@@ -45,18 +45,18 @@ def _row(title: str, measured: Measured, cell: tuple[str, str, int, int]) -> str
 
 def marks_table(measured: Measured) -> str:
     """What was reached beside each mark, and whether it holds."""
-    operations = ("get", "list", "create", "change")
-    headings = "".join(f"{TITLES[operation]:>22}" for operation in operations)
-    lines = [f"{'Marks: 1 worker, 32 connections':<44}{headings}"]
+    headings = "".join(f"{TITLES[operation]:>24}" for operation in OPERATIONS)
+    lines = [f"{'Marks: ratios of this run, 1 worker':<56}{headings}"]
     for mark in MARKS:
-        parts = []
-        for operation in operations:
-            ratio = mark.reached(measured, operation)
-            if operation not in mark.wanted or ratio is None:
-                parts.append("" if operation not in mark.wanted else "not measured")
-                continue
-            sign = "<=" if mark.at_most else ">="
-            verdict = "" if mark.holds(ratio, operation) else " MISSED"
-            parts.append(f"{ratio:.2f} ({sign} {mark.wanted[operation]}){verdict}")
-        lines.append(f"{mark.title:<44}" + "".join(f"{part:>22}" for part in parts))
+        parts = [_verdict(mark, measured, operation) for operation in OPERATIONS]
+        lines.append(f"{mark.title:<56}" + "".join(f"{part:>24}" for part in parts))
     return "\n".join(lines)
+
+
+def _verdict(mark: Mark, measured: Measured, operation: str) -> str:
+    ratio = mark.reached(measured, operation)
+    if ratio is None:
+        return "not measured"
+    sign = "<=" if mark.at_most else ">="
+    missed = "" if mark.holds(ratio, operation) else " MISSED"
+    return f"{ratio:.2f} ({sign} {mark.wanted_of(operation)}){missed}"

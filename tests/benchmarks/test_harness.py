@@ -91,7 +91,7 @@ def test_node_takes_part(run: Run, name: str) -> None:
 
 def test_the_tables_are_printed(run: Run) -> None:
     assert "1 worker(s), 4 connection(s)" in run.said
-    assert "server CPU: tutorial / Satchel" in run.said
+    assert "server CPU at 32: tutorial / Satchel" in run.said
     assert run.said.count("  Satchel ") == len(TINY.operations)
 
 
@@ -114,7 +114,8 @@ def test_growth_and_start_up_are_measured(run: Run) -> None:
         "get among 2,000 accounts / 100: CPU",
         "an account deleted with its 2,000 items: seconds",
         "satchel serve answers after: seconds",
-        "import app.main: seconds",
+        "CPU: import app.main / import fastapi, sqlalchemy, asyncpg, pydantic",
+        *(f"PSS of {workers} worker(s) and their parent: MB" for workers in (1, 2, 4)),
     }
     assert min(found.values()) > 0
     assert all(title in run.said for title in found)

@@ -19,8 +19,8 @@ from benchmarks.check import check
 from benchmarks.client import Client
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
 from benchmarks.data import Amount, account, account_csv, account_id, email
-from benchmarks.marks import MARKS
-from benchmarks.plan import Cell
+from benchmarks.marks import COMPARED, MARKS, OPERATIONS
+from benchmarks.plan import FULL, QUICK, Cell
 from benchmarks.sample import Figures, median_of, take_sample
 from benchmarks.targets import Targets, make_targets
 from tests.programs import find_program
@@ -33,8 +33,10 @@ def figures(**values: float) -> Figures:
     return Figures(**{**dict.fromkeys(names, 1.0), **values})
 
 
-def measured(name: str, operation: str, **values: float) -> dict[Cell, Figures]:
-    return {Cell(name, operation, connections=32, workers=1): figures(**values)}
+def measured(
+    name: str, operation: str, connections: int = 32, **values: float
+) -> dict[Cell, Figures]:
+    return {Cell(name, operation, connections, workers=1): figures(**values)}
 
 
 @ON_LINUX
@@ -174,28 +176,44 @@ def test_medians_are_taken_figure_by_figure() -> None:
 
 def test_marks_are_held_or_missed() -> None:
     found = {
-        **measured("satchel", "get", server_us=100, postgres_us=50, p99_ms=6),
-        **measured("flask_tutorial", "get", server_us=450, postgres_us=150, p99_ms=10),
+        **measured("satchel", "get", server_us=100, postgres_us=50, p99_ms=8),
+        **measured("flask_tutorial", "get", server_us=1150),
+        **measured("fastify", "get", server_us=80, postgres_us=100, p99_ms=5),
+        **measured("satchel", "get", connections=1, p50_ms=0.5),
+        **measured("raw_asgi", "get", connections=1, p50_ms=0.4),
     }
     reached = {mark.title: (mark, mark.reached(found, "get")) for mark in MARKS}
-    mark, ratio = reached["server CPU: tutorial / Satchel"]
-    assert ratio == 4.5
+    mark, ratio = reached["server CPU at 32: tutorial / Satchel"]
+    assert ratio == 11.5
     assert mark.holds(ratio, "get")
-    assert reached["server + PostgreSQL CPU: tutorial / Satchel"][1] == 4
-    mark, ratio = reached["p99: Satchel / tutorial"]
-    assert ratio == 0.6
+    mark, ratio = reached["server + PostgreSQL CPU at 32: bare Fastify / Satchel"]
+    assert ratio == 1.2
     assert not mark.holds(ratio, "get")
-    assert reached["throughput: Satchel / Fastify + pg"][1] is None
+    mark, ratio = reached["p99 at 32: Satchel / bare Fastify"]
+    assert ratio == 1.6
+    assert not mark.holds(ratio, "get")
+    mark, ratio = reached["a lone client's median: Satchel / bare ASGI + asyncpg"]
+    assert ratio == 1.25
+    assert mark.holds(ratio, "get")
+    assert reached["throughput at 32: Satchel / Fastify, same promises"][1] is None
+
+
+def test_a_short_run_has_all_that_the_marks_compare() -> None:
+    for plan in (FULL, QUICK):
+        loads = set(plan.loads)
+        assert {(op, mark.connections) for op in OPERATIONS for mark in MARKS} <= loads
+        assert 1 in plan.workers
+    assert set(COMPARED) <= {contestant.name for contestant in CONTESTANTS}
 
 
 def test_the_table_of_marks_says_what_was_missed() -> None:
     found = {
         **measured("satchel", "get", server_us=100),
-        **measured("flask_tutorial", "get", server_us=399),
+        **measured("flask_tutorial", "get", server_us=1099),
     }
-    line = tables.marks_table(found).splitlines()[1]
-    assert line.startswith("server CPU: tutorial / Satchel")
-    assert "3.99 (>= 4) MISSED" in line
+    (line,) = (line for line in tables.marks_table(found).splitlines() if "tutorial" in line)
+    assert line.startswith("server CPU at 32: tutorial / Satchel")
+    assert "10.99 (>= 11) MISSED" in line
     assert "not measured" in line
 
 
