@@ -19,7 +19,8 @@ from benchmarks.postgres import SETTINGS, Postgres
 
 _PACKAGES = (
     "fastapi uvicorn uvloop httptools pydantic sqlalchemy asyncpg flask flask-sqlalchemy "
-    "psycopg2-binary gunicorn litestar advanced-alchemy msgspec"
+    "psycopg2-binary gunicorn litestar advanced-alchemy msgspec django djangorestframework "
+    "django-ninja psycopg"
 )
 
 

@@ -81,10 +81,13 @@ def _uvicorn(module: str) -> Callable[[Start], list[str]]:
     return command
 
 
-def _gunicorn(start: Start) -> list[str]:
-    options = ["--bind", f"127.0.0.1:{start.port}", "--workers", str(start.workers)]
-    application = "benchmarks.contestants.flask_tutorial:app"
-    return [sys.executable, "-m", "gunicorn", *options, "--threads", "32", application]
+def _gunicorn(module: str) -> Callable[[Start], list[str]]:
+    def command(start: Start) -> list[str]:
+        application = f"benchmarks.contestants.{module}:app"
+        options = ["--bind", f"127.0.0.1:{start.port}", "--workers", str(start.workers)]
+        return [sys.executable, "-m", "gunicorn", *options, "--threads", "32", application]
+
+    return command
 
 
 def _satchel(start: Start) -> list[str]:
@@ -117,7 +120,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant(
         "flask_tutorial",
         "Flask, the tutorial",
-        _gunicorn,
+        _gunicorn("flask_tutorial"),
         "postgresql+psycopg2",
         modules=("flask", "flask_sqlalchemy", "psycopg2", "gunicorn"),
         id_type="varchar(50)",
@@ -138,6 +141,21 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "postgresql+asyncpg",
         modules=("litestar", "advanced_alchemy"),
         note="uvicorn with uvloop and httptools, no access log",
+    ),
+    Contestant(
+        "django_rest",
+        "Django REST framework",
+        _gunicorn("django_peers.rest_wsgi"),
+        modules=("django", "rest_framework", "psycopg", "psycopg_pool", "gunicorn"),
+        note="gunicorn, 32 threads a worker, no access log; psycopg 3 with its pool",
+    ),
+    Contestant(
+        "django_ninja",
+        "django-ninja",
+        _uvicorn("django_peers.ninja_asgi"),
+        modules=("django", "ninja", "psycopg", "psycopg_pool"),
+        note="async queries; uvicorn with uvloop and httptools, no access log; psycopg 3 with its"
+        " pool",
     ),
     _node("fastify", "Fastify + pg (Node)", note="no key, no log; node's cluster for two workers"),
     _node(

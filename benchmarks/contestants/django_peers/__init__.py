@@ -1,0 +1,1 @@
+"""Accounts on Django: one project, served by Django REST framework or by django-ninja."""
