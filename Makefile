@@ -20,6 +20,7 @@ $(VENV)/made: # the virtual environment, made once
 
 # A Python that is named on the command line is looked at each time: it might not be the one there.
 ifeq ($(origin PYTHON),command line)
+NAMED = $(if $(PYTHON), PYTHON=$(PYTHON))
 $(VENV)/made: | named-python
 .PHONY: named-python
 named-python:
@@ -106,12 +107,12 @@ $(VENV)/bench: $(VENV)/run requirements/bench.lock
 	@$(INSTALL) requirements/bench.lock
 	@touch $@
 
-bench: $(VENV)/bench ## Measure Satchel beside its peers (an hour; needs wrk)
-	@$(BIN)/python -m benchmarks --command "make bench" --results benchmarks/results.json
+bench: $(VENV)/bench ## Measure Satchel beside its peers (an hour; needs wrk; published: PYTHON=/usr/bin/python3)
+	@$(BIN)/python -m benchmarks --command "make bench$(NAMED)" --results benchmarks/results.json
 	@$(BIN)/python -m benchmarks.chart
 
 bench-quick: $(VENV)/bench ## The marks alone, in six minutes
-	@$(BIN)/python -m benchmarks --quick --command "make bench-quick"
+	@$(BIN)/python -m benchmarks --quick --command "make bench-quick$(NAMED)"
 
 vendor-docs: ## Vendor the docs pages anew (SWAGGER_UI=x.y.z, REDOC=x.y.z for another version)
 	@scripts/vendor_docs.sh

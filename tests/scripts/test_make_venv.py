@@ -88,3 +88,10 @@ def test_an_installation_that_failed_is_tried_again(tmp_path: Path) -> None:
         assert "No matching distribution found" in done.stderr
         assert "Installing Satchel" in done.stdout
         assert {"made", "run", "dev"} & {p.name for p in (tmp_path / "venv").iterdir()} == {"made"}
+
+
+@pytest.mark.parametrize("target", ["bench", "bench-quick"])
+def test_a_benchmark_records_the_python_that_was_named(tmp_path: Path, target: str) -> None:
+    named = make(tmp_path, "-n", target, "PYTHON=/usr/bin/python3").stdout
+    assert f'--command "make {target} PYTHON=/usr/bin/python3"' in named
+    assert f'--command "make {target}"' in make(tmp_path, "-n", target).stdout
