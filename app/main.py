@@ -42,6 +42,7 @@ from app.serving.metrics import share_samples
 from app.serving.server import database_url, migrate_database
 from app.serving.sweeper import sweep_periodically
 from app.telemetry.logs import configure_logs
+from app.telemetry.outlet import OUTLET
 from app.telemetry.request_counters import RequestCounters
 from app.telemetry.tracing import make_tracing, telemetry_of
 
@@ -108,6 +109,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
             await statements.close()
             if tracing is not None:
                 await tracing.stop()
+            OUTLET.flush()  # the process may end in this turn of the loop, by a signal
 
 
 def match_whole_paths(routes: Sequence[BaseRoute]) -> None:

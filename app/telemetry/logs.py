@@ -5,6 +5,8 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
+from time import time_ns
 from typing import Any
 
 import structlog
@@ -12,8 +14,25 @@ from pydantic_core import to_json
 from structlog.typing import EventDict
 
 from app.config import Settings
+from app.telemetry.outlet import OUTLET
 
 _processors: list[Any] = []
+
+
+class _TimeStamper:
+    """Adds the time in UTC. The text up to the second is made once a second."""
+
+    def __init__(self) -> None:
+        self._last = (0, "")
+
+    def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
+        second, nanoseconds = divmod(time_ns(), 1_000_000_000)
+        last, text = self._last
+        if last != second:
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._last = (second, text)
+        event["timestamp"] = f"{text}.{nanoseconds // 1000:06}Z"
+        return event
 
 
 def configure_logs(settings: Settings) -> None:
@@ -21,10 +40,10 @@ def configure_logs(settings: Settings) -> None:
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_timestamp,
     ]
     renderer: Any = (
-        structlog.processors.JSONRenderer(_to_json)
+        _render_json
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -35,11 +54,12 @@ def configure_logs(settings: Settings) -> None:
     # request.
     structlog.configure(
         processors=_processors,
+        wrapper_class=Logger,
         logger_factory=Lines,
         cache_logger_on_first_use=True,
     )
     last.insert(0, structlog.stdlib.ProcessorFormatter.remove_processors_meta)
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(OUTLET)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
     )
@@ -57,6 +77,26 @@ def configure_logs(settings: Settings) -> None:
     logging.getLogger("uvicorn.access").disabled = True
 
 
+class Logger(structlog.BoundLogger):
+    """structlog's logger, except that `info` builds a JSON line at once.
+
+    Each request has such a line. Running all processors, which give the same one, takes twice as
+    long.
+    """
+
+    def info(self, event: str, **fields: Any) -> None:
+        if _processors[-1] is not _render_json or self._context or "exc_info" in fields:
+            self._proxy_to_logger("info", event, **fields)
+        elif self._logger.getEffectiveLevel() <= logging.INFO:
+            fields["event"] = event
+            fields["level"] = "info"
+            fields["logger"] = self._logger.name
+            self._logger.info(_render_json(None, "info", _add_timestamp(None, "info", fields)))
+
+    def exception(self, event: str, **fields: Any) -> None:
+        self.error(event, exc_info=True, **fields)
+
+
 class Lines:
     """A logger that writes lines to standard error. The logging module holds its level."""
 
@@ -66,11 +106,16 @@ class Lines:
         self.name = name
         self.getEffectiveLevel = logging.getLogger(name).getEffectiveLevel
 
-    def msg(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+    def _write_soon(self, line: str) -> None:
+        OUTLET.write(f"{line}\n")
+        OUTLET.flush_soon()
 
-    debug = info = warning = error = critical = exception = msg
+    def _write_now(self, line: str) -> None:
+        OUTLET.write(f"{line}\n")
+        OUTLET.flush()
+
+    debug = info = warning = _write_soon
+    error = critical = _write_now
 
 
 def _to_json(event: EventDict, default: Callable[[Any], Any]) -> str:
@@ -82,6 +127,10 @@ def _to_json(event: EventDict, default: Callable[[Any], Any]) -> str:
     except ValueError:  # a lone surrogate
         return json.dumps(event, default=default)
     return line if line.isascii() else json.dumps(event, default=default)
+
+
+_add_timestamp = _TimeStamper()
+_render_json = structlog.processors.JSONRenderer(_to_json)
 
 
 def _is_upgrade(record: logging.LogRecord) -> bool:

@@ -3,7 +3,8 @@
 import json
 import logging
 import logging.config
-from typing import Any
+import re
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from app.main import create_app
+from app.telemetry import logs
 from app.telemetry.logs import configure_logs
 from tests.applications import client_of, make_settings, running_app
 from tests.databases import execute
@@ -113,6 +115,85 @@ class TestFormats:
         alembic.info("Will assume %s DDL.", "transactional")
         alembic.info("Running %s", "upgrade  -> 0001")
         assert [line["event"] for line in json_lines(capsys)] == ["Running upgrade  -> 0001"]
+
+
+class TestShortWay:
+    """`info` builds JSON lines at once; the processors, run one after the other, give the same."""
+
+    SHAPES: ClassVar[dict[str, dict[str, Any]]] = {
+        "plain": {},
+        "problem": {"problem": "not_found"},
+        "all": {"problem": "not_found", "principal": "key:ci", "trace_id": "4bf92f35"},
+        "no route": {"route": None, "status": 0},
+        "not ASCII": {"principal": "jwt:Zoë \U0001f600"},
+        "escapes": {"principal": 'a"b\\c\n\x00\x7f'},
+        "lone surrogate": {"principal": "a\ud800"},
+        "objects": {"error": LookupError("a"), "at": {"b": [1, None, True]}, "ratio": 1e300},
+        "exception": {"exc_info": LookupError("a")},
+    }
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_gives_the_same_line_as_the_processors(self, capsys: Captured, shape: str) -> None:
+        configure_logs(make_settings(log_level="info", log_format="json"))
+        request: dict[str, Any] = {
+            "method": "GET",
+            "route": "/accounts/{account_id}",
+            "status": 200,
+            "ms": 1.25,
+            "statements": 1,
+            "request_id": "0123456789abcdef",
+            **self.SHAPES[shape],
+        }
+        log = structlog.get_logger("satchel.request")
+        log.info("request", **request)
+        log._proxy_to_logger("info", "request", **request)
+        log.bind(**request).info("request")
+        written = re.sub(r'("timestamp": ?)"[^"]*"', r"\1", capsys.readouterr().err)
+        short, long, bound = written.splitlines()
+        assert short == long == bound
+
+    def test_writes_what_it_always_wrote(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_level="info", log_format="json"))
+        log = structlog.get_logger("satchel.request")
+        log.info("request", method="GET", route=None, ms=1.0, principal="key:ci")
+        assert re.fullmatch(
+            r'{"method":"GET","route":null,"ms":1.0,"principal":"key:ci","event":"request",'
+            r'"level":"info","logger":"satchel.request",'
+            r'"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"}\n',
+            capsys.readouterr().err,
+        )
+
+    def test_obeys_the_level(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_level="warning", log_format="json"))
+        structlog.get_logger("satchel.request").info("request")
+        assert capsys.readouterr().err == ""
+
+    def test_is_not_taken_while_a_test_captures_logs(self, capsys: Captured) -> None:
+        configure_logs(make_settings(log_level="info", log_format="json"))
+        log = structlog.get_logger("satchel.request")
+        log.info("first")
+        with capture_logs() as captured:
+            log.info("second", status=200)
+        log.info("third")
+        assert captured == [{"event": "second", "status": 200, "log_level": "info"}]
+        assert [line["event"] for line in json_lines(capsys)] == ["first", "third"]
+
+    def test_writes_the_time_of_each_line(
+        self, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure_logs(make_settings(log_level="info", log_format="json"))
+        log = structlog.get_logger("satchel.request")
+        instants = [0, 999_999_999, 1_000_000_000, 951_782_400_000_001_000, 1_000]
+        for instant in instants:
+            monkeypatch.setattr(logs, "time_ns", lambda instant=instant: instant)
+            log.info("request")
+        assert [line["timestamp"] for line in json_lines(capsys)] == [
+            "1970-01-01T00:00:00.000000Z",
+            "1970-01-01T00:00:00.999999Z",
+            "1970-01-01T00:00:01.000000Z",
+            "2000-02-29T00:00:00.000001Z",
+            "1970-01-01T00:00:00.000001Z",
+        ]
 
 
 class TestExceptions:
