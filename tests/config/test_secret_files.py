@@ -142,10 +142,11 @@ def test_is_in_the_environment_of_no_worker(
     try:
         server.wait_until_ready()
         (directory / "secret").unlink()  # the parent has read it
+        program = "app.cli.commands" if "--workers" in options else "spawn_main"
         workers = [
             pid
-            for pid in descendants({server.process.pid})
-            if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+            for pid in descendants({server.process.pid}) - {server.process.pid}
+            if program in Path(f"/proc/{pid}/cmdline").read_text()
         ]
         assert workers
         for pid in workers:

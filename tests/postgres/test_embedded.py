@@ -239,6 +239,28 @@ class TestSharing:
         with embedded_postgres(home, settings=FAST) as url:
             assert await ask(url, "SELECT answer FROM kept") == 42
 
+    def test_processes_that_the_owner_has_forked_keep_no_lock_of_a_server_that_has_ended(
+        self, home: Path
+    ) -> None:
+        forking = """
+import os, signal, sys
+from pathlib import Path
+from app.postgres.embedded import embedded_postgres
+from app.postgres.embedded.home import Home, try_lock
+from tests.databases import FAST
+from tests.waiting import wait_until
+home = Home(Path(sys.argv[1]))
+with embedded_postgres(home.path, settings=FAST):
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    os.kill(home.ready_pid(), signal.SIGQUIT)
+    with home.open("server.lock") as lock:
+        wait_until(lambda: try_lock(lock), "a child keeps the lock")
+    os.kill(child, signal.SIGKILL)
+"""
+        subprocess.run([sys.executable, "-c", forking, home], check=True, cwd=ROOT, timeout=600)
+
     async def test_a_block_that_ends_first_says_nothing(self, home: Path) -> None:
         others = threading.enumerate()  # of the server of all tests
         with capture_logs() as logs:

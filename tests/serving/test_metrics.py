@@ -413,7 +413,7 @@ class TestWorkers:
             children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
             workers = [
                 int(pid) for pid in children.read_text().split()
-                if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+                if "app.cli.commands" in Path(f"/proc/{pid}/cmdline").read_text()
             ]  # fmt: skip
             assert len(workers) == 2
             os.kill(workers[0], signal.SIGKILL)

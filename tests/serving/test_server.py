@@ -217,12 +217,38 @@ def code_tree(path: Path) -> Path:
 
 
 def workers_of(server: Server) -> set[Process]:
-    return named(descendants(server.process.pid), "spawn_main")
+    """Those that were forked have the command line of their parent."""
+    processes = descendants(server.process.pid)
+    return named(processes, "app.cli.commands") | named(processes, "spawn_main")
+
+
+def private_share(process: Process) -> float:
+    """The part of a process's memory that it shares with no other."""
+    rollup = Path(f"/proc/{process[0]}/smaps_rollup").read_text()
+    sizes = {
+        name: int(size) for name, size in re.findall(r"^(\w+): +(\d+) kB", rollup, re.MULTILINE)
+    }
+    return (sizes["Private_Clean"] + sizes["Private_Dirty"]) / sizes["Rss"]
+
+
+SPAWN = "from app.serving import workers as w; w._context = w.multiprocessing.get_context('spawn');"
+MAIN = "from app.cli.commands import main; main()"
+WATCHED_MAIN = f"""
+import atexit, os
+atexit.register(os.write, 2, b"exit handler\\n")
+try:
+    {MAIN}
+finally:
+    os.write(2, b"finally\\n")
+"""
 
 
 class TestWorkers:
-    def test_serve_and_exit_together(self, launch: Launch, home: Path) -> None:
-        server = launch({**EMBEDDED, "LOG_LEVEL": "info"}, "--workers", "2", cwd=home)
+    @pytest.mark.parametrize("main", [MAIN, f"{SPAWN} {MAIN}"], ids=["fork", "spawn"])
+    def test_serve_and_exit_together(self, launch: Launch, home: Path, main: str) -> None:
+        command = ("-c", main, "serve")
+        environment = {**EMBEDDED, "LOG_LEVEL": "info"}
+        server = launch(environment, "--workers", "2", cwd=home, command=command)
         server.log.write_text("")
 
         def started() -> int:
@@ -231,17 +257,45 @@ class TestWorkers:
         wait_until(lambda: started() == 2, "no two workers")
         before = workers_of(server)
         assert len(before) == 2
+        database = named(descendants(server.process.pid), "postgres: checkpointer")
         kill({next(iter(before))})
         wait_until(lambda: started() == 3, "the worker is not replaced")
         server.wait_until_ready()
         assert len(workers_of(server)) == 2
         assert len(workers_of(server) & before) == 1
 
+        terminated = next(iter(workers_of(server)))
+        os.kill(terminated[0], signal.SIGTERM)
+        wait_until(lambda: started() == 4, "the worker is not replaced")
+        assert terminated not in workers_of(server)
+
         processes = descendants(server.process.pid)
+        assert named(processes, "postgres: checkpointer") == database != set()
         os.killpg(server.process.pid, signal.SIGINT)
         assert server.process.wait(PATIENCE) == 0
         assert_gone(processes)
         assert "Traceback" not in log_of(server)
+
+    def test_share_the_memory_of_their_parent(self, launch: Launch, database: URL) -> None:
+        server = launch(server_environment(database), "--workers", "2")
+        server.wait_until_ready()
+        assert len(workers_of(server)) == 2
+        for worker in workers_of(server):
+            assert private_share(worker) < 0.5
+
+    def test_leave_exit_handlers_to_their_parent(self, launch: Launch, database: URL) -> None:
+        environment = {**server_environment(database), "LOG_LEVEL": "info"}
+        server = launch(environment, "--workers", "2", command=("-c", WATCHED_MAIN, "serve"))
+
+        def wait_until_started(number: int) -> None:
+            wait_until(lambda: log_of(server).count("startup complete") == number)
+
+        for number, signum in ((2, signal.SIGKILL), (3, signal.SIGTERM)):
+            wait_until_started(number)
+            os.kill(next(iter(workers_of(server)))[0], signum)
+        wait_until_started(4)
+        assert server.stop() == 0
+        assert log_of(server).count("exit handler") == log_of(server).count("finally") == 1
 
     def test_log_nothing_after_an_interrupt_during_startup(
         self, launch: Launch, database: URL

@@ -82,3 +82,7 @@ def try_lock(file: BinaryIO, *, wait: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def unlock(file: BinaryIO) -> None:
+    fcntl.flock(file, fcntl.LOCK_UN)

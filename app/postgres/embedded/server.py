@@ -18,7 +18,7 @@ import structlog
 
 from app.postgres.embedded import child
 from app.postgres.embedded.binaries import find_binaries, major_version
-from app.postgres.embedded.home import PORT, EmbeddedError, Home, try_lock
+from app.postgres.embedded.home import PORT, EmbeddedError, Home, try_lock, unlock
 from app.postgres.embedded.privileges import ServerUser, choose_user
 
 log = structlog.get_logger("satchel.embedded")
@@ -77,6 +77,8 @@ def embedded_postgres(
 def _report_end(server_lock: BinaryIO, left: threading.Event) -> None:
     with server_lock:
         try_lock(server_lock, wait=True)
+        # Closing would not do so: processes that this one has forked have the file open too.
+        unlock(server_lock)
     if not left.is_set():
         detail = "Its owner has left, or it crashed. Restart this process to have it again."
         log.warning("embedded_postgresql_ended", detail=detail)
