@@ -47,6 +47,8 @@ threads = threading.active_count()
 sys.addaudithook(observe)
 import app.main
 from tests.waiting import PATIENCE
+if "dns" in sys.modules:
+    done.append("imported what only some settings need")
 if logging.getLogger().handlers or threading.active_count() != threads:
     done.append("started something")
 os.write(1, json.dumps(done).encode())

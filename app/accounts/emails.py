@@ -5,12 +5,8 @@ import ipaddress
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
-from dns import name
-from dns.asyncresolver import Resolver
-from dns.exception import DNSException
-from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, NoResolverConfiguration
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from pydantic import BeforeValidator, WithJsonSchema
@@ -34,6 +30,16 @@ _USUAL_LOCAL_PART: Final = re.compile(
 _LONGEST_LOCAL_PART: Final = 64
 # It writes them in lower case (RFC 2142).
 _LOWERED: Final = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
+
+
+class Resolver(Protocol):
+    """What is used of dnspython's resolver. Only some settings need that library, and its import
+    takes time.
+    """
+
+    lifetime: float
+
+    async def resolve(self, domain: str, kind: str, /) -> Any: ...
 
 
 def normalize(text: str) -> str | None:
@@ -88,8 +94,11 @@ def search_key(text: str) -> str:
 
 def make_resolver(timeout: float) -> Resolver | None:
     """A DNS resolver with a cache; None on a machine without DNS."""
+    from dns import asyncresolver
+    from dns.resolver import LRUCache, NoResolverConfiguration
+
     try:
-        resolver = Resolver()
+        resolver = asyncresolver.Resolver()
     except NoResolverConfiguration:
         return None
     resolver.cache = LRUCache()
@@ -105,6 +114,9 @@ async def require_deliverable(email: str, resolver: Resolver | None) -> None:
     """
     if resolver is None:
         return
+    from dns.exception import DNSException
+    from dns.resolver import NXDOMAIN
+
     domain = validate_email(email, check_deliverability=False).ascii_domain
     try:
         # The resolver limits each query. This limits all of them together.
@@ -126,6 +138,9 @@ async def _takes_mail(domain: str, resolver: Resolver) -> bool:
     email-validator could query the DNS itself, but it blocks a thread, and counts many failed
     queries as a domain without mail.
     """
+    from dns import name
+    from dns.resolver import NoAnswer
+
     try:
         return any(record.exchange != name.root for record in await resolver.resolve(domain, "MX"))
     except NoAnswer:

@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from dns.asyncresolver import Resolver
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.accounts import service
+from app.accounts import emails, service
 from app.accounts.schemas import (
     AccountChange,
     AccountCreate,
@@ -31,12 +30,12 @@ PAGE = page_of(AccountRead, "accounts")
 
 
 @repeatable
-async def get_email_resolver(request: Request) -> Resolver | None:
-    resolver: Resolver | None = request.app.state.email_resolver
+async def get_email_resolver(request: Request) -> emails.Resolver | None:
+    resolver: emails.Resolver | None = request.app.state.email_resolver
     return resolver
 
 
-ResolverDep = Annotated[Resolver | None, Depends(get_email_resolver)]
+ResolverDep = Annotated[emails.Resolver | None, Depends(get_email_resolver)]
 
 
 @repeatable

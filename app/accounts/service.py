@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from dns.asyncresolver import Resolver
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -64,7 +63,7 @@ async def list_accounts(session: AsyncSession, query: AccountQuery) -> Rows:
 
 
 async def create_account(
-    session: AsyncSession, body: AccountCreate, resolver: Resolver | None
+    session: AsyncSession, body: AccountCreate, resolver: emails.Resolver | None
 ) -> AccountRead:
     await _require_deliverable(session, body.email, resolver)
     return await inserts.create(session, ACCOUNTS, _with_email_key(body.model_dump()))
@@ -79,7 +78,7 @@ async def write_account(
     account_id: UUID,
     body: AccountReplace | AccountChange,
     precondition: Precondition,
-    resolver: Resolver | None,
+    resolver: emails.Resolver | None,
 ) -> AccountRead:
     """Replace an account, or change the fields that the body names."""
     precondition = body.precondition(account_id, precondition)
@@ -96,7 +95,7 @@ async def delete_account(
 
 
 async def _require_deliverable(
-    session: AsyncSession, email: str, resolver: Resolver | None
+    session: AsyncSession, email: str, resolver: emails.Resolver | None
 ) -> None:
     if resolver is not None:
         async with outside_transaction(session):

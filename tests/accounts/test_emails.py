@@ -18,6 +18,7 @@ import dns.rrset
 import httpx
 import pytest
 import uvloop
+from dns import asyncresolver
 from dns.asyncresolver import Resolver
 from dns.resolver import NoAnswer
 from email_validator import EmailNotValidError, validate_email
@@ -102,9 +103,10 @@ def make_resolver(port: int, conf: Path, timeout: float = PATIENCE) -> Resolver:
     """A resolver as the application makes it, with another configuration file and port."""
     conf.write_text("nameserver 127.0.0.1\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emails, "Resolver", functools.partial(Resolver, filename=str(conf)))
+        own = functools.partial(Resolver, filename=str(conf))
+        patch.setattr(asyncresolver, "Resolver", own)
         resolver = emails.make_resolver(timeout)
-    assert resolver is not None
+    assert isinstance(resolver, Resolver)
     resolver.port = port
     return resolver
 
@@ -366,7 +368,8 @@ class TestMakeResolver:
         conf = tmp_path / "resolv.conf"
         if text is not None:
             conf.write_text(text)
-        monkeypatch.setattr(emails, "Resolver", functools.partial(Resolver, filename=str(conf)))
+        own = functools.partial(Resolver, filename=str(conf))
+        monkeypatch.setattr(asyncresolver, "Resolver", own)
         assert emails.make_resolver(TIMEOUT) is None
 
 
