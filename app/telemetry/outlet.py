@@ -24,13 +24,12 @@ class Outlet:
         self._loop: asyncio.AbstractEventLoop | None = None  # it will flush
         # Reentrant: a finalizer or a signal handler may log while this thread writes.
         self._lock = threading.RLock()
-        if hasattr(os, "register_at_fork"):
-            # So that no other thread is writing meanwhile.
-            os.register_at_fork(
-                before=self._lock.acquire,
-                after_in_parent=self._lock.release,
-                after_in_child=self._start_again,
-            )
+        # So that no other thread is writing meanwhile. Windows has no fork.
+        getattr(os, "register_at_fork", dict)(
+            before=self._lock.acquire,
+            after_in_parent=self._lock.release,
+            after_in_child=self._start_again,
+        )
         atexit.register(self.flush)
 
     def write(self, line: str) -> None:

@@ -219,6 +219,16 @@ asyncio.run(main())
 """
         assert run(forking) == ["child", "parent"]
 
+    def test_a_child_can_write_and_has_no_lines(self, recorder: Recorder) -> None:
+        OUTLET.write("parent\n")
+        OUTLET._lock.acquire()  # as is done before a fork
+        OUTLET._start_again()
+        OUTLET.write("child\n")
+        thread = threading.Thread(target=OUTLET.flush)
+        thread.start()
+        thread.join(PATIENCE)
+        assert recorder.writes == ["child\n"]
+
 
 def run(script: str, status: int = 0) -> list[str]:
     """The events that a program logs."""
