@@ -110,6 +110,11 @@ class Entry:
         return {name for name, one in fields.items() if {"type": "null"} in one.get("anyOf", ())}
 
     @property
+    def free_text(self) -> str:
+        """A field that takes any text, whatever other rows have."""
+        return next(name for name in self.texts if name not in self.resource.unique)
+
+    @property
     def lists(self) -> Sequence[List]:
         return (List(self.path, self.resource.listing, self.query), *self.owned)
 

@@ -49,10 +49,13 @@ class Stress:
         self.known: dict[str, int] = dict.fromkeys(self.ids, 1)
         self.sent: list[Sent] = []
         self.random = random.Random(7)
-        key = entry.texts[0]
+        key = entry.free_text
         others = entry.changes.keys() - {key}
         # Forms of a change; the fields besides the text may happen to have their values already.
         self.forms = [form for form in ({key}, others, {key, *others}) if form]
+
+    def has_sent(self, changes: int) -> bool:
+        return len(self.sent) >= changes
 
     async def run(self, number: int) -> None:
         """One client: 40 changes, one after another."""
@@ -71,7 +74,7 @@ class Stress:
                 self.known[row_id] = int(answer.headers["etag"].strip('"'))
 
     def value(self, name: str, number: int) -> Any:
-        return f"c{number}" if name == self.entry.texts[0] else self.entry.body(number)[name]
+        return f"c{number}" if name == self.entry.free_text else self.entry.body(number)[name]
 
 
 async def hold_rows(engine: AsyncEngine, table: str, key: str, ids: list[str]) -> None:
@@ -89,13 +92,14 @@ async def hold_rows(engine: AsyncEngine, table: str, key: str, ids: list[str]) -
         await asyncio.sleep(0.02)
 
 
-async def end_connections(engine: AsyncEngine) -> None:
+async def end_connections(engine: AsyncEngine, stress: Stress) -> None:
+    """End two of the service's connections after every hundred answers."""
     statement = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'satchel'"
         " AND datname = current_database() ORDER BY random() LIMIT 2"
     )
-    while True:
-        await asyncio.sleep(0.3)
+    for answers in range(100, CLIENTS * CHANGES, 100):
+        await until(partial(stress.has_sent, answers))
         async with engine.connect() as connection:
             await connection.execute(statement)
 
@@ -110,7 +114,7 @@ async def test_every_answer_is_true_and_no_change_is_lost(
     entry: Entry, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statements, "POOL_WAIT_SECONDS", PATIENCE)
-    table, key = entry.resource.table.name, entry.texts[0]
+    table, key = entry.resource.table.name, entry.free_text
     await execute(
         database,
         "CREATE TABLE kept (id uuid, version int, body jsonb)",
@@ -129,7 +133,7 @@ async def test_every_answer_is_true_and_no_change_is_lost(
         deleted = stress.ids[:2]
         async with (
             running(hold_rows(engine, table, key, stress.ids)),
-            running(end_connections(engine)),
+            running(end_connections(engine, stress)),
         ):
             clients = [asyncio.create_task(stress.run(number)) for number in range(CLIENTS)]
             await until(lambda: len(stress.sent) > CLIENTS * CHANGES / 2)
@@ -156,7 +160,7 @@ async def test_every_answer_is_true_and_no_change_is_lost(
         check(sent, kept, written, last, key, set(deleted))
     assert max(sizes) > 5  # else nothing was shared
     statuses = Counter(sent.answer.status_code for sent in stress.sent)
-    assert statuses.keys() == {200, 404, 412, 503}
+    assert {200, 404, 412} <= statuses.keys() <= {200, 404, 412, 503}
 
 
 def check(

@@ -91,7 +91,7 @@ async def lock(connection: AsyncConnection, entry: Entry, row_id: str) -> None:
 
 def change(entry: Entry, number: int) -> Row:
     """One that differs from all others."""
-    return {**entry.changes, entry.texts[0]: f"changed {number}"}
+    return {**entry.changes, entry.free_text: f"changed {number}"}
 
 
 @every_resource
@@ -163,7 +163,7 @@ class TestSharing:
         assert [answer.status_code for answer in answers] == [200] * 11
         assert sorted(answer.json()["version"] for answer in answers[:10]) == list(range(2, 12))
         for number, answer in enumerate(answers):
-            assert answer.json()[entry.texts[0]] == f"changed {number}"
+            assert answer.json()[entry.free_text] == f"changed {number}"
         assert (await client.get(other)).json()["version"] == 2
         assert sum(sizes) == 11
 
@@ -263,7 +263,7 @@ async def test_what_another_transaction_did_while_the_statement_waited_for_it_co
             values = {name: entry.parse(whole)[name] for name in mine} | entry.stored(whole)
             await update(AsyncSession(other), entry.resource, UUID(row_id), values, UNCONDITIONAL)
         else:
-            names = {"table": entry.resource.table.name, "text": entry.texts[0]}
+            names = {"table": entry.resource.table.name, "text": entry.free_text}
             await other.execute(text(meanwhile.format(**names)), {"id": row_id})
     answers = await asyncio.gather(*tasks)
     assert sizes == [1, 3]
