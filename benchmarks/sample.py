@@ -12,6 +12,8 @@ from benchmarks.plan import Cell
 from benchmarks.postgres import Postgres
 from benchmarks.server import Server
 
+_LONGEST_SECONDS = 30
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -41,15 +43,15 @@ class Look:
 def take_sample(
     server: Server, postgres: Postgres, cell: Cell, targets: Path, seconds: float
 ) -> Figures:
-    """Errors: WrongAnswerError, where not all requests succeeded."""
+    """As long as `seconds`, or longer where nothing is answered in that time.
+
+    Errors: WrongAnswerError, where not all requests succeeded.
+    """
     accounts = postgres.count_accounts(cell.contestant) if cell.operation == "create" else 0
-    measure.settle(server.pid, postgres.pid)
-    with wrk.load(server.port, cell.operation, cell.connections, targets) as load:
-        load.wait_until_ready()
-        first = _look(server, postgres)
-        time.sleep(seconds)
-        last = _look(server, postgres)
-        seen = load.finish()
+    seen, first, last = _put_load(server, postgres, cell, targets, seconds)
+    while not seen.requests and seconds < _LONGEST_SECONDS:
+        seconds *= 4
+        seen, first, last = _put_load(server, postgres, cell, targets, seconds)
     if seen.refused or not seen.requests:
         raise WrongAnswerError(f"{seen.refused} of {seen.requests} requests were refused")
     if cell.operation == "create":
@@ -70,6 +72,18 @@ def take_sample(
         bytes=seen.bytes / seen.requests,
         broken=seen.broken,
     )
+
+
+def _put_load(
+    server: Server, postgres: Postgres, cell: Cell, targets: Path, seconds: float
+) -> tuple[wrk.Load, Look, Look]:
+    measure.settle(server.pid, postgres.pid)
+    with wrk.load(server.port, cell.operation, cell.connections, targets) as load:
+        load.wait_until_ready()
+        first = _look(server, postgres)
+        time.sleep(seconds)
+        last = _look(server, postgres)
+        return load.finish(), first, last
 
 
 def _look(server: Server, postgres: Postgres) -> Look:

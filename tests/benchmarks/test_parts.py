@@ -6,6 +6,7 @@ import http.server
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,13 +121,14 @@ def test_right_answers_pass() -> None:
 
 
 @contextlib.contextmanager
-def answering(status: int) -> Iterator[int]:
-    """The port of a server that answers everything with this status."""
+def answering(status: int, after: float = 0) -> Iterator[int]:
+    """The port of a server that answers everything with this status, `after` some seconds."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            time.sleep(after)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -151,14 +153,16 @@ def idle_process() -> Iterator[int]:
 
 @ON_LINUX
 @pytest.mark.slow
-@pytest.mark.parametrize("status", [200, 503])
-def test_errors_are_not_measured(status: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "after"), [(200, 0), (503, 0), (200, 0.3)])
+def test_errors_are_not_measured_but_slow_answers_are(
+    status: int, after: float, tmp_path: Path
+) -> None:
     find_program("wrk", "wrk")
     constant = next(contestant for contestant in CONTESTANTS if contestant.constant)
     targets = tmp_path / "targets.lua"
     make_targets(constant, Client(0), Amount(100, 0)).write(targets, constant)
     cell = Cell(constant.name, "get", connections=2, workers=1)
-    with answering(status) as port, idle_process() as pid:
+    with answering(status, after) as port, idle_process() as pid:
         nothing = SimpleNamespace(pid=pid, count_statements=lambda _database: 0)
         server = SimpleNamespace(contestant=constant, pid=pid, port=port)
         arguments = (cast(Any, server), cast(Any, nothing), cell, targets, 0.1)
