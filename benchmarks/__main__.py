@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import cascade, growth, marks, measure, results, startup, tables, wrk
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
 from benchmarks.harness import Harness, tell
-from benchmarks.plan import FULL, QUICK, TINY
+from benchmarks.plan import FULL, QUICK, TINY, Plan
 from benchmarks.postgres import running_postgres
 from benchmarks.prepare import choose_contestants, make_databases
 
@@ -27,8 +27,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all servers are stopped
     began, load_before = time.monotonic(), round(os.getloadavg()[0], 2)
     _tell_what_distorts(load_before)
-    compared = [] if options.plan.all_contestants else marks.COMPARED
-    contestants, left_out = choose_contestants(options.only or compared)
+    contestants, left_out = choose_contestants(options.only or _taken(options.plan))
     with (
         tempfile.TemporaryDirectory(prefix="satchel-bench-") as folder,
         running_postgres(Path(folder) / "pg") as postgres,
@@ -70,6 +69,12 @@ def main() -> int:
         print(f"Left out: {name}: {reason}")
     print(f"{time.monotonic() - began:.0f} s")
     return 0
+
+
+def _taken(plan: Plan) -> list[str]:
+    if plan.takes == "compared":
+        return marks.COMPARED
+    return [one.name for one in CONTESTANTS if plan.takes == "all" or not one.heavy]
 
 
 def _tell_what_distorts(load_before: float) -> None:

@@ -56,14 +56,14 @@ function make.create()
     country = targets.countries[place],
     phone_number = string.format("%s%04d", targets.phones[place], math.random(0, 9999)),
   }
-  return wrk.format("POST", "/accounts", headers(), text)
+  return wrk.format("POST", targets.accounts, headers(), text)
 end
 
 function make.change()
   count = count + 1
   local person = any(targets.people)
   person.username = string.format("changed%d-%d", run, count)
-  local path = "/accounts/" .. person.id
+  local path = targets.accounts .. "/" .. person.id
   if targets.form then -- the tutorial knows PUT alone, which takes the whole account
     return wrk.format("PUT", path, headers(), body(person))
   end

@@ -1,6 +1,7 @@
 """How much a run does: everything, the marks in six minutes, or a glance at each part."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.data import Amount
 
@@ -40,8 +41,8 @@ class Plan:
     growth: tuple[Amount, ...] = ()
     # The items of the account that is deleted together with them.
     cascade: int = 0
-    # If not, those whom the marks compare.
-    all_contestants: bool = True
+    # Who takes part unless they are named: whom the marks compare; all; or all but the heavy ones.
+    takes: Literal["compared", "all", "light"] = "all"
 
     @property
     def loads(self) -> list[tuple[str, int]]:
@@ -70,7 +71,7 @@ QUICK = Plan(
     rounds=3,
     seconds=0.8,
     warm_up_seconds=4,
-    all_contestants=False,
+    takes="compared",
 )
 TINY = Plan(
     Amount(1_000, 3_000),
@@ -82,4 +83,5 @@ TINY = Plan(
     warm_up_seconds=0.02,
     growth=(Amount(100, 0), Amount(2_000, 0)),
     cascade=2_000,
+    takes="light",
 )

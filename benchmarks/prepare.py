@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,10 @@ from pathlib import Path
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL, Contestant, Start
 from benchmarks.data import ACCOUNT_COLUMNS, ITEM_COLUMNS, PEER_TABLES, Amount
 from benchmarks.postgres import Postgres
+from benchmarks.results import program_version
 from benchmarks.server import base_environment
+
+_INSTALL_SECONDS = 900
 
 
 def choose_contestants(names: list[str]) -> tuple[list[Contestant], dict[str, str]]:
@@ -20,21 +25,42 @@ def choose_contestants(names: list[str]) -> tuple[list[Contestant], dict[str, st
             continue
         if missing := contestant.missing:
             left_out[contestant.name] = f"{', '.join(missing)} is missing"
-        elif contestant.packages and (fault := _install_node_packages(contestant.packages)):
+        elif contestant.packages and (fault := _make_ready(contestant.packages)):
             left_out[contestant.name] = fault
         else:
             chosen.append(contestant)
     return chosen, left_out
 
 
-def _install_node_packages(folder: Path) -> str | None:
-    """Exactly what the lock names, unless that is there."""
+def _make_ready(folder: Path) -> str | None:
+    """Install exactly what the lock names, unless that is there; what stands in the way."""
+    wanted = json.loads((folder / "package.json").read_text())["engines"]["node"]
+    if fault := _wrong_node(wanted, program_version("node")["node"]):
+        return fault
     installed = folder / "node_modules" / ".package-lock.json"
     if installed.exists() and _packages(installed) == _packages(folder / "package-lock.json"):
         return None
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return f"npm ci failed: {done.stderr.strip()[-300:]}" if done.returncode else None
+    with subprocess.Popen(
+        ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, said = process.communicate(timeout=_INSTALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with the compilers that it has started
+            return f"npm ci failed: it takes more than {_INSTALL_SECONDS} s"
+    return f"npm ci failed: {said.strip()[-300:]}" if process.returncode else None
+
+
+def _wrong_node(wanted: str, there: str) -> str | None:
+    """`wanted`: `>=` and a version."""
+    numbers = [[int(n) for n in text.split(".")] for text in (wanted.removeprefix(">="), there)]
+    return None if numbers[1] >= numbers[0] else f"it needs Node {wanted}, and this is {there}"
 
 
 def _packages(lock: Path) -> dict[str, str]:

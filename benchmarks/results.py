@@ -99,7 +99,7 @@ def _versions() -> dict[str, str]:
     for contestant in CONTESTANTS:
         if contestant.packages:
             found |= _node_versions(contestant.packages)
-    return found | _program_version("node") | _program_version("wrk")
+    return found | program_version("node") | program_version("wrk")
 
 
 def _node_versions(folder: Path) -> dict[str, str]:
@@ -112,7 +112,7 @@ def _node_versions(folder: Path) -> dict[str, str]:
     return found
 
 
-def _program_version(program: str) -> dict[str, str]:
+def program_version(program: str) -> dict[str, str]:
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     except OSError:

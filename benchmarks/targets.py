@@ -26,7 +26,8 @@ class Targets:
     paths: dict[str, list[str]]
 
     def write(self, path: Path, contestant: Contestant) -> None:
-        lines = ["return {", f"form = {json.dumps(contestant.form)},", "headers = {"]
+        lines = ["return {", f"form = {json.dumps(contestant.form)},"]
+        lines += [f"accounts = {json.dumps(contestant.paths.accounts)},", "headers = {"]
         headers = headers_of(contestant, path.parent)
         lines += [f"[{json.dumps(name)}] = {json.dumps(value)}," for name, value in headers.items()]
         lines.append("},")
@@ -53,19 +54,25 @@ def make_targets(contestant: Contestant, client: Client, amount: Amount) -> Targ
     instant before which a page lies.
     """
     chance = random.Random(3)
+    paths = contestant.paths
     people = chance.sample(range(1, amount.accounts + 1), min(_IDS, amount.accounts))
     if contestant.promises:
         pages = _walk(client)
     else:
         last = range(PAGE_SIZE + 1, amount.accounts + 1)
-        pages = [f"before={_instant(n)}" for n in chance.sample(last, min(_PAGES, len(last)))]
-    begin = f"/accounts?limit={PAGE_SIZE}"
+        numbers = chance.sample(last, min(_PAGES, len(last)))
+        pages = [paths.page.format(limit=PAGE_SIZE, before=_instant(n)) for n in numbers]
     return Targets(
         people,
         {
-            "get": ["/" if contestant.constant else f"/accounts/{account_id(n)}" for n in people],
-            "list": [f"{begin}&{page}" for page in pages],
-            "filter": [f"{begin}&country={country}" for country in COUNTRIES],
+            "get": [
+                "/" if contestant.constant else f"{paths.accounts}/{account_id(n)}" for n in people
+            ],
+            "list": [f"{paths.accounts}?{page}" for page in pages],
+            "filter": [
+                f"{paths.accounts}?{paths.country.format(limit=PAGE_SIZE, country=country)}"
+                for country in COUNTRIES
+            ],
         },
     )
 
@@ -83,4 +90,4 @@ def _walk(client: Client) -> list[str]:
         page = client.get_json(f"/accounts?limit=200&cursor={cursors[-1]}")
     if len(page["data"]) < PAGE_SIZE:
         del cursors[-1]
-    return [f"cursor={cursor}" for cursor in cursors]
+    return [f"limit={PAGE_SIZE}&cursor={cursor}" for cursor in cursors]

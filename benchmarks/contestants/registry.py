@@ -24,11 +24,21 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Paths:
+    """Where the accounts are, and how their list is asked for."""
+
+    accounts: str = "/accounts"
+    page: str = "limit={limit}&before={before}"
+    country: str = "limit={limit}&country={country}"
+
+
+@dataclass(frozen=True)
 class Contestant:
     """`driver`: of the URL that SQLAlchemy wants. `form`: bodies are forms, not JSON.
 
     `constant`: answers `/` alone, and always the same. `promises`: keeps what Satchel promises to
     clients and operators, on Satchel's tables. `packages`: the folder of what npm installs.
+    `token`: of every request, where the harness makes no key. `heavy`: takes minutes to install.
     """
 
     name: str
@@ -42,6 +52,9 @@ class Contestant:
     constant: bool = False
     promises: bool = False
     packages: Path | None = None
+    paths: Paths = Paths()
+    token: str = ""
+    heavy: bool = False
     note: str = ""
 
     @property
@@ -72,6 +85,30 @@ class Satchel(Contestant):
         }
 
 
+class Directus(Contestant):
+    def environment(self, start: Start) -> dict[str, str]:
+        common = super().environment(start)
+        return {
+            **common,
+            "HOST": "127.0.0.1",
+            "SECRET": "only for measuring, and of 32 bytes or more",
+            "ADMIN_EMAIL": "admin@example.com",
+            "ADMIN_PASSWORD": "only for measuring",
+            "ADMIN_TOKEN": self.token,
+            "DB_CLIENT": "pg",
+            "DB_HOST": common["PGHOST"],
+            "DB_PORT": common["PGPORT"],
+            "DB_USER": common["PGUSER"],
+            "DB_PASSWORD": "none",
+            "DB_DATABASE": common["PGDATABASE"],
+            "DB_POOL__MAX": str(POOL_SIZE),
+            "SERVE_APP": "false",
+            "TELEMETRY": "false",
+            "LOG_LEVEL": "warn",
+            "PRESSURE_LIMITER_ENABLED": "false",
+        }
+
+
 def _uvicorn(module: str) -> Callable[[Start], list[str]]:
     def command(start: Start) -> list[str]:
         application = f"benchmarks.contestants.{module}:app"
@@ -95,15 +132,18 @@ def _satchel(start: Start) -> list[str]:
     return [sys.executable, "-m", "app.cli.commands", "serve", *options]
 
 
+def _start_node(name: str) -> Callable[[Start], list[str]]:
+    return lambda _start: ["node", str(_HERE / name / "server.js")]
+
+
 def _node(name: str, title: str, *, promises: bool = False, note: str) -> Contestant:
-    packages = _HERE / name
     return Contestant(
         name,
         title,
-        lambda _start: ["node", str(packages / "server.js")],
+        _start_node(name),
         programs=("node", "npm"),
         promises=promises,
-        packages=packages,
+        packages=_HERE / name,
         note=note,
     )
 
@@ -164,6 +204,22 @@ CONTESTANTS: tuple[Contestant, ...] = (
         promises=True,
         note="keys, problems, conditions, idempotency, a line of log and a metric for each request,"
         " as Satchel; node's cluster for two workers",
+    ),
+    Directus(
+        "directus",
+        "Directus (Node)",
+        _start_node("directus"),
+        programs=("node", "npm"),
+        packages=_HERE / "directus",
+        paths=Paths(
+            "/items/accounts",
+            "limit={limit}&sort=-created&filter%5Bcreated%5D%5B_lt%5D={before}",
+            "limit={limit}&sort=-created&filter%5Bcountry%5D%5B_eq%5D={country}",
+        ),
+        token="only-for-measuring",
+        heavy=True,
+        note="a token with each request, activity and revisions of each write; no log; node's"
+        " cluster for two workers",
     ),
     Contestant(
         "raw_asgi",

@@ -117,7 +117,20 @@ def test_wrong_answers_are_found(operation: str, answer: Any) -> None:
 def test_right_answers_pass() -> None:
     paths = {"get": ["/accounts/2"], "list": ["/accounts?limit=50"]}
     check(SATCHEL, "get", Answers(account(2)), Targets([2], paths))
+    check(SATCHEL, "get", Answers({"data": account(2)}), Targets([2], paths))
     check(SATCHEL, "list", Answers(rows(*range(50, 0, -1))), Targets([2], paths))
+
+
+def test_each_contestant_is_asked_in_its_own_way() -> None:
+    found = {
+        one.name: make_targets(one, Client(0), Amount(100, 0)).paths
+        for one in CONTESTANTS
+        if not one.promises
+    }
+    assert found["fastify"]["list"][0].startswith("/accounts?limit=50&before=2026-")
+    assert found["directus"]["get"][0].startswith("/items/accounts/")
+    assert "filter%5Bcreated%5D%5B_lt%5D=2026-" in found["directus"]["list"][0]
+    assert found["directus"]["filter"][0].endswith("filter%5Bcountry%5D%5B_eq%5D=AE")
 
 
 @contextlib.contextmanager
