@@ -53,7 +53,7 @@ class CompiledStatements:
                 return IteratorResult(compiled.metadata, iter(records))
         result = await connection.execute(statement, parameters)
         if statement not in self._compiled:
-            self._compiled[statement] = _compiled(result, given)
+            self._compiled[statement] = _compiled_from(result, given)
         return result
 
 
@@ -110,7 +110,7 @@ class _Compiled:
             return None
 
 
-def _compiled(result: CursorResult[Any], parameters: Parameters) -> _Compiled | None:
+def _compiled_from(result: CursorResult[Any], parameters: Parameters) -> _Compiled | None:
     """From the first result of a statement; None if one run does not settle how the next goes."""
     context: Any = result.context
     compiled = context.compiled
