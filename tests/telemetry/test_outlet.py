@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 HEAD = """
 import asyncio, os, signal, sys
 import structlog
+signal.signal(signal.SIGINT, signal.default_int_handler)  # programs in the background ignore it
 from app.telemetry.logs import configure_logs
 from tests.applications import make_settings
 configure_logs(make_settings(log_level="info", log_format="json"))
