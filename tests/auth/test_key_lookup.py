@@ -159,6 +159,18 @@ class TestSharing:
         assert await asyncio.gather(*(find(digest) for _ in range(50))) == [CI] * 50
         assert counted.batches == [1]
 
+    async def test_what_a_statement_finds_is_not_looked_up_again(
+        self, find: Find, digest: bytes, counted: Counted
+    ) -> None:
+        counted.let_go.clear()
+        finding = [asyncio.create_task(find(digest))]
+        await until(lambda: counted.batches)
+        finding += [asyncio.create_task(find(digest)) for _ in range(9)]
+        await asyncio.sleep(0)
+        counted.let_go.set()
+        assert await asyncio.gather(*finding) == [CI] * 10
+        assert counted.batches == [1]
+
     async def test_many_keys_share_statements(
         self, find: Find, digest: bytes, counted: Counted
     ) -> None:
