@@ -25,6 +25,13 @@ class RouteTable:
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self._app = app
         self._api = api
+        handlers = {
+            kind: handler
+            for kind, handler in api.exception_handlers.items()
+            if kind not in (500, Exception)  # FastAPI's outermost layer calls these
+        }
+        # Answers with the application's handler of such errors, or raises the error.
+        self._answer_error = ExceptionMiddleware(_raise, handlers)
         self._fixed: dict[tuple[str, str], StrictRoute] = {}
         self._by_start: dict[tuple[str, str], tuple[StrictRoute, str]] = {}
         for route in api.routes:
@@ -58,24 +65,10 @@ class RouteTable:
         try:
             response = await route.respond(request)
         except Exception as error:
-            await self._answer_error(error, scope, receive, send)
+            scope["error"] = error
+            await self._answer_error(scope, receive, send)
         else:
             await response(scope, receive, send)
-
-    async def _answer_error(
-        self, error: Exception, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer with the application's handler of such errors, or raise the error."""
-
-        async def fail(*_: object) -> None:
-            raise error
-
-        handlers = {
-            kind: handler
-            for kind, handler in self._api.exception_handlers.items()
-            if kind not in (500, Exception)  # FastAPI's outermost layer calls these
-        }
-        await ExceptionMiddleware(fail, handlers)(scope, receive, send)
 
     def find(self, scope: Scope) -> StrictRoute | None:
         """The route, which the scope then names as after the router's own search."""
@@ -96,6 +89,10 @@ class RouteTable:
         scope["path_params"] = parameters
         scope["route"] = route
         return route
+
+
+async def _raise(scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise scope.pop("error")
 
 
 def _ends_with_text(route: StrictRoute) -> bool:

@@ -119,6 +119,18 @@ def test_a_mounted_application_that_stands_before_comes_first() -> None:
     assert table.find(scope_of("GET", "/others")) is app.routes[2]
 
 
+async def test_resources_are_served_without_the_router(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(app.router, "middleware_stack", fail)
+    async with client_of(app) as client:
+        assert (await client.get("/accounts/1")).status_code == 422
+        assert (await client.get("/livez")).status_code == 500
+
+
 async def test_routes_that_are_added_later_are_found(app: FastAPI) -> None:
     app.add_api_route("/later", nothing)
     async with client_of(app) as client:
