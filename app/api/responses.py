@@ -17,10 +17,7 @@ _QUERY_CHARACTERS = "%!$&'()*+,;=:@/?"
 
 
 class _JsonResponse(Response):
-    """JSON with its headers as they are sent.
-
-    Starlette encodes and searches them for each response, which takes as long as writing a row.
-    """
+    """JSON with its headers as they are sent. Starlette takes 4 µs to encode and search them."""
 
     def __init__(self, body: bytes, status: int, *headers: tuple[bytes, bytes]) -> None:
         self.status_code = status
