@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
 from app.models import Account, table_of
-from app.postgres import retries, statements
+from app.postgres import retries
 from app.postgres.sessions import execute_only_write, execute_read
 from tests.applications import client_of, running_app
 from tests.catalog import Entry, Row, every_resource
@@ -24,7 +24,6 @@ from tests.databases import LIMITS, execute
 from tests.factories import account_body, create_account, create_item
 from tests.locks import held_up
 from tests.responses import assert_problem
-from tests.waiting import PATIENCE
 
 ACCOUNTS = table_of(Account)
 AT_ONCE = "TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON {table}"
@@ -36,11 +35,9 @@ KEY = {"Idempotency-Key": "one request"}
 
 
 @pytest.fixture
-async def running(database: URL, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+def running(committed_app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     monkeypatch.setattr(retries, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(statements, "POOL_WAIT_SECONDS", PATIENCE)
-    async with running_app(database, **dict.fromkeys(LIMITS, 0)) as application:
-        yield application
+    return committed_app
 
 
 @pytest.fixture

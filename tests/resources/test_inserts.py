@@ -1,7 +1,7 @@
 """Rows that many requests insert in one statement; each request keeps its own outcome."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,23 +19,17 @@ from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources.inserts import create
 from app.resources.resource import Resource
-from tests.applications import client_of, running_app
-from tests.databases import LIMITS
+from tests.applications import client_of
 from tests.factories import account_body, create_account, item_body
 from tests.locks import held_up
-from tests.waiting import PATIENCE, come
+from tests.waiting import come
 
-
-@pytest.fixture(autouse=True)
-def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine does meanwhile."""
-    monkeypatch.setattr(batches, "SLOW_SECONDS", PATIENCE)
+pytestmark = pytest.mark.usefixtures("none_is_slow")
 
 
 @pytest.fixture
-async def app(database: URL) -> AsyncIterator[FastAPI]:
-    async with running_app(database, **dict.fromkeys(LIMITS, 0)) as application:
-        yield application
+def app(committed_app: FastAPI) -> FastAPI:
+    return committed_app
 
 
 @pytest.fixture

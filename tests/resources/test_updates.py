@@ -24,27 +24,16 @@ from tests.databases import LIMITS, execute
 from tests.factories import create_account
 from tests.locks import held_up
 from tests.responses import assert_problem
-from tests.waiting import PATIENCE, come
+from tests.waiting import come
+
+pytestmark = pytest.mark.usefixtures("none_is_slow")
 
 ENTRY = entry_of("/accounts")
 
 
-@pytest.fixture(autouse=True)
-def none_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is."""
-    monkeypatch.setattr(coalescing, "SLOW_SECONDS", PATIENCE)
-
-
 @pytest.fixture
-async def app(database: URL) -> AsyncIterator[FastAPI]:
-    async with running_app(database, **dict.fromkeys(LIMITS, 0)) as application:
-        yield application
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(app) as client:
-        yield client
+def app(committed_app: FastAPI) -> FastAPI:
+    return committed_app
 
 
 @pytest.fixture
