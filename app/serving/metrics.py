@@ -3,9 +3,8 @@
 import asyncio
 import os
 import platform
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
@@ -16,6 +15,7 @@ from prometheus_client.registry import Collector
 from app import __version__
 from app.config import ConfigurationError
 from app.postgres.statements import Statements
+from app.serving.folders import temporary_folder
 from app.serving.health import Health
 from app.telemetry.request_counters import FOLDER, RequestCounters
 
@@ -78,15 +78,15 @@ def shared_folder(workers: int) -> Iterator[None]:
     if workers == 1:
         yield
         return
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="satchel-metrics-")
-    except OSError as error:
-        raise ConfigurationError(
-            f"TMPDIR: workers need a folder for their metrics ({error.strerror})."
-            " Name one that can be written to."
-        ) from None
-    with folder as path:
-        os.environ[FOLDER] = path
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(temporary_folder("satchel-metrics-"))
+        except OSError as error:
+            raise ConfigurationError(
+                f"TMPDIR: workers need a folder for their metrics ({error.strerror})."
+                " Name one that can be written to."
+            ) from None
+        os.environ[FOLDER] = str(folder)
         try:
             yield
         finally:

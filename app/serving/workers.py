@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from app.serving.draining import DrainingServer
 from app.telemetry.outlet import OUTLET
-from app.telemetry.request_counters import WORKER, drop_files
+from app.telemetry.request_counters import WORKER
 
 # Grace on top of the shutdown settings before a worker is killed.
 EXIT_GRACE_SECONDS = 5.0
@@ -109,5 +109,4 @@ async def follow_parent() -> None:
     parent = multiprocessing.parent_process()
     # Workers that were forked later keep the pipe open by which this one would notice.
     if parent is not None and (os.getppid() != parent.pid or not parent.is_alive()):
-        drop_files()
         signal.raise_signal(signal.SIGTERM)

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 from typing import Final
 
 from prometheus_client import (
@@ -126,12 +125,6 @@ class RequestCounters:
     def collector(self) -> Collector:
         """The metrics of this process or, with workers, of all of them."""
         return MultiProcessCollector(None) if self.shared else self._registry
-
-
-def drop_files() -> None:
-    """Remove the shared files of workers whose parent was killed before it could do so."""
-    if _worker() is not None:
-        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 def _worker() -> str | None:

@@ -27,7 +27,7 @@ from app.errors import problem_types
 from app.postgres.migrations import older_revisions
 from app.serving import metrics
 from app.telemetry.process_metrics import ProcessMetrics
-from app.telemetry.request_counters import FOLDER, RequestCounters, drop_files
+from app.telemetry.request_counters import FOLDER, RequestCounters
 from tests.api.cases import UNKNOWN
 from tests.applications import client_of, running_app
 from tests.factories import create_account
@@ -334,17 +334,6 @@ class TestShared:
         self.worker(monkeypatch, "MainProcess")
         assert (folder / f"counter_{os.getpid()}.db").exists()
 
-    def test_only_workers_remove_the_files(
-        self, monkeypatch: pytest.MonkeyPatch, folder: Path
-    ) -> None:
-        drop_files()
-        assert folder.exists()
-        counters = self.worker(monkeypatch, "worker-0")
-        drop_files()
-        assert not folder.exists()
-        drop_files()
-        counters.observe("GET", "/", 200, 0.1, None)  # it may still count before it exits
-
     async def test_gauges_are_shared_periodically(
         self, monkeypatch: pytest.MonkeyPatch, database: URL
     ) -> None:
@@ -427,12 +416,3 @@ class TestWorkers:
         assert list(tmp_path.glob("satchel-metrics-*"))
         await asyncio.to_thread(drive)
         assert not list(tmp_path.glob("satchel-metrics-*"))
-
-    async def test_leave_no_files_when_the_parent_is_killed(
-        self, database: URL, start_server: Callable[..., Server], tmp_path: Path
-    ) -> None:
-        environment = {**server_environment(database), "TMPDIR": str(tmp_path)}
-        server = await asyncio.to_thread(start_server, environment, "--workers", "2")
-        (folder,) = tmp_path.glob("satchel-metrics-*")
-        server.process.kill()
-        await until(lambda: not folder.exists())
