@@ -1,6 +1,9 @@
 """Databases of tests: statements on them, and sessions of an application on one connection."""
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,28 @@ from sqlalchemy.pool import NullPool
 from app.postgres.compiled import CompiledStatements, is_observed
 from app.postgres.statement_count import count_statement
 from app.postgres.statements import Statements
+from app.serving.folders import temporary_folder
+
+# Makes databases, which are dropped after use.
+CloneDatabase = Callable[[], AbstractAsyncContextManager[URL]]
 
 # What a database may take for, each by the setting of that name; 0 is without end.
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_timeout")
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "64MB",  # it is in memory too
+}
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 2 * 2**30  # bytes, for the servers of some processes; containers have 64 MB there
+
+
+def server_folder() -> AbstractContextManager[Path]:
+    """A folder for a server, in memory where there is room. Its name is short, for sockets."""
+    room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM
+    return temporary_folder("satchel-test-", _MEMORY if room else None)
 
 
 async def execute(database: URL, *statements: str) -> None:

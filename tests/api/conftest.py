@@ -4,7 +4,9 @@ wire share.
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from app.api.route_table import RouteTable
 from tests.catalog import CATALOG
+from tests.databases import CloneDatabase
 from tests.factories import create_account
 from tests.servers import Server, server_environment
 from tests.transactions import WatchingTransport
@@ -92,13 +95,20 @@ class Running:
 
 @pytest.fixture(scope="session")
 async def running(
-    clone_database: Callable[[], Awaitable[URL]],
+    clone_database: CloneDatabase,
     tmp_path_factory: pytest.TempPathFactory,
     measuring: dict[str, str],
 ) -> AsyncIterator[Running]:
-    url = await clone_database()
+    async with clone_database() as url:
+        home = tmp_path_factory.mktemp("running")
+        async with _running(url, home, measuring) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _running(url: URL, home: Path, measuring: dict[str, str]) -> AsyncIterator[Running]:
     environment = {**server_environment(url), **NO_END, **measuring}
-    server = Server(environment, cwd=tmp_path_factory.mktemp("running"))
+    server = Server(environment, cwd=home)
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         await asyncio.to_thread(server.wait_until_ready)

@@ -6,12 +6,10 @@ import fcntl
 import os
 import pwd
 import runpy
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +33,7 @@ from app.postgres.embedded import (
     server,
 )
 from app.postgres.embedded.home import Home
+from tests.databases import server_folder
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -62,14 +61,10 @@ except EmbeddedError as error:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A directory that is not there yet, in memory where there is one, with a short name."""
-    memory = Path("/dev/shm")
-    base = Path(tempfile.mkdtemp(prefix="pg", dir=memory if memory.is_dir() else None))
-    try:
+    """A directory that is not there yet."""
+    with server_folder() as base:
         yield base / "home"
         wait_until(lambda: not processes_in(base), "a process is left")
-    finally:
-        shutil.rmtree(base)
 
 
 def processes_in(folder: Path) -> list[int]:

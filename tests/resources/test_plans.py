@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL, event, text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from app.accounts.service import delete_account_with_items
@@ -19,6 +19,7 @@ from app.postgres.statements import Statements
 from app.resources.lists import Listing, PageQuery, Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from tests.catalog import CATALOG, NOON, Entry, List, Row, every_list, parent_name
+from tests.databases import CloneDatabase
 from tests.resources.test_filters import takes_many, written
 from tests.waiting import PATIENCE
 
@@ -61,19 +62,22 @@ def row(entry: Entry, n: int) -> Row:
 
 
 @pytest.fixture(scope="module")
-async def filled(clone_database: Callable[[], Awaitable[URL]]) -> AsyncIterator[AsyncEngine]:
+async def filled(
+    clone_database: CloneDatabase,
+) -> AsyncIterator[AsyncEngine]:
     """A database with many rows."""
-    engine = create_async_engine(await clone_database(), isolation_level="AUTOCOMMIT")
-    async with engine.begin() as connection:
-        await connection.execute(text(ID_OF))
-        for entry in CATALOG:
-            for start in range(1, ROWS + 1, BATCH):
-                rows = [row(entry, n) for n in range(start, start + BATCH)]
-                await entry.insert_all(connection, rows)
-        for statement in LINKS.split(";\n"):
-            await connection.execute(text(statement.replace(":rows", str(ROWS))))
-    yield engine
-    await engine.dispose()
+    async with clone_database() as url:
+        engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+        async with engine.begin() as connection:
+            await connection.execute(text(ID_OF))
+            for entry in CATALOG:
+                for start in range(1, ROWS + 1, BATCH):
+                    rows = [row(entry, n) for n in range(start, start + BATCH)]
+                    await entry.insert_all(connection, rows)
+            for statement in LINKS.split(";\n"):
+                await connection.execute(text(statement.replace(":rows", str(ROWS))))
+        yield engine
+        await engine.dispose()
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -20,9 +19,9 @@ PREFIX = "/shop/v~1"
 
 
 async def test_what_clients_follow_leads_through_the_prefix(
-    clone_database: Callable[[], Awaitable[URL]], tmp_path: Path, measuring: dict[str, str]
+    database: URL, tmp_path: Path, measuring: dict[str, str]
 ) -> None:
-    environment = server_environment(await clone_database())
+    environment = server_environment(database)
     server = Server({**environment, "ROOT_PATH": PREFIX, **measuring}, cwd=tmp_path)
     try:
         # Those that ask the server itself need no prefix.
