@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -24,6 +25,21 @@ _WRITTEN = re.compile(
 _PLAIN = re.compile(r"\+[1-9][0-9]{6,14}")
 _NO_DIGIT = re.compile(r"[^\d+]")
 MAX_DIGITS = 15
+# The kinds of numbers that the library knows, the usual ones first.
+_KINDS = (
+    "mobile",
+    "fixed_line",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
+# How many digits such numbers may have (none: any), and their pattern.
+_Kind = tuple[Sequence[int], re.Pattern[str]]
 
 
 def e164(text: str, country: str | None) -> str | None:
@@ -31,9 +47,9 @@ def e164(text: str, country: str | None) -> str | None:
 
     None if it is not a valid number, or longer than E.164 allows.
     """
-    number = _plain(text) if _PLAIN.fullmatch(text) else None
-    if number is not None:  # it is in its normal form
-        return text if phonenumbers.is_valid_number(number) else None
+    plain = _plain(text) if _PLAIN.fullmatch(text) else None
+    if plain is not None:  # it is in its normal form
+        return text if _is_valid(*plain) else None
     dialed = _dialed(text)
     if dialed is None:
         return None
@@ -47,10 +63,9 @@ def e164(text: str, country: str | None) -> str | None:
     return normal if len(normal) <= len("+") + MAX_DIGITS else None
 
 
-def _plain(text: str) -> phonenumbers.PhoneNumber | None:
-    """What the parser, which takes as long as all the rest, would make of a `+` and digits.
-
-    None: it might drop a prefix or keep a zero.
+def _plain(text: str) -> tuple[int, str] | None:
+    """The calling code and the national number of a `+` and digits, as the parser, which takes as
+    long as all the rest, would find them. None: it might drop a prefix or keep a zero.
     """
     for length in (1, 2, 3):
         code, national = int(text[1 : 1 + length]), text[1 + length :]
@@ -58,8 +73,39 @@ def _plain(text: str) -> phonenumbers.PhoneNumber | None:
             prefix = _national_prefix(code)
             if national[0] == "0" or (prefix is not None and prefix.match(national)):
                 return None
-            return phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
+            return code, national
     return None
+
+
+def _is_valid(code: int, national: str) -> bool:
+    """`phonenumbers.is_valid_number`, which asks for the rarest kinds of numbers first."""
+    kinds = _kinds(code)
+    if kinds is None:
+        number = phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
+        return phonenumbers.is_valid_number(number)
+    return _is_of(kinds[0], national) and any(_is_of(kind, national) for kind in kinds[1:])
+
+
+def _is_of(kind: _Kind, national: str) -> bool:
+    lengths, pattern = kind
+    return (not lengths or len(national) in lengths) and pattern.fullmatch(national) is not None
+
+
+@cache
+def _kinds(code: int) -> list[_Kind] | None:
+    """What all numbers of a calling code are like, then each kind of them. None: several countries
+    share the code, and differ.
+    """
+    region, *others = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+    if others or metadata is None:
+        return None
+    kinds = [getattr(metadata, name) for name in ("general_desc", *_KINDS)]
+    return [
+        (kind.possible_length, re.compile(kind.national_number_pattern))
+        for kind in kinds
+        if kind is not None and kind.national_number_pattern
+    ]
 
 
 @cache

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.arguments import repeatable
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
+from app.api.requests import header_values
 from app.errors import Fault, MalformedHeader
 from app.postgres.sessions import begin_with
 from app.resources.canonical import canonical
@@ -27,7 +28,7 @@ _KEPT_HEADERS = ("cache-control", "etag", "location")
 @repeatable
 async def get_attempt(request: Request) -> Attempt | None:
     """The request as its key identifies it; None: it has no key. Errors: MalformedHeader."""
-    keys = request.headers.getlist("idempotency-key")
+    keys = header_values(request, b"idempotency-key")
     if not keys:
         return None
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from app.api.bodies.forms import parse_multipart, parse_urlencoded
 from app.api.bodies.json_text import parse_json
@@ -41,13 +42,15 @@ class ParsedRequest(Request):
 
 async def parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
     """The parsed body. Errors: MalformedBody, UnsupportedMediaType."""
-    raw = await request.body()
-    _refuse_encoded(request, media_types)
-    content_type = request.headers.get("content-type")
-    if content_type is None:
+    raw = await _read_body(request)
+    if codings := header_values(request, b"content-encoding"):
+        _refuse_encoded(codings, media_types)
+    content_types = header_values(request, b"content-type")
+    if not content_types:
         if raw:
             raise _unsupported(media_types)
         raise MalformedBody("The body is empty.")
+    content_type = content_types[0]
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in media_types:
         raise _unsupported(media_types)
@@ -62,8 +65,29 @@ async def parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
     return parse_json(raw)
 
 
-def _refuse_encoded(request: Request, media_types: tuple[str, ...]) -> None:
-    codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+def header_values(request: Request, name: bytes) -> list[str]:
+    """The values of a header; its name in lower case. Starlette's `Headers` takes six times as
+    long.
+    """
+    return [value.decode("latin-1") for each, value in request.scope["headers"] if each == name]
+
+
+async def _read_body(request: Request) -> bytes:
+    """What `request.body()` returns, also later; it takes three times as long."""
+    pieces = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    request._body = b"".join(pieces)
+    return request._body
+
+
+def _refuse_encoded(values: list[str], media_types: tuple[str, ...]) -> None:
+    codings = ",".join(values).lower().split(",")
     if any(coding.strip() not in ("", "identity") for coding in codings):
         problem = _unsupported(media_types, "This operation takes a body without Content-Encoding.")
         problem.headers["Accept-Encoding"] = "identity"

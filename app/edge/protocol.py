@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.config import Settings
+from app.edge.cycle import Cycle
 from app.edge.heads import refused_by_parser
 from app.edge.reader import BODY, HEAD, NOTHING, RequestReader
 from app.edge.refusals import refusal
@@ -114,6 +115,7 @@ class EdgeProtocol(RequestReader):
                 )
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = Cycle  # uvicorn names the class where it makes one
         if self.flow.write_paused:  # else its response would wait in memory too
             self._deferred = cycle, app
             return

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import CursorResult, Executable, Result
+from sqlalchemy import CursorResult, Executable, Result, Row
 from sqlalchemy.engine import Connection, IteratorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,11 +50,28 @@ class CompiledStatements:
                 except BaseException as error:
                     sql = compiled.sql
                     await asyncio.shield(connection.run_sync(_raise, error, sql, arguments))
-                return IteratorResult(compiled.metadata, iter(records))
+                return _Records(compiled.metadata, records)
         result = await connection.execute(statement, parameters)
         if statement not in self._compiled:
             self._compiled[statement] = _compiled_from(result, given)
         return result
+
+
+class _Records(IteratorResult[Any]):
+    """The driver's records as SQLAlchemy's rows."""
+
+    def __init__(self, metadata: Any, records: Sequence[Any]) -> None:
+        super().__init__(metadata, iter(records))
+        self._records = records
+
+    def one_or_none(self) -> Row[Any] | None:
+        if len(self._records) != 1 or self._hard_closed:
+            return super().one_or_none()
+        # As there, without what prepares for more rows.
+        self._hard_closed = True
+        metadata: Any = self._metadata
+        processors, keys = metadata._effective_processors, metadata._key_to_index
+        return Row(metadata, processors, keys, self._records[0])
 
 
 def is_observed(connection: AsyncConnection) -> bool:

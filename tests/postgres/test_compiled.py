@@ -47,6 +47,7 @@ from sqlalchemy.exc import (
     IntegrityError,
     InvalidRequestError,
     MultipleResultsFound,
+    ResourceClosedError,
     StatementError,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -175,6 +176,25 @@ class TestSecondRuns:
         assert first == second
         assert len(first) == 1
         assert usual == [statement]
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    async def test_give_one_row_as_the_first_run_does(
+        self, statements: Statements, count: int
+    ) -> None:
+        statement = select(func.generate_series(1, bindparam("count", type_=Integer)).label("n"))
+
+        async def ask() -> tuple[Any, ...]:
+            result = await statements.execute(statement, {"count": count})
+            try:
+                row = result.one_or_none()
+            except MultipleResultsFound as error:
+                return (str(error),)
+            with pytest.raises(ResourceClosedError):
+                result.one_or_none()
+            return (type(row), row, row and row.n, row and row._mapping["n"])
+
+        first = await ask()
+        assert await ask() == first
 
     async def test_give_results_as_documented(self, statements: Statements) -> None:
         await statements.execute(BY_ID, WANTED)

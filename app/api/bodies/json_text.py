@@ -41,16 +41,10 @@ def parse_json(raw: bytes) -> Any:
         containers = source.count("[") + source.count("{")
         if containers > MAX_DEPTH or containers + source.count(",") >= MAX_VALUES:
             _check_size(source)
-        value = json.loads(
-            source,
-            object_pairs_hook=_unique_pairs,
-            parse_int=_parse_int,
-            parse_float=_parse_float,
-            parse_constant=_refuse_constant,
-        )
+        value = _DECODER.decode(source)
     except (ValueError, RecursionError):
         raise MalformedBody from None
-    if _SUSPICIOUS_ESCAPE.search(source):
+    if "\\" in source and _SUSPICIOUS_ESCAPE.search(source):
         value = _only_text(value)
     # Pydantic reads attributes of a body, and would treat these as objects.
     return "" if isinstance(value, Refused | Decimal) else value
@@ -95,6 +89,14 @@ def _parse_float(digits: str) -> Decimal | Refused:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_pairs,
+    parse_int=_parse_int,
+    parse_float=_parse_float,
+    parse_constant=_refuse_constant,
+)
 
 
 def _only_text(value: Any) -> Any:
