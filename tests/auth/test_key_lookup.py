@@ -141,10 +141,14 @@ class TestCache:
         assert lookup.recall(digest) is None
 
     async def test_is_bounded(
-        self, monkeypatch: pytest.MonkeyPatch, connection: AsyncConnection, digest: bytes
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        connection: AsyncConnection,
+        clock: Clock,
+        digest: bytes,
     ) -> None:
         monkeypatch.setattr(module, "CACHE_SIZE", 50)
-        lookup = KeyLookup(lambda: Counted(connection))
+        lookup = KeyLookup(lambda: Counted(connection), clock)
         assert await lookup.find(digest) == CI
         for number in range(200):
             await lookup.find(number.to_bytes(32))
