@@ -71,6 +71,8 @@ class Contestant:
             "POOL_SIZE": str(POOL_SIZE),
             "PORT": str(start.port),
             "WORKERS": str(start.workers),
+            # Cursors of the targets meet a server that was started anew.
+            **({"CURSOR_SECRET": "only for measuring"} if self.promises else {}),
         }
 
 
