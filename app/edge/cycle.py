@@ -25,6 +25,7 @@ class Cycle(RequestResponseCycle):
         if not self.response_started and message["type"] == "http.response.start":
             self._head = message
             self.response_started = True
+            self.waiting_for_100_continue = False
             return
         head, self._head = self._head, None
         if head is not None:
@@ -51,10 +52,14 @@ class Cycle(RequestResponseCycle):
             or self.scope["method"] == "HEAD"
         ):
             return None
-        headers = [*self.default_headers, *head["headers"]]
+        headers = [*self.default_headers, *head.get("headers", ())]
         values = dict(headers)
         body: bytes = message.get("body", b"")
-        if values.get(b"content-length") != b"%d" % len(body) or not _are_names(tuple(values)):
+        if (
+            values.get(b"content-length") != b"%d" % len(body)
+            or len(values) != len(headers)  # of two lengths, clients might take the other one
+            or not _are_names(tuple(values))
+        ):
             return None
         lines = [b": ".join(header) for header in headers]
         # Without control characters, no value can end its line. Others than those of ASCII may be

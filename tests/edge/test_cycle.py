@@ -65,6 +65,12 @@ OTHERS = {
     "shorter than its length": [start(200, length(2)), piece(b"x")],
     "longer than its length": [start(200, length(1)), piece(b"xy")],
     "with two lengths": [start(200, length(1), length(2)), piece(b"x")],
+    "with two lengths, the last of them right": [start(200, length(2), length(1)), piece(b"x")],
+    "with two headers of a name": [
+        start(200, length(1), (b"vary", b"accept"), (b"vary", b"origin")),
+        piece(b"x"),
+    ],
+    "without headers": [{"type": "http.response.start", "status": 200}, piece(b"x")],
     "begun twice": [start(200, length(1)), start(200, length(1))],
     "never begun": [piece(b"x")],
     "more than whole": [start(200, length(1)), piece(b"x"), piece(b"y")],
@@ -202,6 +208,14 @@ async def test_a_response_waits_while_its_client_does_not_read() -> None:
     sent.flow.resume_writing()
     await task
     assert sent.outcome == (await both(WHOLE["with a body"]))[1].outcome
+
+
+async def test_a_client_is_not_told_to_go_on_after_its_response() -> None:
+    for kind in (Cycle, RequestResponseCycle):
+        sent = await Sent(kind, expect_100_continue=True).take(WHOLE["with a body"])
+        assert await sent.cycle.receive() == {"type": "http.disconnect"}
+        assert b"".join(sent.transport.pieces).startswith(b"HTTP/1.1 200 ")
+        assert b"100 Continue" not in b"".join(sent.transport.pieces)
 
 
 async def test_a_response_that_fails_before_its_body_is_not_begun(
