@@ -26,6 +26,7 @@ class ParsedRequest(Request):
 
     def __init__(self, request: Request) -> None:
         super().__init__(request.scope, request.receive)
+        self._body = request._body
 
     @property
     def headers(self) -> Headers:
@@ -34,7 +35,7 @@ class ParsedRequest(Request):
         return headers
 
     async def body(self) -> bytes:
-        return b"parsed"
+        return self._body or b"{}"  # FastAPI takes an empty body, such as a form, for none
 
     async def json(self) -> Any:
         return self.scope["parsed_body"]

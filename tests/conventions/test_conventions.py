@@ -143,6 +143,13 @@ class TestDeclarations:
     async def test_a_request_and_a_response(self, base: str, client: httpx.AsyncClient) -> None:
         assert (await client.get(f"{base}/path")).text == f"{base}/path"
 
+    async def test_a_body_that_was_parsed_can_be_read(
+        self, base: str, client: httpx.AsyncClient
+    ) -> None:
+        json = {"Content-Type": "application/json"}
+        answer = await client.put(f"{base}/echo", content=b'{ "name": "ball" }', headers=json)
+        assert answer.content == b'{ "name": "ball" }'
+
     async def test_a_broken_body_is_malformed(self, base: str, client: httpx.AsyncClient) -> None:
         json = {"Content-Type": "application/json"}
         answer = await client.post(f"{base}/toys", content=b'{"name"', headers=json)

@@ -193,6 +193,10 @@ def toys_of(router: APIRouter) -> APIRouter:
     async def path(request: Request) -> Response:
         return Response(request.url.path)
 
+    @router.put("/echo")
+    async def echo(toy: ToyIn, request: Request) -> Response:
+        return Response(await request.body())
+
     @router.get("/raises")
     async def raises(counter: CounterDep) -> None:
         raise NotFound
