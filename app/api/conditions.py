@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from app.api.arguments import repeatable
+from app.api.requests import header_values
 from app.errors import Fault, MalformedHeader
 from app.resources.fields import MAX_VERSION
 from app.resources.preconditions import UNCONDITIONAL, Precondition
@@ -67,7 +68,7 @@ def _versions(
 
     weak: whether weak tags count. Tags that are no version match no row.
     """
-    lines = request.headers.getlist(header)
+    lines = header_values(request, header.lower().encode())
     if not lines:
         return absent
     tags = _parse_tags(header, lines)
