@@ -362,6 +362,17 @@ class TestFolder:
         assert not folder.exists()
         assert FOLDER not in os.environ
 
+    def test_replaces_one_that_a_killed_server_has_left(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        left = tmp_path / "satchel-metrics-left"
+        left.mkdir()
+        for name in ("lock", "counter_1.db"):
+            (left / name).touch()
+        with metrics.shared_folder(2):
+            assert [Path(os.environ[FOLDER])] == list(tmp_path.iterdir())
+
     def test_one_process_needs_none(self) -> None:
         with metrics.shared_folder(1):
             assert FOLDER not in os.environ
