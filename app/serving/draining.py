@@ -20,12 +20,30 @@ SIGNAL_ECHO_SECONDS = 1.0
 IDLE_GRACE_SECONDS = 0.5
 # How long cancelled requests have to send their response.
 CANCEL_TIMEOUT_SECONDS = 2.0
+# How often the backlog may fill up again while the server stops accepting.
+MAX_PLUGS = 100
+# In how many turns of the loop asyncio makes a connection of a socket that it has accepted.
+LOOP_TURNS_OF_ACCEPT = 3
 _CLOSE = (b"connection", b"close")
 
 
 def is_draining(scope: Scope) -> bool:
     """Whether the server of this request shuts down."""
     return "draining" in scope["state"]
+
+
+def _plug(listener: socket.socket) -> bool:
+    """Whether the backlog of a socket is now full with a connection to itself.
+
+    Clients that connect between the last accept and the end of the socket would be reset. Where the
+    backlog is full, the system ignores them, and refuses them when they try again. Only Linux makes
+    a backlog as short as one connection.
+    """
+    listener.listen(0)
+    with socket.socket(listener.family) as plug:
+        plug.setblocking(False)
+        plug.connect_ex(listener.getsockname())  # begins, and
+        return plug.connect_ex(listener.getsockname()) == 0  # tells whether it is done
 
 
 class DrainingServer(uvicorn.Server):
@@ -70,6 +88,12 @@ class DrainingServer(uvicorn.Server):
             "draining" not in self.lifespan.state
         ):  # signalled during start-up: main_loop did not run
             self._drain()
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            loop.remove_reader(listener)
+        # asyncio drops accepted sockets of which it has made no connection when its server closes.
+        for _ in range(LOOP_TURNS_OF_ACCEPT):
+            await asyncio.sleep(0)
         listeners = [listener.dup() for listener in sockets or []]
         for server in self.servers:
             server.close()
@@ -94,9 +118,12 @@ class DrainingServer(uvicorn.Server):
         """Accept the connections in the socket's backlog, which closing the socket would reset."""
         listener.setblocking(False)
         accepted = []
-        with suppress(OSError):  # the backlog is empty
-            while True:
-                accepted.append(listener.accept()[0])
+        for _ in range(MAX_PLUGS):
+            with suppress(OSError):  # the backlog is empty
+                while True:
+                    accepted.append(listener.accept()[0])
+            if _plug(listener):
+                break
         listener.close()
         loop = asyncio.get_running_loop()
         for connection in accepted:

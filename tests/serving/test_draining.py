@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -271,17 +272,18 @@ async def test_a_request_that_arrives_during_shutdown_is_answered(start: Start) 
     assert await exit_status(server) == 0
 
 
+async def answer_no_content(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
 async def test_after_a_signal_during_startup_each_response_closes_its_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else clients would keep using the connection of a worker that started last."""
     monkeypatch.setattr(draining, "IDLE_GRACE_SECONDS", LONG)
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    config = uvicorn.Config(answer, lifespan="off", log_config=None)
+    config = uvicorn.Config(answer_no_content, lifespan="off", log_config=None)
     server = DrainingServer(config, delay=0, grace=GRACE)
     server.handle_exit(signal.SIGTERM, None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -292,6 +294,82 @@ async def test_after_a_signal_during_startup_each_response_closes_its_connection
             assert b"\r\nconnection: close\r\n" in await reader.readuntil(b"\r\n\r\n")
             await serving
     writer.close()
+
+
+class TestClosing:
+    """What a server accepted before it closed its socket is answered; the rest is refused."""
+
+    @pytest.fixture
+    def server(self) -> DrainingServer:
+        config = uvicorn.Config(answer_no_content, lifespan="off", log_config=None)
+        config.load()
+        server = DrainingServer(config, delay=0, grace=GRACE)
+        server.lifespan = config.lifespan_class(config)
+        return server
+
+    @pytest.fixture
+    def client(self) -> Iterator[socket.socket]:
+        with socket.socket() as client:
+            client.settimeout(PATIENCE)
+            yield client
+
+    @pytest.mark.parametrize("turns", range(6))
+    async def test_a_connection_that_is_being_accepted_is_answered(
+        self, server: DrainingServer, client: socket.socket, turns: int
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            await server.startup([listener])
+            client.connect(listener.getsockname())
+            client.sendall(get("/"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.shutdown([listener])
+        assert server.server_state.total_requests == 1
+        assert client.recv(99).startswith(b"HTTP/1.1 204 ")
+
+    async def test_a_connection_in_a_backlog_that_cannot_be_filled_is_answered(
+        self, server: DrainingServer, client: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(draining, "_plug", lambda _: False)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            await server.startup([listener])
+            client.connect(listener.getsockname())
+            client.sendall(get("/"))
+            await server.shutdown([listener])
+        assert client.recv(99).startswith(b"HTTP/1.1 204 ")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep a longer backlog")
+    async def test_a_connection_between_the_last_accept_and_the_close_is_refused_not_reset(
+        self, server: DrainingServer, client: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plug = draining._plug
+        connected = []
+
+        def plug_late(listener: socket.socket) -> bool:
+            """One client fills the backlog, and must be answered; one comes when it is plugged."""
+            early = socket.create_connection(listener.getsockname(), PATIENCE)
+            early.sendall(get("/"))
+            connected.append(early)
+            monkeypatch.setattr(draining, "_plug", plugged)
+            return plug(listener)
+
+        def plugged(listener: socket.socket) -> bool:
+            done = plug(listener)
+            assert done
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+            return done
+
+        monkeypatch.setattr(draining, "_plug", plug_late)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            await server.startup([listener])
+            await server.shutdown([listener])
+        assert connected[0].recv(99).startswith(b"HTTP/1.1 204 ")
+        connected[0].close()
+        client.settimeout(PATIENCE)
+        with pytest.raises(ConnectionRefusedError):
+            client.sendall(get("/"))
+            client.recv(99)
 
 
 class TestTimes:
