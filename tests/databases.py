@@ -12,6 +12,7 @@ from sqlalchemy.engine import IteratorResult
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
+    AsyncEngine,
     create_async_engine,
 )
 from sqlalchemy.pool import NullPool
@@ -49,6 +50,32 @@ async def execute(database: URL, *statements: str) -> None:
     async with engine.connect() as connection:
         for statement in statements:
             await connection.execute(text(statement))
+
+
+# All parts of a schema, as the server describes them.
+SCHEMA = {
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "columns": """
+        SELECT table_name, column_name, ordinal_position, data_type, character_maximum_length,
+            numeric_precision, numeric_scale, collation_name, is_nullable, column_default
+        FROM information_schema.columns WHERE table_schema = 'public'""",
+    "others": """
+        SELECT relname, relkind FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i')""",
+}
+
+
+async def describe(engine: AsyncEngine) -> dict[str, set[tuple[Any, ...]]]:
+    """The schema of a database, without Alembic's own table."""
+    found = {}
+    async with engine.connect() as connection:
+        for kind, query in SCHEMA.items():
+            rows = (tuple(row) for row in await connection.execute(text(query)))
+            found[kind] = {row for row in rows if "alembic_version" not in row}
+    return found
 
 
 # Beginnings of the names of columns whose values differ between two runs.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +10,11 @@ import typer
 from app.auth.guard import make_verifier
 from app.cli.checks import check_database
 from app.cli.error_reports import reporting_errors
+from app.cli.files import whole_file
 from app.cli.keys import keys
 from app.config import ConfigurationError
 from app.main import create_app
+from app.postgres import backups
 from app.serving import server
 from app.serving.sweeper import sweep_database
 from app.telemetry.tracing import make_tracing
@@ -73,6 +76,32 @@ def sweep() -> None:
     with reporting_errors() as settings, server.database_url(settings) as url:
         swept = asyncio.run(sweep_database(url, settings))
     typer.echo(f"Expired keys deleted: {swept}")
+
+
+@app.command()
+def backup(
+    file: Annotated[
+        Path, typer.Argument(dir_okay=False, help="Is replaced when the new one is whole.")
+    ],
+) -> None:
+    """Back up the whole database to a file: accounts, items, links, API keys, stored responses."""
+    with (
+        reporting_errors() as settings,
+        server.database_url(settings) as url,
+        whole_file(file) as part,
+    ):
+        backups.back_up(url, settings, part)
+    typer.echo(f"The backup is in {file}.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A backup.")],
+) -> None:
+    """Restore a backup into an empty database, all or nothing."""
+    with reporting_errors() as settings, server.database_url(settings) as url:
+        backups.restore(url, settings, file)
+    typer.echo("The database is restored. Run `satchel migrate`, then `satchel check`.")
 
 
 @app.command()

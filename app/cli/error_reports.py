@@ -10,7 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.keys import ApiKeyError
 from app.cli.checks import explain
+from app.cli.files import FileError
 from app.config import ConfigurationError, Settings, load_settings
+from app.postgres.backups import BackupError
 from app.postgres.embedded import EmbeddedError
 from app.postgres.refolding import RefoldingError
 from app.telemetry.logs import configure_logs
@@ -33,6 +35,10 @@ def reporting_errors(**options: Any) -> Iterator[Settings]:
         _fail("The migration stopped:", str(error))
     except CommandError as error:
         _fail("The migrations cannot be used:", str(error))
+    except BackupError as error:
+        _fail("Nothing was backed up or restored:", str(error))
+    except FileError as error:
+        _fail("The file cannot be written:", str(error))
     except (SQLAlchemyError, OSError) as error:
         _fail("The database cannot be used (run `satchel check` for details):", explain(error))
 

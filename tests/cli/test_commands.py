@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,11 +24,14 @@ from app.auth.key_format import is_well_formed, prefix_of
 from app.cli import commands as cli
 from app.config import Settings
 from tests.databases import execute
+from tests.programs import write_program
 from tests.servers import free_port, server_environment
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("logs_restored")
 ROOT = Path(__file__).parents[2]
+COMMANDS = ("serve", "migrate", "check", "sweep", "backup", "restore", "openapi", "revision")
+ARGUMENTS = {"revision": ["message"], "backup": ["file"], "restore": [__file__]}
 
 
 @pytest.fixture(autouse=True)
@@ -72,16 +76,23 @@ class TestHelp:
     def test_lists_the_commands_and_not_the_hidden_one(self) -> None:
         result = run("--help")
         assert result.exit_code == 0
-        for command in ("serve", "migrate", "check", "sweep", "openapi", "keys"):
+        for command in (
+            "serve",
+            "migrate",
+            "check",
+            "sweep",
+            "backup",
+            "restore",
+            "openapi",
+            "keys",
+        ):
             assert command in result.stdout
         assert "Write a migration" not in result.stdout
 
     def test_without_a_command_is_the_help(self) -> None:
         assert "serve" in run().output
 
-    @pytest.mark.parametrize(
-        "command", ["serve", "migrate", "check", "sweep", "openapi", "revision"]
-    )
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_of_each_command(self, command: str) -> None:
         result = run(command, "--help")
         assert result.exit_code == 0
@@ -98,12 +109,10 @@ class TestHelp:
 
 
 class TestWrongSettings:
-    @pytest.mark.parametrize(
-        "command", ["serve", "migrate", "check", "sweep", "openapi", "revision"]
-    )
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_are_refused_in_two_lines(self, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
         monkeypatch.setenv("CONFIG_MODE", "production")
-        result = run(command, *(["message"] if command == "revision" else []))
+        result = run(command, *ARGUMENTS.get(command, []))
         assert result.exit_code == 1
         assert result.stdout == ""
         assert result.stderr.splitlines() == [
@@ -276,6 +285,71 @@ class TestCheck:
         first, second = result.stderr.splitlines()
         assert first.startswith("error  The database is read-only: ")
         assert second == "error  The database has no schema: run `satchel migrate`."
+
+
+class TestBackup:
+    def test_of_the_embedded_database_is_restored_into_another(
+        self, empty_database: URL, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CONFIG_MODE", "development")
+        file = str(directory / "backup")
+        assert run("migrate").exit_code == 0
+        secret = run("keys", "create", "--name", "me", "--scope", "read").stdout
+        result = run("backup", file)
+        assert (result.exit_code, result.stdout) == (0, f"The backup is in {file}.\n")
+        assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
+
+        for name, value in server_environment(empty_database).items():
+            monkeypatch.setenv(name, value)
+        result = run("restore", file)
+        assert result.exit_code == 0, result.output
+        assert "Run `satchel migrate`" in result.stdout
+        assert run("check").exit_code == 0
+        assert prefix_of(secret.strip()) in run("keys", "list").stdout
+
+    @pytest.mark.usefixtures("named_database")
+    def test_that_fails_leaves_the_file_that_was_there(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        programs = directory / "bin"
+        programs.mkdir()
+        for name in ("pg_dump", "pg_restore", "psql"):
+            write_program(
+                programs / name,
+                '[ "$1" = --version ] && echo "(PostgreSQL) 99.1" && exit\n'
+                "echo could not write: No space left on device >&2; exit 1",
+            )
+        monkeypatch.setenv("PG_BINDIR", str(programs))
+        (directory / "backup").write_text("the last one")
+        result = run("backup", "backup")
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            "Nothing was backed up or restored:",
+            "  could not write: No space left on device",
+        ]
+        assert (directory / "backup").read_text() == "the last one"
+        assert {path.name for path in directory.iterdir()} == {"backup", "bin"}
+
+    @pytest.mark.usefixtures("named_database")
+    def test_into_a_folder_that_is_not_there_is_reported(self) -> None:
+        result = run("backup", "nowhere/backup")
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            "The file cannot be written:",
+            "  nowhere/backup: No such file or directory",
+        ]
+
+    @pytest.mark.usefixtures("named_database")
+    def test_is_not_restored_over_data(self) -> None:
+        assert run("backup", "backup").exit_code == 0
+        result = run("restore", "backup")
+        assert result.exit_code == 1
+        assert "The database is not empty" in result.stderr
+
+    def test_that_is_not_there_is_not_restored(self) -> None:
+        result = run("restore", "backup")
+        assert result.exit_code == 2
+        assert "'backup' does not exist" in result.stderr
 
 
 class TestOpenAPI:

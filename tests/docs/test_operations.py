@@ -59,12 +59,15 @@ class Shell:
         return output.removesuffix(f"{DONE}\n")
 
 
-async def test_its_commands_print_what_it_says(database: URL, tmp_path: Path) -> None:
+async def test_its_commands_print_what_it_says(
+    database: URL, empty_database: URL, tmp_path: Path
+) -> None:
     find_program("curl", "curl")
     await execute(database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
-    url = database.render_as_string(hide_password=False)
     page = PAGE.read_text().replace("8000", str(free_port()))
-    page = page.replace("postgresql://satchel:secret@db.example.com/satchel", url)
+    for host, named in (("db", database), ("new", empty_database)):
+        url = named.render_as_string(hide_password=False)
+        page = page.replace(f"postgresql://satchel:secret@{host}.example.com/satchel", url)
     process = await asyncio.create_subprocess_exec(
         *("bash", "--noprofile", "--norc"),
         stdin=asyncio.subprocess.PIPE,

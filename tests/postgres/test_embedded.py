@@ -34,6 +34,7 @@ from app.postgres.embedded import (
 )
 from app.postgres.embedded.home import Home
 from tests.databases import server_folder
+from tests.programs import write_program
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -114,12 +115,6 @@ def postmaster(home: Path) -> int:
 def log_of(home: Path) -> str:
     log = home / "postgres.log"
     return log.read_text() if log.exists() else ""
-
-
-def write_program(path: Path, script: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
 
 
 def fake_programs(

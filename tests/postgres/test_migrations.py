@@ -2,13 +2,11 @@
 
 import asyncio
 import io
-import secrets
 import subprocess
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic import command
@@ -26,19 +24,10 @@ from app.postgres.migrations import (
     migrate,
     older_revisions,
 )
-from tests.databases import execute
+from tests.databases import SCHEMA, describe
 from tests.waiting import PATIENCE
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
-
-
-@pytest.fixture
-async def empty_database(database_server: URL) -> AsyncIterator[URL]:
-    """A database without tables."""
-    name = f"satchel_empty_{secrets.token_hex(6)}"
-    await execute(database_server, f'CREATE DATABASE "{name}"')
-    yield database_server.set(database=name)
-    await execute(database_server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -54,32 +43,6 @@ async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database, pool_size=1, max_overflow=0)
     yield engine
     await engine.dispose()
-
-
-# All parts of a schema, as the server describes them.
-SCHEMA = {
-    "constraints": """
-        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated
-        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
-    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
-    "columns": """
-        SELECT table_name, column_name, ordinal_position, data_type, character_maximum_length,
-            numeric_precision, numeric_scale, collation_name, is_nullable, column_default
-        FROM information_schema.columns WHERE table_schema = 'public'""",
-    "others": """
-        SELECT relname, relkind FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i')""",
-}
-
-
-async def describe(engine: AsyncEngine) -> dict[str, set[tuple[Any, ...]]]:
-    """The schema of a database, without Alembic's own table."""
-    found = {}
-    async with engine.connect() as connection:
-        for kind, query in SCHEMA.items():
-            rows = (tuple(row) for row in await connection.execute(text(query)))
-            found[kind] = {row for row in rows if "alembic_version" not in row}
-    return found
 
 
 class TestSchema:

