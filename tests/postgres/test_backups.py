@@ -17,7 +17,7 @@ from app.postgres.backups import BackupError, back_up, environment, find_clients
 from app.postgres.embedded import embedded_postgres, find_binaries
 from tests.applications import make_settings
 from tests.databases import FAST, describe, execute, server_folder
-from tests.programs import find_file
+from tests.programs import find_file, write_program
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +157,19 @@ class TestRefusals:
         truncated.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * part)])
         with pytest.raises(BackupError, match=r"^pg_restore: error: .*"):
             await asyncio.to_thread(restore, empty_database, SETTINGS, truncated)
+        assert not any((await schema_of(empty_database)).values())
+
+    async def test_of_a_backup_that_ends_between_two_statements_nothing_is_restored(
+        self, empty_database: URL, tmp_path: Path
+    ) -> None:
+        real = find_binaries(None)
+        write_program(tmp_path / "pg_dump", f'exec {real}/pg_dump "$@"')
+        write_program(tmp_path / "psql", f'exec {real}/psql "$@"')
+        broken = "echo 'CREATE TABLE half (id int PRIMARY KEY);'; echo it is damaged >&2; exit 1"
+        write_program(tmp_path / "pg_restore", broken)
+        settings = make_settings(pg_bindir=tmp_path)
+        with pytest.raises(BackupError, match="it is damaged"):
+            await asyncio.to_thread(restore, empty_database, settings, tmp_path)
         assert not any((await schema_of(empty_database)).values())
 
     async def test_an_error_of_the_database_undoes_everything(
