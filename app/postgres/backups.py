@@ -108,9 +108,10 @@ def restore(url: URL, settings: Settings, file: Path) -> None:
             if reader.wait() == 0:
                 script.write(b"ANALYZE;\nCOMMIT;\n")
         reader.stdout.close()
+        failed = writer.wait()
         if reader.wait() > 0:  # it is ended by a signal where psql stops first
             raise BackupError(f"{_first_line(read_errors)} ({programs})")
-        if writer.wait():
+        if failed:
             raise BackupError(_first_line(write_errors))
 
 
