@@ -1,24 +1,16 @@
 """The commands `satchel keys`."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import keys as service
-from app.cli.error_reports import reporting_errors
 from app.cli.key_table import table_of_keys
 from app.cli.times import format_time, parse_duration, parse_expiry
-from app.config import Settings
-from app.postgres.engine import make_engine
-from app.serving import server
+from app.cli.transactions import in_transaction
 
 keys = typer.Typer(help="Create, list, revoke and rotate API keys.", no_args_is_help=True)
-
-T = TypeVar("T")
 
 
 def _expiry(value: str) -> datetime:
@@ -43,21 +35,6 @@ Expires = Annotated[
 ]
 
 
-def _on_keys(work: Callable[[AsyncSession, Settings], Awaitable[T]]) -> T:
-    async def run(settings: Settings) -> T:
-        if settings.migrate_on_start:
-            await server.migrate_database(url, settings)
-        engine = make_engine(url, settings)
-        try:
-            async with AsyncSession(engine) as session, session.begin():
-                return await work(session, settings)
-        finally:
-            await engine.dispose()
-
-    with reporting_errors() as settings, server.database_url(settings) as url:
-        return asyncio.run(run(settings))
-
-
 def _show(key: service.NewKey) -> None:
     """Print the key alone to standard output, for scripts."""
     expires = "does not expire" if key.expires is None else f"expires {format_time(key.expires)}"
@@ -76,7 +53,7 @@ def create_key(
 ) -> None:
     """Create a key and show it, only once."""
     _show(
-        _on_keys(
+        in_transaction(
             lambda session, settings: service.create_key(
                 session, settings.mode, name, scope, expires
             )
@@ -87,7 +64,7 @@ def create_key(
 @keys.command("list")
 def list_keys() -> None:
     """List all keys that were ever created, without their secrets."""
-    found = _on_keys(lambda session, _: service.list_keys(session))
+    found = in_transaction(lambda session, _: service.list_keys(session))
     typer.echo(table_of_keys(found, datetime.now(UTC)) if found else "There are no keys.")
 
 
@@ -96,7 +73,7 @@ def revoke_keys(
     reference: Annotated[str, typer.Argument(help="A name (all its keys) or a prefix (one key).")],
 ) -> None:
     """Revoke keys. Servers refuse them within 30 seconds."""
-    for prefix in _on_keys(lambda session, _: service.revoke_keys(session, reference)):
+    for prefix in in_transaction(lambda session, _: service.revoke_keys(session, reference)):
         typer.echo(f"Revoked: {prefix}; servers refuse it within 30 seconds.")
 
 
@@ -116,7 +93,7 @@ def rotate_key(
         kept = parse_duration(overlap)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--overlap") from None
-    new, old_ends = _on_keys(
+    new, old_ends = in_transaction(
         lambda session, settings: service.rotate_key(session, settings.mode, name, kept, expires)
     )
     typer.echo(f"The old key expires {format_time(old_ends)}.", err=True)
