@@ -42,6 +42,15 @@ install: $(VENV)/dev ## Make .venv with everything for development
 run: $(VENV)/run ## Start PostgreSQL, migrate and serve (HOST, PORT)
 	@exec $(BIN)/satchel serve --host $(HOST) --port $(PORT)
 
+# In a folder without .env, and without the variables that name databases: neither leads to others.
+DATABASES = DATABASE DEVELOPMENT_DATABASE TEST_DATABASE STAGING_DATABASE PRODUCTION_DATABASE
+DEMO = CONFIG_MODE= EMBEDDED_DATA_DIR=. $(foreach each,$(DATABASES),$(each)_URL= $(each)_URL_FILE=)
+.PHONY: demo
+demo: $(VENV)/run ## Serve demo data from a database of its own, in .data/demo (HOST, PORT)
+	@mkdir -p .data/demo
+	@bin=$$(cd $(BIN) && pwd) && cd .data/demo && export $(DEMO) && \
+		"$$bin/satchel" demo --if-empty && exec "$$bin/satchel" serve --host $(HOST) --port $(PORT)
+
 # Several processes, each with a PostgreSQL of its own. They take whole files, in order: those that
 # take longest come early.
 PYTEST = -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder

@@ -1,5 +1,6 @@
 """README.md: what it tells to type works, in that order, and what it says is so."""
 
+import contextlib
 import json
 import os
 import re
@@ -41,10 +42,9 @@ def blocks(language: str, text: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def checkout(server_home: Path) -> Iterator[Path]:
+@contextlib.contextmanager
+def make_checkout(folder: Path) -> Iterator[Path]:
     """The tree as it is once installed: without data, and without anybody's `.env`."""
-    folder = server_home / "checkout"
     folder.mkdir()
     for path in ROOT.iterdir():
         if path.name not in {".env", ".data", ".venv"}:
@@ -58,17 +58,16 @@ def checkout(server_home: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
-def served(checkout: Path) -> Iterator[int]:
-    """The port of the server that section "Run it" tells to start, until Ctrl-C."""
+@contextlib.contextmanager
+def serving(checkout: Path, line: str, **variables: str) -> Iterator[int]:
+    """The port of the server that the line starts, until Ctrl-C."""
     find_program("make", "make")
-    [line] = blocks("sh", section("Run it"))
     port, log = free_port(), checkout / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["sh", "-c", line],
             cwd=checkout,
-            env={**os.environ, "PORT": str(port)},
+            env={**os.environ, **variables, "PORT": str(port)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -87,7 +86,35 @@ def served(checkout: Path) -> Iterator[int]:
         process.wait(SECONDS)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    assert (checkout / ".data").is_dir()
+
+
+@pytest.fixture(scope="module")
+def served(server_home: Path) -> Iterator[int]:
+    """The port of the server that section "Run it" tells to start, until Ctrl-C."""
+    [line] = blocks("sh", section("Run it"))
+    with make_checkout(server_home / "checkout") as checkout:
+        with serving(checkout, line) as port:
+            yield port
+        assert (checkout / ".data").is_dir()
+
+
+@pytest.mark.slow
+def test_demo_data_is_served_and_stays_whatever_database_is_configured(server_home: Path) -> None:
+    other = {"CONFIG_MODE": "testing", "TEST_DATABASE_URL": f"postgresql://localhost:{free_port()}"}
+    seen = []
+    with make_checkout(server_home / "demo") as checkout:
+        (checkout / ".env").write_text(
+            "".join(f"{name}={value}\n" for name, value in other.items())
+        )
+        for _ in range(2):
+            with serving(checkout, "make demo", **other) as port:
+                lists = [f"http://127.0.0.1:{port}/{name}" for name in ("accounts", "items")]
+                seen.append([httpx.get(f"{each}?count=exact").json() for each in lists])
+        assert [path.name for path in (checkout / ".data").iterdir()] == ["demo"]
+    assert seen[0] == seen[1]
+    for page, count in zip(seen[0], ("10,000 accounts", "50,000 items"), strict=True):
+        assert f"{page['count']:,} " in f"{count} "
+        assert count in " ".join(section("Run it").split())
 
 
 @pytest.mark.slow
@@ -175,7 +202,7 @@ def test_it_names_each_command() -> None:
     assert isinstance(group, TyperGroup)
     visible = {name for name, one in group.commands.items() if not one.hidden}
     [sentence] = re.findall(
-        r"The commands (.*?) explain themselves", section("Settings"), re.DOTALL
+        r"The commands (.*?)\sexplain themselves", section("Settings"), re.DOTALL
     )
     assert set(re.findall(r"`(\w+)`", sentence)) == visible
 

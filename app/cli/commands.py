@@ -1,4 +1,4 @@
-"""The command `satchel` and all of its subcommands but `keys`."""
+"""The command `satchel` and all of its subcommands but `demo` and `keys`."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ import typer
 
 from app.auth.guard import make_verifier
 from app.cli.checks import check_database
+from app.cli.demo import demo
 from app.cli.error_reports import reporting_errors
 from app.cli.files import whole_file
 from app.cli.keys import keys
@@ -76,6 +77,9 @@ def sweep() -> None:
     with reporting_errors() as settings, server.database_url(settings) as url:
         swept = asyncio.run(sweep_database(url, settings))
     typer.echo(f"Expired keys deleted: {swept}")
+
+
+app.command()(demo)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from app.auth.keys import ApiKeyError
 from app.cli.checks import explain
 from app.cli.files import FileError
 from app.config import ConfigurationError, Settings, load_settings
+from app.demo import DemoError
 from app.postgres.backups import BackupError
 from app.postgres.embedded import EmbeddedError
 from app.postgres.refolding import RefoldingError
@@ -29,7 +30,7 @@ def reporting_errors(**options: Any) -> Iterator[Settings]:
         _fail("The settings are wrong:", str(error))
     except EmbeddedError as error:
         _fail("The embedded PostgreSQL does not start:", str(error))
-    except ApiKeyError as error:
+    except (ApiKeyError, DemoError) as error:
         _fail("Nothing was changed:", str(error))
     except RefoldingError as error:
         _fail("The migration stopped:", str(error))

@@ -12,12 +12,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner, Result
 
 from app.auth.key_format import is_well_formed, prefix_of
@@ -26,11 +29,12 @@ from app.config import Settings
 from tests.databases import execute
 from tests.programs import write_program
 from tests.servers import free_port, server_environment
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.usefixtures("logs_restored")
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("serve", "migrate", "check", "sweep", "backup", "restore", "openapi", "revision")
+VISIBLE = ("serve", "migrate", "check", "sweep", "backup", "restore", "demo", "openapi")
+COMMANDS = (*VISIBLE, "revision")
 ARGUMENTS = {"revision": ["message"], "backup": ["file"], "restore": [__file__]}
 
 
@@ -64,6 +68,16 @@ def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+async def ask(database: URL, question: str) -> Any:
+    engine = create_async_engine(database, poolclass=NullPool)
+    async with engine.connect() as connection:
+        return await connection.scalar(text(question))
+
+
+async def count_accounts(database: URL) -> int:
+    return int(await ask(database, "SELECT count(*) FROM accounts"))
+
+
 def old_account(number: int) -> str:
     """Inserts an account as a build did that folded the domain of an email too."""
     email, key = f"Ada{number}@faß.example", f"ada{number}@fass.example"
@@ -76,16 +90,7 @@ class TestHelp:
     def test_lists_the_commands_and_not_the_hidden_one(self) -> None:
         result = run("--help")
         assert result.exit_code == 0
-        for command in (
-            "serve",
-            "migrate",
-            "check",
-            "sweep",
-            "backup",
-            "restore",
-            "openapi",
-            "keys",
-        ):
+        for command in (*VISIBLE, "keys"):
             assert command in result.stdout
         assert "Write a migration" not in result.stdout
 
@@ -350,6 +355,110 @@ class TestBackup:
         result = run("restore", "backup")
         assert result.exit_code == 2
         assert "'backup' does not exist" in result.stderr
+
+
+class TestDemo:
+    def test_fills_an_empty_database_once(self, named_database: URL) -> None:
+        few = ("demo", "--accounts", "3", "--items", "5")
+        result = run(*few)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith("Added with seed 1: accounts 3, items 5, favorites 2, ")
+
+        result = run(*few, "--seed", "2")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.splitlines() == [
+            "Nothing was changed:",
+            "  There are accounts: use an empty database, or add to them with --into-existing.",
+        ]
+        result = run(*few, "--if-empty")
+        assert (result.exit_code, result.stdout) == (0, "There are accounts already.\n")
+        result = run(*few, "--into-existing")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.splitlines() == [
+            "Nothing was changed:",
+            "  There is demo data of seed 1 already: choose another --seed.",
+        ]
+        result = run(*few, "--into-existing", "--seed", "2")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert asyncio.run(count_accounts(named_database)) == 6
+
+    @pytest.mark.parametrize(
+        ("arguments", "option"),
+        [
+            ("--accounts 0", "--accounts"),
+            ("--accounts -1", "--accounts"),
+            ("--accounts many", "--accounts"),
+            ("--accounts 1000001", "--accounts"),
+            ("--items 0", "--items"),
+            ("--items 1000001", "--items"),
+            ("--seed -1", "--seed"),
+            ("--seed 1.5", "--seed"),
+            ("--if-empty --into-existing", "--if-empty"),
+        ],
+    )
+    def test_a_wrong_option_is_named(self, arguments: str, option: str) -> None:
+        result = run("demo", *arguments.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert option in result.stderr
+
+    @pytest.mark.parametrize("table", ["accounts", "wishes"])
+    def test_a_database_without_the_schema_stays_as_it_is(
+        self, named_database: URL, monkeypatch: pytest.MonkeyPatch, table: str
+    ) -> None:
+        monkeypatch.setenv("MIGRATE_ON_START", "false")
+        asyncio.run(execute(named_database, f"DROP TABLE {table} CASCADE"))
+        result = run("demo", "--accounts", "3", "--items", "5")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.splitlines() == [
+            "The database cannot be used (run `satchel check` for details):",
+            f'  relation "{table}" does not exist',
+        ]
+        if table == "wishes":  # the last one that is filled
+            assert asyncio.run(count_accounts(named_database)) == 0
+
+    def test_an_unreachable_database_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CONFIG_MODE", "development")
+        monkeypatch.setenv("DEVELOPMENT_DATABASE_URL", f"postgresql://127.0.0.1:{free_port()}/d")
+        result = run("demo")
+        assert (result.exit_code, result.stdout) == (1, "")
+        title, detail = result.stderr.splitlines()
+        assert title == "The database cannot be used (run `satchel check` for details):"
+        assert "Connect call failed" in detail
+
+    @pytest.mark.slow
+    def test_ctrl_c_leaves_nothing(self, named_database: URL) -> None:
+        # Programs in the background ignore SIGINT.
+        program = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "from app.cli.commands import main; main()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program, "demo", "--accounts", "1000000"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            inserted = "SELECT pg_relation_size('accounts') > 0"
+            wait_until(lambda: asyncio.run(ask(named_database, inserted)))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode > 0
+        assert out == ""
+        assert "Traceback" not in err
+        assert asyncio.run(count_accounts(named_database)) == 0
+
+    @pytest.mark.slow
+    def test_other_commands_do_without_its_modules(self) -> None:
+        program = "import sys, app.cli.commands; print('app.demo.rows' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "False\n"
 
 
 class TestOpenAPI:
