@@ -19,6 +19,8 @@ FaultCode = Literal[
     "read_only",
     "not_unique",
     "not_found",
+    "stale",
+    "account_has_items",
 ]
 
 
@@ -64,7 +66,8 @@ class MalformedBody(Problem):
     explanation = (
         "The bytes could not be read as the declared media type: empty or truncated JSON, invalid "
         "UTF-8, NaN or Infinity, nesting deeper than 64 levels, more than 1,000 values in JSON "
-        "(objects and arrays counted), more than 100 fields in a form, or a broken multipart body."
+        "(objects and arrays counted; 32,000 in a batch), more than 100 fields in a form, or a "
+        "broken multipart body."
     )
 
 
@@ -257,7 +260,8 @@ class StaleVersion(Problem):
     explanation = (
         "The ETag in If-Match, or the version in the body, is not the current one, or the one in "
         "If-None-Match is. The ETag header of the response holds the current one. "
-        "`If-None-Match: *` matches whatever is there, also a link, which has no ETag."
+        "`If-None-Match: *` matches whatever is there, also a link, which has no ETag. `errors` "
+        "lists the rows of a batch that have another version."
     )
 
     def __init__(self, current: int | None = None) -> None:
@@ -318,7 +322,7 @@ class BodyTooLarge(Problem):
     code = "body_too_large"
     title = "Body too large"
     detail = "The request body is too large."
-    explanation = "The limit is 1 MiB unless the operator has set another."
+    explanation = "The limit is 1 MiB, and 16 MiB for batches, unless the operator has set another."
 
 
 class UnsupportedMediaType(Problem):
@@ -329,7 +333,8 @@ class UnsupportedMediaType(Problem):
     explanation = (
         "POST and PUT accept application/json, application/x-www-form-urlencoded or "
         "multipart/form-data; PATCH accepts application/merge-patch+json or application/json; PUT "
-        "of a link accepts application/json only. None accepts a Content-Encoding. `curl -d` sends "
+        "of a link and batches accept application/json only. None accepts a Content-Encoding. "
+        "`curl -d` sends "
         "a form unless `-H 'Content-Type: application/json'` says otherwise."
     )
 
@@ -340,7 +345,8 @@ class InvalidRequest(Problem):
     title = "Invalid request"
     detail = "The request is invalid; `errors` lists every fault."
     explanation = (
-        "`errors` lists all faults of body, query and path together, at most 100; `more_errors` "
+        "`errors` lists all faults of body, query and path together, at most 100, or 1,000 of a "
+        "batch, whose rows are named as in `/data/3/email`; `more_errors` "
         "tells how many it leaves out. Names are cut at 100 characters. Nothing was stored."
     )
 

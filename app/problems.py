@@ -19,7 +19,9 @@ _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.-]+)+")
 
 
 class ProblemRead(TypedDict):
-    """An error, as RFC 9457 describes it; `errors` lists the faults together, at most 100."""
+    """An error, as RFC 9457 describes it; `errors` lists the faults together, at most 100, or 1,000
+    of a batch.
+    """
 
     type: Annotated[str, Field(examples=["/problems/email-taken"])]
     title: Annotated[str, Field(examples=[EmailTaken.title])]
@@ -47,8 +49,12 @@ def slug(code: str) -> str:
 
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
-    """The response to a request. `instance` omits the query, which may contain personal data."""
+    """The response to a request. `instance` omits the query, which may contain personal data.
+
+    A route may set another number of faults, as `max_faults` of the request's state.
+    """
     scope["state"]["problem"] = problem.code  # for the log and the metrics
+    most = scope["state"].get("max_faults", MAX_FAULTS)
     body: ProblemRead = {
         "type": f"{as_uri(scope.get('root_path', ''))}/problems/{slug(problem.code)}",
         "title": problem.title,
@@ -57,9 +63,9 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
         "detail": str(problem),
         "instance": as_uri(scope["path"]),
         "request_id": scope["state"]["request_id"],
-        "errors": problem.errors[:MAX_FAULTS],
+        "errors": problem.errors[:most],
     }
-    if len(problem.errors) > MAX_FAULTS:
-        body["more_errors"] = len(problem.errors) - MAX_FAULTS
+    if len(problem.errors) > most:
+        body["more_errors"] = len(problem.errors) - most
     headers = {"Cache-Control": "private, no-cache", **problem.headers}
     return Response(to_json(body), problem.status, headers, PROBLEM_JSON)

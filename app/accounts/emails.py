@@ -4,6 +4,8 @@ import asyncio
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any, Final, Protocol
 
@@ -12,6 +14,7 @@ from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from pydantic import BeforeValidator, WithJsonSchema
 
 from app.errors import Fault, InvalidRequest
+from app.resources.batches import at_row
 from app.resources.fields import fault
 
 MAX_LENGTH = 254
@@ -28,6 +31,11 @@ _USUAL_LOCAL_PART: Final = re.compile(
     r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII
 )
 _LONGEST_LOCAL_PART: Final = 64
+_UNDELIVERABLE: Final = Fault(
+    pointer="/email", code="invalid_format", detail="The domain of this email does not take mail."
+)
+# Of a batch.
+_QUERIES_AT_ONCE: Final = 50
 # It writes them in lower case (RFC 2142).
 _LOWERED: Final = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 
@@ -112,8 +120,38 @@ async def require_deliverable(email: str, resolver: Resolver | None) -> None:
     If the DNS is slow, broken or unavailable, or without a resolver, the email is accepted.
     Errors: InvalidRequest.
     """
-    if resolver is None:
-        return
+    if resolver is not None and not await _is_deliverable(email, resolver):
+        raise InvalidRequest(errors=[_UNDELIVERABLE])
+
+
+async def require_all_deliverable(given: Sequence[str | None], resolver: Resolver) -> None:
+    """Refuse the emails of a batch, by the rows that have one, likewise.
+
+    They share the time for one email, and domains are asked about once. Errors: InvalidRequest.
+    """
+    of_domain = {email.rpartition("@")[2]: email for email in given if email is not None}
+    gate = asyncio.Semaphore(_QUERIES_AT_ONCE)
+    refused: set[str] = set()
+
+    async def ask(domain: str, email: str) -> None:
+        async with gate:
+            if not await _is_deliverable(email, resolver):
+                refused.add(domain)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(resolver.lifetime), asyncio.TaskGroup() as asking:
+            for domain, email in of_domain.items():
+                asking.create_task(ask(domain, email))
+    faults = [
+        at_row(row, _UNDELIVERABLE)
+        for row, email in enumerate(given)
+        if email is not None and email.rpartition("@")[2] in refused
+    ]
+    if faults:
+        raise InvalidRequest(errors=faults)
+
+
+async def _is_deliverable(email: str, resolver: Resolver) -> bool:
     from dns.exception import DNSException
     from dns.resolver import NXDOMAIN
 
@@ -121,14 +159,11 @@ async def require_deliverable(email: str, resolver: Resolver | None) -> None:
     try:
         # The resolver limits each query. This limits all of them together.
         async with asyncio.timeout(resolver.lifetime):
-            deliverable = await _takes_mail(domain, resolver)
+            return await _takes_mail(domain, resolver)
     except NXDOMAIN:
-        deliverable = False
+        return False
     except (DNSException, OSError):  # TimeoutError too
-        deliverable = True
-    if not deliverable:
-        detail = "The domain of this email does not take mail."
-        raise InvalidRequest(errors=[Fault(pointer="/email", code="invalid_format", detail=detail)])
+        return True
 
 
 async def _takes_mail(domain: str, resolver: Resolver) -> bool:

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.accounts import emails, service
 from app.accounts.schemas import (
+    AccountBatchCreate,
+    AccountBatchUpdate,
     AccountChange,
     AccountCreate,
     AccountDeleteQuery,
@@ -14,19 +16,26 @@ from app.accounts.schemas import (
     AccountReplace,
 )
 from app.api.arguments import repeatable
-from app.api.conditions import PreconditionDep, ReadConditionDep
+from app.api.conditions import PreconditionDep, ReadConditionDep, VersionsRequiredDep
 from app.api.openapi.problems import problems
-from app.api.responses import Json, no_content, page_response
+from app.api.responses import Json, batch_response, found_response, no_content, page_response
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
+from app.api.validate_only import WriteQuery, validatable
 from app.config import Settings
 from app.errors import AccountHasItems, AccountNotFound, EmailTaken
+from app.resources.batches import BatchDelete, BatchGetQuery, batch_of, found_of
 from app.resources.fields import Id
 from app.resources.lists import page_of
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
 ACCOUNT = Json(AccountRead)
 PAGE = page_of(AccountRead, "accounts")
+BATCH = batch_of(AccountRead, "accounts")
+
+
+class AccountBatchDeleteQuery(AccountDeleteQuery, WriteQuery):
+    """How accounts are deleted together."""
 
 
 @repeatable
@@ -55,7 +64,65 @@ async def list_accounts(
     return page_response(await service.list_accounts(session, query), request)
 
 
+@router.get(":batchGet", response_model=found_of(AccountRead, "accounts"))
+async def batch_get_accounts(
+    query: Annotated[BatchGetQuery, Query()], session: SessionDep
+) -> Response:
+    """Retrieve accounts by their ids."""
+    return found_response(await service.batch_get_accounts(session, query))
+
+
+@router.post(":batchCreate", status_code=201, response_model=BATCH, responses=problems(EmailTaken))
+@validatable
+async def batch_create_accounts(
+    body: AccountBatchCreate, session: SessionDep, resolver: ResolverDep
+) -> Response:
+    """Create accounts, all or none of them."""
+    rows = await service.batch_create_accounts(session, body, resolver)
+    return batch_response(rows, created=True)
+
+
+@router.post(":batchUpdate", response_model=BATCH, responses=problems(AccountNotFound, EmailTaken))
+@validatable
+async def batch_update_accounts(
+    body: AccountBatchUpdate,
+    session: SessionDep,
+    resolver: ResolverDep,
+    versions_required: VersionsRequiredDep,
+) -> Response:
+    """Change accounts, all or none of them: a field left out stays, null clears it."""
+    rows = await service.batch_update_accounts(
+        session, body, resolver, versions_required=versions_required
+    )
+    return batch_response(rows)
+
+
+@router.post(
+    ":batchDelete",
+    status_code=204,
+    response_class=Response,
+    responses=problems(AccountNotFound, AccountHasItems),
+)
+@validatable
+async def batch_delete_accounts(
+    body: BatchDelete,
+    query: Annotated[AccountBatchDeleteQuery, Query()],
+    session: SessionDep,
+    versions_required: VersionsRequiredDep,
+    time_limit: CascadeTimeoutDep,
+) -> Response:
+    """Delete accounts, all or none of them; those that own items only with them (`cascade`)."""
+    if query.cascade:
+        await service.batch_delete_accounts_with_items(
+            session, body, time_limit, versions_required=versions_required
+        )
+    else:
+        await service.batch_delete_accounts(session, body, versions_required=versions_required)
+    return no_content()
+
+
 @router.post("", status_code=201, response_model=AccountRead, responses=problems(EmailTaken))
+@validatable
 async def create_account(
     body: AccountCreate, session: SessionDep, resolver: ResolverDep, request: Request
 ) -> Response:
@@ -78,6 +145,7 @@ async def retrieve_account(
     response_model=AccountRead,
     responses=problems(AccountNotFound, EmailTaken),
 )
+@validatable
 async def replace_account(
     account_id: Id,
     body: AccountReplace,
@@ -95,6 +163,7 @@ async def replace_account(
     response_model=AccountRead,
     responses=problems(AccountNotFound, EmailTaken),
 )
+@validatable
 async def change_account(
     account_id: Id,
     body: AccountChange,

@@ -7,9 +7,10 @@ from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.accounts.countries import Country
-from app.accounts.emails import Email
+from app.accounts.emails import Email, search_key
 from app.accounts.phones import PhoneNumber
 from app.accounts.usernames import Username
+from app.resources.batches import Batch, BatchChange
 from app.resources.fields import (
     FilterText,
     Flag,
@@ -23,6 +24,8 @@ from app.resources.lists import TimestampsQuery
 from app.resources.times import Date, Instant
 
 EARLIEST_DOB = date(1900, 1, 1)
+# What no two accounts of a batch may have in common.
+UNIQUE = {"email": search_key}
 
 
 def _check_dob(value: date) -> date:
@@ -73,6 +76,22 @@ class AccountRead(TypedDict):
     created: Instant
     updated: Instant
     version: GivenVersion
+
+
+class AccountBatchCreate(Batch[AccountCreate]):
+    """New accounts."""
+
+    unique = UNIQUE
+
+
+class AccountBatchChange(BatchChange, AccountChange):
+    """Changes to the account of this id."""
+
+
+class AccountBatchUpdate(Batch[AccountBatchChange]):
+    """Changes to accounts: of each, a field left out stays, null clears it."""
+
+    unique = UNIQUE
 
 
 AccountSort = Literal[

@@ -1,13 +1,16 @@
 """The rules of accounts; each function is one operation on the session it is given."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts import emails
 from app.accounts.schemas import (
+    AccountBatchCreate,
+    AccountBatchUpdate,
     AccountChange,
     AccountCreate,
     AccountQuery,
@@ -19,7 +22,9 @@ from app.models import Account, Item, table_of
 from app.postgres.refolding import Folded
 from app.postgres.sessions import outside_transaction
 from app.postgres.time_limits import set_time_limit, waiting_longer
-from app.resources import inserts, reads, writes
+from app.resources import batch_writes, inserts, reads, writes
+from app.resources.batch_writes import Found
+from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
@@ -62,6 +67,58 @@ async def list_accounts(session: AsyncSession, query: AccountQuery) -> Rows:
     return await fetch_rows(session, ACCOUNTS.listing, query)
 
 
+async def batch_get_accounts(session: AsyncSession, query: BatchGetQuery) -> Found:
+    return await batch_writes.find(session, ACCOUNTS, query.id)
+
+
+async def batch_create_accounts(
+    session: AsyncSession, batch: AccountBatchCreate, resolver: emails.Resolver | None
+) -> Sequence[str]:
+    await _require_all_deliverable(session, [row.email for row in batch.data], resolver)
+    return await batch_writes.create(session, ACCOUNTS, batch.data, _with_email_key)
+
+
+async def batch_update_accounts(
+    session: AsyncSession,
+    batch: AccountBatchUpdate,
+    resolver: emails.Resolver | None,
+    *,
+    versions_required: bool,
+) -> Sequence[str]:
+    given = [row.email if "email" in row.model_fields_set else None for row in batch.data]
+    await _require_all_deliverable(session, given, resolver)
+    return await batch_writes.update(
+        session, ACCOUNTS, batch.data, _with_email_key, versions_required=versions_required
+    )
+
+
+async def batch_delete_accounts(
+    session: AsyncSession, batch: BatchDelete, *, versions_required: bool
+) -> None:
+    await batch_writes.delete(session, ACCOUNTS, batch.data, versions_required=versions_required)
+
+
+async def batch_delete_accounts_with_items(
+    session: AsyncSession, batch: BatchDelete, time_limit: float, *, versions_required: bool
+) -> None:
+    """Delete accounts together with their items; each statement may take `time_limit` seconds."""
+    items = table_of(Item)
+
+    async def delete_items(account_ids: Sequence[UUID]) -> None:
+        owners = bindparam("owners", account_ids, ARRAY(Uuid))
+        await session.execute(delete(items).where(items.c.account_id == any_(owners)))
+
+    async with waiting_longer(session, time_limit):
+        await session.execute(select(set_time_limit(time_limit)))
+        await batch_writes.delete(
+            session,
+            ACCOUNTS,
+            batch.data,
+            versions_required=versions_required,
+            first=delete_items,
+        )
+
+
 async def create_account(
     session: AsyncSession, body: AccountCreate, resolver: emails.Resolver | None
 ) -> AccountRead:
@@ -100,6 +157,15 @@ async def _require_deliverable(
     if resolver is not None:
         async with outside_transaction(session):
             await emails.require_deliverable(email, resolver)
+
+
+async def _require_all_deliverable(
+    session: AsyncSession, given: Sequence[str | None], resolver: emails.Resolver | None
+) -> None:
+    """The same of the rows of a batch that have an email."""
+    if resolver is not None:
+        async with outside_transaction(session):
+            await emails.require_all_deliverable(given, resolver)
 
 
 async def delete_account_with_items(

@@ -9,10 +9,12 @@ from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 from starlette.types import Scope
 
+from app.api.batches import validate_batch
 from app.api.faults import faults_of, system_fields_of
 from app.api.queries import bracketed, parse_query
-from app.api.requests import parse_body, refuse_other_id
+from app.api.requests import parse_batch_body, parse_body, refuse_other_id
 from app.errors import Fault, InvalidCursor, InvalidRequest
+from app.resources.batches import Batch
 
 Dependency = Callable[[Request], Awaitable[Any]]
 # Pydantic's only error, where an altered cursor is the only fault.
@@ -41,6 +43,7 @@ class ArgumentReader:
         self._dependencies = list(simple_dependencies(dependant))
         # Of several body parameters, each is a member of the body: FastAPI reads these.
         self._body = dependant.body_params if len(dependant.body_params) == 1 else []
+        self._batch = next(filter(None, map(batch_of, self._body)), None)
         self._query = [field for field in dependant.query_params if model_of(field)]
         self._path = dependant.path_params
         self._parameters = _query_parameters(dependant)
@@ -61,22 +64,37 @@ class ArgumentReader:
         With the overrides of dependencies it only checks: FastAPI calls the dependencies.
         """
         scope = request.scope
-        if self._media_types:
+        parsed, body_faults = None, list[Fault]()
+        if self._batch is not None:
+            parsed, body_faults = await self._read_batch(request, keep=overrides is not None)
+        elif self._media_types:
             parsed = scope["parsed_body"] = await parse_body(request, self._media_types)
             refuse_other_id(parsed, scope["path_params"].get(self._own_id))
-        arguments, errors, faults = self._validate(scope)
-        if overrides is None or errors or faults:  # errors of dependencies come first
+        arguments, errors, faults = self._validate(scope, parsed)
+        if (
+            overrides is None or errors or faults or body_faults
+        ):  # errors of dependencies come first
             for name, dependency in self._dependencies:
                 if dependency not in (overrides or ()):
                     arguments[name] = await dependency(request)
-        if errors or faults:
+        if errors or faults or body_faults:
             if not faults and [(each["loc"], each["type"]) for each in errors] == _BAD_CURSOR:
                 raise InvalidCursor
             found = faults_of(errors, known=faults, system_fields=self._system_fields)
-            raise InvalidRequest(errors=faults + found)
+            raise InvalidRequest(errors=faults + body_faults + found)
         return arguments
 
-    def _validate(self, scope: Scope) -> tuple[dict[str, Any], list[Any], list[Fault]]:
+    async def _read_batch(
+        self, request: Request, *, keep: bool
+    ) -> tuple[Batch[Any] | None, list[Fault]]:
+        """The batch in the body, and its faults; `keep` the parsed body for FastAPI."""
+        assert self._batch is not None
+        parsed = await parse_batch_body(request)
+        if keep:
+            request.scope["parsed_body"] = parsed
+        return await validate_batch(self._batch, parsed, self._system_fields)
+
+    def _validate(self, scope: Scope, parsed: Any) -> tuple[dict[str, Any], list[Any], list[Fault]]:
         """The arguments, Pydantic's errors, and the faults of the query.
 
         What the client asks for is put into the scope as `taken`: as the schemas took it, or else
@@ -89,7 +107,10 @@ class ArgumentReader:
             scope["query_string"] = self._bracketed.sub(rb"\1", scope["query_string"])
         values, faults = parse_query(scope["query_string"], self._parameters)
         for field in self._body:
-            arguments[field.name], found = field.validate(scope["parsed_body"], loc=("body",))
+            if self._batch is not None:  # its rows were validated one by one
+                arguments[field.name] = parsed
+                continue
+            arguments[field.name], found = field.validate(parsed, loc=("body",))
             errors += found
         for field in self._path:
             value = scope["path_params"][field.name]
@@ -102,7 +123,7 @@ class ArgumentReader:
         scope["taken"] = [
             arguments.copy(),
             values if self._leaves_query else None,
-            scope["parsed_body"] if self._leaves_body else None,
+            parsed if self._leaves_body else None,
         ]
         return arguments, errors, faults
 
@@ -138,6 +159,12 @@ def model_of(field: Any) -> type[BaseModel] | None:
     return (
         annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
     )
+
+
+def batch_of(field: Any) -> type[Batch[Any]] | None:
+    """The schema of a body that is a batch."""
+    model = model_of(field)
+    return model if model is not None and issubclass(model, Batch) else None
 
 
 def _fields_of(field: Any) -> Iterable[str]:

@@ -48,6 +48,13 @@ async def get_precondition(request: Request) -> Precondition:
 
 
 @repeatable
+async def get_versions_required(request: Request) -> bool:
+    """Whether each row of a batch that is written needs its `version`."""
+    required: bool = request.scope["app"].state.settings.require_if_match
+    return required
+
+
+@repeatable
 async def get_absence(request: Request) -> bool:
     """Whether a link must not be there, as `If-None-Match: *` requires. Errors: MalformedHeader.
 
@@ -58,6 +65,7 @@ async def get_absence(request: Request) -> bool:
 
 ReadConditionDep = Annotated[Precondition, Depends(get_read_condition)]
 PreconditionDep = Annotated[Precondition, Depends(get_precondition)]
+VersionsRequiredDep = Annotated[bool, Depends(get_versions_required)]
 AbsenceDep = Annotated[bool, Depends(get_absence)]
 
 

@@ -17,6 +17,8 @@ _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
     "missing": ("required", "Is required."),
     "string_type": ("wrong_type", "Must be text."),
     "model_attributes_type": ("wrong_type", "Must be an object."),
+    "model_type": ("wrong_type", "Must be an object."),
+    "list_type": ("wrong_type", "Must be an array."),
     "string_too_short": ("too_short", "Must have at least {min_length} character(s)."),
     "string_too_long": ("too_long", "Must have at most {max_length} characters."),
     "greater_than_equal": ("too_small", "Must be at least {ge}."),
@@ -24,6 +26,7 @@ _BY_TYPE: Final[Mapping[str, tuple[FaultCode, str]]] = {
     "less_than_equal": ("too_large", "Must be at most {le}."),
     "less_than": ("too_large", "Must be less than {lt}."),
     "too_long": ("too_long", "Must have at most {max_length} values."),
+    "too_short": ("too_short", "Must have at least {min_length} value(s)."),
 }
 
 
@@ -48,14 +51,18 @@ def faults_of(
 
 
 def system_fields_of(read: Any) -> frozenset[str]:
-    """The system's fields of what an operation answers, by its schema."""
-    fields = getattr(read, "model_fields", None) or getattr(read, "__annotations__", {})
-    return _SYSTEM_FIELDS & fields.keys()
+    """The system's fields of what an operation answers, by its schema: a row, or many as `data`."""
+    models = getattr(read, "model_fields", {})
+    if "data" in models and (rows := get_args(models["data"].annotation)):
+        return system_fields_of(rows[0])
+    return _SYSTEM_FIELDS & (models or getattr(read, "__annotations__", {})).keys()
 
 
 def _place(loc: Sequence[Any]) -> tuple[str, str]:
-    # Bodies are flat: what follows the field's name is internal to Pydantic.
-    kind, *names = loc[:2]
+    # Bodies are flat, but for the rows of a batch: what follows the field's name is internal to
+    # Pydantic.
+    is_of_row = len(loc) > 2 and isinstance(loc[2], int)
+    kind, *names = loc[: 4 if is_of_row else 2]
     if kind == "body":
         return "pointer", "".join("/" + _escape(shown_name(str(name))) for name in names)
     if kind == "header":
@@ -78,7 +85,7 @@ def _explain(
 ) -> tuple[FaultCode, str]:
     kind, value = raw["type"], raw.get("input")
     if kind == "extra_forbidden":
-        if name.removeprefix("/") in system_fields:
+        if name.rpartition("/")[2] in system_fields:
             return "read_only", "Is set by the system."
         return "unknown", "No such field."
     if isinstance(value, Refused):

@@ -13,21 +13,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.arguments import repeatable
 from app.api.idempotency_keys import Attempt, StoredResponse, claim, keep
 from app.api.requests import header_values
+from app.api.validate_only import is_validation
 from app.errors import Fault, MalformedHeader
 from app.postgres.sessions import begin_with
+from app.postgres.turns import give_turn
+from app.resources.batches import Batch
 from app.resources.canonical import canonical
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 # The principal of requests without credentials.
 ANONYMOUS = "anonymous"
 # Of fingerprints. It must change whenever they are made in another way.
-FORMAT = b"\x01"
-_KEPT_HEADERS = ("cache-control", "etag", "location")
+FORMAT = b"\x02"
+_KEPT_HEADERS = frozenset({"cache-control", "etag", "location"})
 
 
 @repeatable
 async def get_attempt(request: Request) -> Attempt | None:
-    """The request as its key identifies it; None: it has no key. Errors: MalformedHeader."""
+    """The request as its key identifies it; None: it has none, or is not carried out.
+
+    Errors: MalformedHeader.
+    """
     keys = header_values(request, b"idempotency-key")
     if not keys:
         return None
@@ -35,8 +41,10 @@ async def get_attempt(request: Request) -> Attempt | None:
         detail = "Must be given once, as 1 to 255 printable ASCII characters."
         fault = Fault(header="Idempotency-Key", code="invalid_format", detail=detail)
         raise MalformedHeader(errors=[fault])
+    if is_validation(request.scope["taken"][0]):
+        return None
     owner = request.scope["state"].get("owner", ANONYMOUS)
-    return Attempt(owner, request.scope["path"], keys[0], _fingerprint(request))
+    return Attempt(owner, request.scope["path"], keys[0], await _fingerprint(request))
 
 
 def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
@@ -59,8 +67,9 @@ def idempotent(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., An
         except _Replay as replay:
             stored = replay.stored
             headers = {**stored.headers, "Idempotency-Replayed": "true"}
-            return Response(stored.body, stored.status, headers, "application/json")
-        headers = {name: response.headers[name] for name in _KEPT_HEADERS}
+            media_type = "application/json" if stored.body else None
+            return Response(stored.body, stored.status, headers, media_type)
+        headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
         kept = StoredResponse(response.status_code, headers, bytes(response.body))
         await keep(session, attempt, kept)
         return response
@@ -92,6 +101,16 @@ async def _claim(session: AsyncSession, attempt: Attempt) -> None:
         raise _Replay(stored)
 
 
-def _fingerprint(request: Request) -> bytes:
+async def _fingerprint(request: Request) -> bytes:
     """Equal for the same values as the schemas took them, however they were written."""
-    return FORMAT + blake2b(canonical(request.scope["taken"]), digest_size=32).digest()
+    arguments, *others = request.scope["taken"]
+    rows: list[Any] = []
+    for name, value in arguments.items():
+        if isinstance(value, Batch):
+            arguments = {**arguments, name: None}
+            rows = value.data
+    digest = blake2b(canonical([arguments, *others]), digest_size=32)
+    for position, row in enumerate(rows):
+        await give_turn(position)
+        digest.update(canonical(row))
+    return FORMAT + digest.digest()

@@ -1,14 +1,15 @@
 """Reads the body of a request by its media type."""
 
+import asyncio
 import re
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from app.api.bodies.forms import parse_multipart, parse_urlencoded
-from app.api.bodies.json_text import parse_json
+from app.api.bodies.json_text import parse_batch, parse_json
 from app.api.bodies.values import OTHER_ID
 from app.errors import MalformedBody, UnsupportedMediaType
 
@@ -17,6 +18,9 @@ MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 PATCH_TYPES = (MERGE_PATCH, JSON)
+# Bytes. A larger body is parsed in a thread, so that others need not wait for it.
+LARGE_BODY: Final = 2**20
+MAX_BATCH_FAULTS: Final = 1000
 # The beginning of an object or array, also escaped. No field has such a name.
 _JSON_TEXT = re.compile(rb"\s*(?:[\[{]|%5[Bb]|%7[Bb])")
 
@@ -43,18 +47,7 @@ class ParsedRequest(Request):
 
 async def parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
     """The parsed body. Errors: MalformedBody, UnsupportedMediaType."""
-    raw = await _read_body(request)
-    if codings := header_values(request, b"content-encoding"):
-        _refuse_encoded(codings, media_types)
-    content_types = header_values(request, b"content-type")
-    if not content_types:
-        if raw:
-            raise _unsupported(media_types)
-        raise MalformedBody("The body is empty.")
-    content_type = content_types[0]
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in media_types:
-        raise _unsupported(media_types)
+    raw, media_type, content_type = await _read_body(request, media_types)
     if media_type == FORM:
         if _JSON_TEXT.match(raw):  # `curl -d` sends any text as a form unless it is told otherwise
             raise UnsupportedMediaType(
@@ -66,6 +59,37 @@ async def parse_body(request: Request, media_types: tuple[str, ...]) -> Any:
     return parse_json(raw)
 
 
+async def parse_batch_body(request: Request) -> Any:
+    """The parsed body of a batch. Errors: MalformedBody, UnsupportedMediaType."""
+    state, settings = request.scope["state"], request.scope["app"].state.settings
+    state["max_body_size"] = settings.max_batch_body_size
+    state["max_faults"] = MAX_BATCH_FAULTS
+    raw, *_ = await _read_body(request, (JSON,))
+    request._body = b""  # it is large, and nobody reads it again
+    if len(raw) <= LARGE_BODY:
+        return parse_batch(raw)
+    return await asyncio.to_thread(parse_batch, raw)
+
+
+async def _read_body(request: Request, media_types: tuple[str, ...]) -> tuple[bytes, str, str]:
+    """The body, its media type and its Content-Type.
+
+    Errors: MalformedBody, UnsupportedMediaType.
+    """
+    raw = await _receive_body(request)
+    if codings := header_values(request, b"content-encoding"):
+        _refuse_encoded(codings, media_types)
+    content_types = header_values(request, b"content-type")
+    if not content_types:
+        if raw:
+            raise _unsupported(media_types)
+        raise MalformedBody("The body is empty.")
+    media_type = content_types[0].partition(";")[0].strip().lower()
+    if media_type not in media_types:
+        raise _unsupported(media_types)
+    return raw, media_type, content_types[0]
+
+
 def header_values(request: Request, name: bytes) -> list[str]:
     """The values of a header; its name in lower case. Starlette's `Headers` takes six times as
     long.
@@ -73,7 +97,7 @@ def header_values(request: Request, name: bytes) -> list[str]:
     return [value.decode("latin-1") for each, value in request.scope["headers"] if each == name]
 
 
-async def _read_body(request: Request) -> bytes:
+async def _receive_body(request: Request) -> bytes:
     """What `request.body()` returns, also later; it takes three times as long."""
     pieces = []
     while True:

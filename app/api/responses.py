@@ -1,5 +1,6 @@
 """Responses of resources: serialized once, from rows as the database gave them."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
@@ -7,6 +8,7 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from app.problems import as_uri
+from app.resources.batch_writes import Found
 from app.resources.lists import Rows
 from app.resources.preconditions import Precondition
 
@@ -60,6 +62,18 @@ class Json:
     def link(self, link: Any, *, is_new: bool = False) -> Response:
         """A link, which has no ETag: 200, or 201 where it is new."""
         return _JsonResponse(self._adapter.dump_json(link), 201 if is_new else 200, _CACHE)
+
+
+def batch_response(rows: Sequence[str], *, created: bool = False) -> Response:
+    """The rows that a batch has written, from their JSON texts."""
+    return _JsonResponse(f'{{"data":[{",".join(rows)}]}}'.encode(), 201 if created else 200, _CACHE)
+
+
+def found_response(found: Found) -> Response:
+    """The rows that a batch has found, and the ids that it has not."""
+    missing = ",".join(f'"{row_id}"' for row_id in found.missing)
+    body = f'{{"data":[{",".join(found.rows)}],"missing":[{missing}]}}'
+    return _JsonResponse(body.encode(), 200, _CACHE)
 
 
 def page_response(rows: Rows, request: Request) -> Response:

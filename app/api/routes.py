@@ -16,7 +16,13 @@ from fastapi.routing import APIRoute, request_response
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from app.api.arguments import REPEATABLE, ArgumentReader, model_of, simple_dependencies
+from app.api.arguments import (
+    REPEATABLE,
+    ArgumentReader,
+    batch_of,
+    model_of,
+    simple_dependencies,
+)
 from app.api.idempotency import idempotent
 from app.api.requests import (
     FORM,
@@ -54,6 +60,8 @@ class StrictRoute(APIRoute):
         """What the operation takes as a body; the first is the default. Empty: no body."""
         if self.body_field is None:
             return ()
+        if batch_of(self.body_field) is not None:
+            return (JSON,)
         if "PATCH" in (self.methods or ()):
             return PATCH_TYPES
         return self.body_types

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """Worker processes; use as many as there are cores"""
     max_body_size: Annotated[int, Field(ge=1024)] = 1_048_576
     """Largest request body, in bytes. A larger one gets 413"""
+    max_batch_body_size: Annotated[int, Field(ge=1024)] = 16_777_216
+    """Largest body of a batch, instead, in bytes"""
     require_if_match: bool = False
     """Refuse writes without If-Match with 428"""
     shutdown_delay: Annotated[float, Field(ge=0, le=300)]

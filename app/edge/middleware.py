@@ -4,7 +4,7 @@ import os
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -61,7 +61,7 @@ class RequestMiddleware:
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
-        receiver = _Receiver(receive, headers.get(b"content-length"), self)
+        receiver = _Receiver(receive, headers.get(b"content-length"), state, self)
         self.counters.in_flight += 1
         try:
             await self._respond(scope, receiver, sender)
@@ -146,24 +146,33 @@ class _Sender:
 
 
 class _Receiver:
-    """Receives the body up to the limit. Errors: BodyTooLarge, Overloaded."""
+    """Receives the body up to the limit. Errors: BodyTooLarge, Overloaded.
+
+    A route may set another limit, as `max_body_size` of the request's state, before it receives.
+    """
 
     def __init__(
-        self, receive: Receive, content_length: bytes | None, middleware: RequestMiddleware
+        self,
+        receive: Receive,
+        content_length: bytes | None,
+        state: Mapping[str, Any],
+        middleware: RequestMiddleware,
     ) -> None:
         self.receive = receive
+        self._state = state
         # The server has checked that Content-Length is a number, but it may have any number of
         # digits. The first 20 after the zeros are enough to compare.
         digits = (content_length or b"").lstrip(b"0")[:20]
-        self._too_large = bool(digits) and int(digits) > middleware.max_body_size
-        self._left = middleware.max_body_size
+        self._declared = int(digits or 0)
+        self._received = 0
         self._middleware = middleware
         self._complete = False
 
     async def __call__(self) -> Message:
         # A body that declares to be too large is refused before the client sends it. The connection
         # stays open: if it closed while the client sends, the client would not read the response.
-        if self._too_large:
+        limit = self._state.get("max_body_size", self._middleware.max_body_size)
+        if self._declared > limit:
             raise BodyTooLarge
         if self._complete:
             return await self.receive()
@@ -174,8 +183,8 @@ class _Receiver:
             message = await self.receive()
         finally:
             counters.in_flight += 1
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        self._received += len(message.get("body", b""))
+        if self._received > limit:
             raise BodyTooLarge
         self._complete = not message.get("more_body")
         if self._complete and message["type"] == "http.request":

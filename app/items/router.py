@@ -4,14 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.conditions import PreconditionDep, ReadConditionDep
+from app.api.conditions import PreconditionDep, ReadConditionDep, VersionsRequiredDep
 from app.api.openapi.problems import problems
-from app.api.responses import Json, no_content, page_response
+from app.api.responses import Json, batch_response, found_response, no_content, page_response
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
+from app.api.validate_only import validatable
 from app.errors import AccountNotFound, ItemNotFound, UnknownAccount
 from app.items import service
 from app.items.schemas import (
+    ItemBatchCreate,
+    ItemBatchUpdate,
     ItemChange,
     ItemCreate,
     ItemQuery,
@@ -19,6 +22,7 @@ from app.items.schemas import (
     ItemReplace,
     OwnedItemQuery,
 )
+from app.resources.batches import BatchDelete, BatchGetQuery, batch_of, found_of
 from app.resources.fields import Id
 from app.resources.lists import page_of
 
@@ -28,6 +32,7 @@ owned_router = APIRouter(
 )
 ITEM = Json(ItemRead)
 PAGE = page_of(ItemRead, "items")
+BATCH = batch_of(ItemRead, "items")
 
 
 @router.get("", response_model=PAGE)
@@ -38,7 +43,47 @@ async def list_items(
     return page_response(await service.list_items(session, query), request)
 
 
+@router.get(":batchGet", response_model=found_of(ItemRead, "items"))
+async def batch_get_items(
+    query: Annotated[BatchGetQuery, Query()], session: SessionDep
+) -> Response:
+    """Retrieve items by their ids."""
+    return found_response(await service.batch_get_items(session, query))
+
+
+@router.post(
+    ":batchCreate", status_code=201, response_model=BATCH, responses=problems(UnknownAccount)
+)
+@validatable
+async def batch_create_items(body: ItemBatchCreate, session: SessionDep) -> Response:
+    """Create items, all or none of them."""
+    return batch_response(await service.batch_create_items(session, body), created=True)
+
+
+@router.post(":batchUpdate", response_model=BATCH, responses=problems(ItemNotFound, UnknownAccount))
+@validatable
+async def batch_update_items(
+    body: ItemBatchUpdate, session: SessionDep, versions_required: VersionsRequiredDep
+) -> Response:
+    """Change items, all or none of them: a field left out stays, null clears it."""
+    rows = await service.batch_update_items(session, body, versions_required=versions_required)
+    return batch_response(rows)
+
+
+@router.post(
+    ":batchDelete", status_code=204, response_class=Response, responses=problems(ItemNotFound)
+)
+@validatable
+async def batch_delete_items(
+    body: BatchDelete, session: SessionDep, versions_required: VersionsRequiredDep
+) -> Response:
+    """Delete items, all or none of them."""
+    await service.batch_delete_items(session, body, versions_required=versions_required)
+    return no_content()
+
+
 @router.post("", status_code=201, response_model=ItemRead, responses=problems(UnknownAccount))
+@validatable
 async def create_item(body: ItemCreate, session: SessionDep, request: Request) -> Response:
     """Create an item."""
     item = await service.create_item(session, body)
@@ -53,6 +98,7 @@ async def retrieve_item(item_id: Id, session: SessionDep, condition: ReadConditi
 
 
 @router.put("/{item_id}", response_model=ItemRead, responses=problems(ItemNotFound, UnknownAccount))
+@validatable
 async def replace_item(
     item_id: Id, body: ItemReplace, session: SessionDep, precondition: PreconditionDep
 ) -> Response:
@@ -65,6 +111,7 @@ async def replace_item(
     response_model=ItemRead,
     responses=problems(ItemNotFound, UnknownAccount),
 )
+@validatable
 async def change_item(
     item_id: Id, body: ItemChange, session: SessionDep, precondition: PreconditionDep
 ) -> Response:

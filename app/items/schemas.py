@@ -6,6 +6,7 @@ from pydantic import MISSING, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.items.image_links import ImageLink
+from app.resources.batches import Batch, BatchChange
 from app.resources.fields import (
     EXAMPLE_ID,
     NOT_BLANK,
@@ -58,6 +59,18 @@ class ItemReplace(ItemCreate, SystemFields):
 @partial
 class ItemChange(ItemCreate, SystemFields):
     """Changes to an item: a field left out stays, null clears it."""
+
+
+class ItemBatchCreate(Batch[ItemCreate]):
+    """New items."""
+
+
+class ItemBatchChange(BatchChange, ItemChange):
+    """Changes to the item of this id."""
+
+
+class ItemBatchUpdate(Batch[ItemBatchChange]):
+    """Changes to items: of each, a field left out stays, null clears it."""
 
 
 class ItemRead(TypedDict):

@@ -1,5 +1,6 @@
 """The rules of items; each function is one operation on the session it is given."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from app.accounts.service import ACCOUNTS
 from app.errors import ItemNotFound, UnknownAccount
 from app.items import search_words
 from app.items.schemas import (
+    ItemBatchCreate,
+    ItemBatchUpdate,
     ItemChange,
     ItemCreate,
     ItemQuery,
@@ -21,7 +24,9 @@ from app.items.schemas import (
 )
 from app.models import Item, table_of
 from app.postgres.refolding import Folded
-from app.resources import inserts, reads, writes
+from app.resources import batch_writes, inserts, reads, writes
+from app.resources.batch_writes import Found
+from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.filters import Filter, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
@@ -73,6 +78,28 @@ async def list_account_items(
     if not rows.text:
         await reads.require(session, ACCOUNTS, account_id)
     return rows
+
+
+async def batch_get_items(session: AsyncSession, query: BatchGetQuery) -> Found:
+    return await batch_writes.find(session, ITEMS, query.id)
+
+
+async def batch_create_items(session: AsyncSession, batch: ItemBatchCreate) -> Sequence[str]:
+    return await batch_writes.create(session, ITEMS, batch.data, _columns)
+
+
+async def batch_update_items(
+    session: AsyncSession, batch: ItemBatchUpdate, *, versions_required: bool
+) -> Sequence[str]:
+    return await batch_writes.update(
+        session, ITEMS, batch.data, _columns, versions_required=versions_required
+    )
+
+
+async def batch_delete_items(
+    session: AsyncSession, batch: BatchDelete, *, versions_required: bool
+) -> None:
+    await batch_writes.delete(session, ITEMS, batch.data, versions_required=versions_required)
 
 
 async def create_item(session: AsyncSession, body: ItemCreate) -> ItemRead:

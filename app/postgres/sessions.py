@@ -115,8 +115,9 @@ class RequestSession(AsyncSession):
         """Begin a transaction with what `start` runs. `outside_transaction` may run it again."""
         self._start = start
         await start()
-        assert isinstance(self._orm, _OrmSession)
-        self._orm.is_used = False
+        orm = self.sync_session  # made here if `start` runs nothing
+        assert isinstance(orm, _OrmSession)
+        orm.is_used = False
 
     @asynccontextmanager
     async def outside_transaction(self) -> AsyncIterator[None]:
@@ -203,6 +204,14 @@ async def begin_with(session: AsyncSession, start: Start) -> None:
         await session.begin_with(start)
     else:
         await start()
+
+
+async def undo(session: AsyncSession) -> None:
+    """Roll back all that the session has done."""
+    if isinstance(session, RequestSession):
+        await session.discard()
+    else:
+        await session.rollback()
 
 
 @asynccontextmanager

@@ -17,8 +17,12 @@ def conflicts(problems: Mapping[str, Callable[[], Problem]]) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        name = getattr(error.driver_exception, "constraint_name", None)
-        problem = problems.get(name) if name else None
+        problem = problems.get(violated(error))
         if problem is None:
             raise
         raise problem() from error
+
+
+def violated(error: IntegrityError) -> str:
+    """The name of the violated constraint; empty if it has none, as NOT NULL."""
+    return getattr(error.driver_exception, "constraint_name", None) or ""

@@ -12,7 +12,7 @@ from sqlalchemy import (
     select,
 )
 
-from app.errors import Problem
+from app.errors import FaultCode, Problem
 from app.models import Entity, table_of
 from app.resources.filters import Filter, timestamps
 from app.resources.json_rows import json_row
@@ -91,7 +91,7 @@ class Resource(Generic[Read]):
         for name, value in own.items():
             object.__setattr__(self, name, value)
         _check_query(self.query, self.sorts, self.filters)
-        _check_constraints(table, self.problems)
+        _check_constraints(table, self.problems, self.dependents)
         _check_indexes(table, self.sorts.values())
 
     def row(self, values: Sequence[Any]) -> Read:
@@ -128,11 +128,15 @@ def _check_query(
             raise TypeError(f"{query.__name__} and the {kind} differ in {names}")
 
 
-def _check_constraints(table: Table, problems: Mapping[str, MakeProblem]) -> None:
+def _check_constraints(
+    table: Table, problems: Mapping[str, MakeProblem], dependents: Mapping[str, MakeProblem]
+) -> None:
     tables = table.metadata.tables.values()
     names = {str(constraint.name) for each in tables for constraint in each.constraints}
     if unknown := problems.keys() - names:
         raise TypeError(f"there is no constraint {', '.join(sorted(unknown))}")
+    for code in {problem().code for problem in dependents.values()} - {*get_args(FaultCode)}:
+        raise TypeError(f"{code} must be a FaultCode too: batches tell it at each row")
     for key in (key for each in tables for key in each.foreign_key_constraints):
         keeps = key.referred_table is table and key.ondelete not in _FOLLOWS
         if keeps and key.name not in problems:

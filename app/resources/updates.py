@@ -147,7 +147,7 @@ def _updating(resource: Resource[Any], names: tuple[str, ...]) -> Executable:
         .join(table, table.c.id == new.c.row_id)
         .where(
             or_(new.c.version.is_(None), table.c.version == new.c.version),
-            _differs(table.c, {name: new.c[f"new_{name}"] for name in names}),
+            differs(table.c, {name: new.c[f"new_{name}"] for name in names}),
         )
         .order_by(table.c.id)
         .with_for_update(key_share=True, of=table)
@@ -156,7 +156,7 @@ def _updating(resource: Resource[Any], names: tuple[str, ...]) -> Executable:
     return (
         sql_update(table)
         .where(table.c.id == locked.c.row_id)
-        .values(_written(table.c, {name: locked.c[f"new_{name}"] for name in names}))
+        .values(written(table.c, {name: locked.c[f"new_{name}"] for name in names}))
         .returning(*resource.columns)
     )
 
@@ -177,17 +177,17 @@ def _update(
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     return (
         sql_update(table)
-        .where(*is_met(table.c, conditions), _differs(table.c, new))
-        .values(_written(table.c, new))
+        .where(*is_met(table.c, conditions), differs(table.c, new))
+        .values(written(table.c, new))
         .returning(*resource.columns)
     )
 
 
-def _differs(columns: Any, new: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+def differs(columns: Any, new: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
     return or_(*(columns[name].is_distinct_from(value) for name, value in new.items()))
 
 
-def _written(columns: Any, new: Mapping[str, ColumnElement[Any]]) -> dict[str, Any]:
+def written(columns: Any, new: Mapping[str, ColumnElement[Any]]) -> dict[str, Any]:
     return {**new, "version": columns.version + 1, "updated": func.clock_timestamp()}
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from app.config import Settings
 from app.main import create_app
 from scripts.postman.contract import CONDITIONS, ERRORS, IDEMPOTENCY, LISTS, SERVICE
-from scripts.postman.derived import folder_of, resources_of
+from scripts.postman.derived import batches_of, folder_of, resources_of
 from scripts.postman.resources import AS_JSON, LINKS, TUTORIAL
 from scripts.postman.send import VARIABLES, Send
 
@@ -19,6 +19,7 @@ DESCRIPTION = """\
 Accounts and the items they own. Set `host` and `port`, and `api_key` if the server needs \
 credentials. Then run the whole collection or any folder: each folder creates what it needs and \
 deletes it again."""
+BATCHES = "Many rows in one request, all or none of them. `validate_only` stores nothing."
 JSON = "application/json"
 OPERATIONS = "Every operation on {}, with the rows that they need."
 FORM_MODES = {
@@ -60,6 +61,7 @@ def collection(document: Object) -> Object:
             for one in resources
             if one.tag.capitalize() != FIRST[0]
         ),
+        ("Batches", BATCHES, [send for one in resources for send in batches_of(one, document)]),
         *LAST,
     ]
     ids = dict.fromkeys((one.id_name for one in resources), "")
@@ -115,12 +117,18 @@ def _item(
 
 def _example(schema: Object, variables: dict[str, str]) -> Object:
     """The example of a body, with an email that is not taken and the ids of the collection."""
-    fields: Object = dict(schema["examples"][0])
-    for name in fields:
+    return _with_variables(schema["examples"][0], variables)
+
+
+def _with_variables(example: Object, variables: dict[str, str]) -> Object:
+    fields = dict(example)
+    for name, value in fields.items():
         if name == "email":
             fields[name] = "ada-{{$guid}}@example.com"
         elif name in variables:
             fields[name] = f"{{{{{name}}}}}"
+        elif name == "data":  # the rows of a batch
+            fields[name] = [_with_variables(row, variables) for row in value]
     return fields
 
 

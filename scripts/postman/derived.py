@@ -45,7 +45,7 @@ def folder_of(resource: Resource, document: Object) -> list[Send]:
         (METHODS.index(method), path, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
-        if resource.tag in operation["tags"]
+        if resource.tag in operation["tags"] and ":" not in path
     ]
     operations.sort(key=lambda one: one[0])
     return [
@@ -54,6 +54,44 @@ def folder_of(resource: Resource, document: Object) -> list[Send]:
             _request(resource, METHODS[rank], path, operation, document)
             for rank, path, operation in operations
         ),
+        *(_deletion(parent, document) for parent in reversed(parents)),
+    ]
+
+
+def batches_of(resource: Resource, document: Object) -> list[Send]:
+    """Requests of all batches of a resource, between those that create and delete its parents."""
+    if f"{resource.path}:batchGet" not in document["paths"]:
+        return []
+    parents = _parents(resource, document)
+    one = {"id": f"{{{{{resource.id_name}}}}}"}
+
+    def name(verb: str) -> str:
+        method = "get" if verb == "Get" else "post"
+        found: str = _operation(f"{resource.path}:batch{verb}", method, document)["operationId"]
+        return found
+
+    validation = Send(
+        name("Create"),
+        name=f"Validate {resource.tag.capitalize()} only",
+        query="validate_only=true",
+        checks={"has no address": 'pm.response.to.not.have.header("Location")'},
+    )
+    return [
+        *(_creation(parent, document) for parent in parents),
+        validation,
+        Send(name("Create"), 201, saves={resource.id_name: "data[0].id"}),
+        Send(
+            name("Get"),
+            query=f"id={one['id']}&id=00000000-0000-7000-8000-000000000000",
+            same={"data[0].id": resource.id_name},
+            checks={"misses one": f"pm.expect({RESPONSE}.missing.length).to.equal(1)"},
+        ),
+        Send(
+            name("Update"),
+            body={"data": [{**one, "version": 1}]},
+            same={"data[0].id": resource.id_name},
+        ),
+        Send(name("Delete"), 204, body={"data": [one]}),
         *(_deletion(parent, document) for parent in reversed(parents)),
     ]
 
@@ -80,14 +118,16 @@ def _deletion(resource: Resource, document: Object) -> Send:
 def _request(
     resource: Resource, method: str, path: str, operation: Object, document: Object
 ) -> Send:
-    status = min(code for code in operation["responses"] if code.startswith("2"))
+    is_creation = (method, path) == ("post", resource.path)
+    # With `validate_only` a creation is answered with 200.
+    done = [code for code in operation["responses"] if code.startswith("2")]
+    status = max(done) if is_creation else min(done)
     found = operation["responses"][status].get("content", {})
     same: dict[str, str] = {}
     if path == resource.own_path and found and method != "post":
         same = {"id": resource.id_name}
     elif method == "get" and "data" in _example(operation["responses"], status, document):
         same = {"data[0].id": resource.id_name}
-    is_creation = (method, path) == ("post", resource.path)
     location = header_is("Location", f'"{resource.path}/" + {RESPONSE}.id')
     return Send(
         operation["operationId"],

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from app.errors import FaultCode
+from app.resources.batches import MAX_ROWS
 
 
 class Refused:
@@ -24,6 +25,7 @@ TWICE: Final = Refused("duplicate", "Given more than once.")
 OUT_OF_RANGE: Final = Refused("too_large", "The number is out of range.")
 NOT_TEXT: Final = Refused("invalid_format", "Holds a NUL or a lone surrogate.")
 A_FILE: Final = Refused("wrong_type", "Must be a plain field, not a file.")
+TOO_MANY_ROWS: Final = Refused("too_long", f"Must have at most {MAX_ROWS} values.")
 OTHER_ID: Final = Refused("read_only", "Must be the id of the path.")
 
 

@@ -57,6 +57,11 @@ HEADERS: Final[dict[str, Declared]] = {
         "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
         "example": '"3"',
     },
+    "ETagIfStored": {
+        "description": "The `version` of the resource in quotes; absent if `validate_only` is true",
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+        "example": '"3"',
+    },
     "Location": {
         "description": "The path of the new resource",
         "required": True,

@@ -6,7 +6,13 @@ from typing import Any, Final
 
 from fastapi.dependencies.models import Dependant
 
-from app.api.conditions import get_absence, get_precondition, get_read_condition
+from app.api.arguments import batch_of
+from app.api.conditions import (
+    get_absence,
+    get_precondition,
+    get_read_condition,
+    get_versions_required,
+)
 from app.api.idempotency import get_attempt
 from app.api.openapi.problems import TITLES, problems
 from app.api.requests import MERGE_PATCH
@@ -82,12 +88,17 @@ _DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
         {status: ["ETag"] for status in ("200", "304", "412")},
     ),
     get_absence: Effect(("If-None-Match",), (MalformedHeader, StaleVersion)),
+    get_versions_required: Effect(problems=(StaleVersion, PreconditionRequired)),
     get_attempt: Effect(
         ("Idempotency-Key",),
         (MalformedHeader, IdempotencyInFlight, IdempotencyKeyReused),
-        {"201": ["ETag", "Location", "Idempotency-Replayed"], "409": ["Retry-After"]},
+        {
+            **{status: ["Idempotency-Replayed"] for status in ("200", "201", "204")},
+            "409": ["Retry-After"],
+        },
     ),
 }
+_CREATION: Final = Effect(headers={"201": ["ETag", "Location"]})
 
 
 def complete_operation(operation: Operation, route: StrictRoute, shared: Responses) -> None:
@@ -118,6 +129,8 @@ def complete_operation(operation: Operation, route: StrictRoute, shared: Respons
             key = f"{name}OfLink"
         assert shared.setdefault(key, responses[status]) == responses[status], key
         responses[status] = {"$ref": f"#/components/responses/{key}"}
+    if "validate_only" in _names(operation):
+        _add_validation(responses)
     operation["responses"] = dict(sorted(responses.items()))
 
 
@@ -127,12 +140,35 @@ def _effects(operation: Operation, route: StrictRoute) -> Iterator[Effect]:
         yield _BODY
     if MERGE_PATCH in route.media_types:
         yield _MERGE_PATCH
-    if any(parameter["name"] == "cursor" for parameter in operation.get("parameters", ())):
+    if "cursor" in _names(operation):
         yield _CURSOR
     calls = set(_calls(route.dependant))
     for call, effect in _DEPENDENCIES.items():
         if call in calls:
             yield effect
+    if get_attempt in calls and batch_of(route.body_field) is None:
+        yield _CREATION
+
+
+def _names(operation: Operation) -> set[str]:
+    """The names of the parameters in path and query."""
+    return {one["name"] for one in operation.get("parameters", ()) if "name" in one}
+
+
+def _add_validation(responses: Responses) -> None:
+    """What `validate_only` is answered with: 200 beside 201, and no ETag."""
+    if "201" in responses:
+        made = responses["201"]
+        left_out = {"ETag", "Location", "Idempotency-Replayed"}
+        responses["200"] = {
+            "description": "What the response would be, if `validate_only` is true",
+            "content": made["content"],
+            "headers": {
+                name: header for name, header in made["headers"].items() if name not in left_out
+            },
+        }
+    elif "ETag" in responses.get("200", {}).get("headers", ()):
+        responses["200"]["headers"]["ETag"] = {"$ref": "#/components/headers/ETagIfStored"}
 
 
 def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
