@@ -140,7 +140,8 @@ class Canaries:
         elif "wishes" in template:
             valid = {"note": WORD}
         else:
-            valid = VALID[template.partition("/{")[0]]
+            path, _, verb = template.partition("/{")[0].partition(":")
+            valid = {"data": [VALID[path]]} if verb else VALID[path]
         for content in bodies(valid):
             for media_type in ("application/json", "text/plain", "application/merge-patch+json"):
                 headers = {"Content-Type": media_type}

@@ -160,9 +160,10 @@ def test_its_requests_do_what_it_says_in_each_shell(
         f"PUT {account}/wishes/$ 201",
         f"GET {item}/wished-by 200",
         f"DELETE {account}?cascade=true 204",
+        "POST localhost:8000/accounts:batchCreate?validate_only=true 200",
     ], done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
-    [accounts, ada, lovelace, robert, items, favorite, reserved, wish, wishers] = answers
+    [accounts, ada, lovelace, robert, items, favorite, reserved, wish, wishers, batch] = answers
     assert accounts["data"] == [ada]
     assert (ada["email"], ada["username"], ada["country"]) == ("ada@example.com", "ada", "JO")
     assert lovelace["username"] == "lovelace"
@@ -171,6 +172,7 @@ def test_its_requests_do_what_it_says_in_each_shell(
     assert (lamp["name"], lamp["account_id"], items["count"]) == ("Brass lamp", robert["id"], 1)
     assert favorite["item"] == reserved["item"] == wish["item"] == lamp
     assert [(one["account"], one["note"]) for one in wishers["data"]] == [(robert, wish["note"])]
+    assert [one["username"] for one in batch["data"]] == ["eve", "dan"]
 
 
 def test_what_is_pasted_holds_no_comment() -> None:

@@ -36,6 +36,12 @@ FORM_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data"]
 WITH_FORMS = ["application/json", *FORM_TYPES]
 NULL = {"type": "null"}
 LISTS = {name for name in OPERATIONS if name.startswith("list_")}
+BATCHES = {
+    f"batch_{verb}_{entry.path.removeprefix('/')}"
+    for verb in ("get", "create", "update", "delete")
+    for entry in CATALOG
+}
+BATCH_WRITES = {name for name in BATCHES if not name.startswith("batch_get_")}
 
 
 def names_of(method: str) -> set[str]:
@@ -54,6 +60,8 @@ CREATES, RETRIEVES, DELETES = names_of("post"), names_of("get"), names_of("delet
 REPLACES = names_of("put")
 WRITES = REPLACES | names_of("patch")
 TITLES = "|".join(entry.title for entry in CATALOG)
+# In the names of what is sent.
+SENT = "Create|Replace|Change|Update|Delete|RowVersion"
 FORMS = sorted(name for name in SCHEMAS if name.endswith(("Form", "Multipart")))
 each_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
 each_schema = pytest.mark.parametrize("name", sorted(SCHEMAS))
@@ -312,7 +320,7 @@ class TestOperation:
         expected = (
             (WRITES | DELETES | RETRIEVES, {"If-Match", "If-None-Match"}),
             (LINK_WRITES, {"If-None-Match"}),
-            (CREATES, {"Idempotency-Key"}),
+            (CREATES | BATCH_WRITES, {"Idempotency-Key"}),
         )
         assert taken == next((headers for names, headers in expected if name in names), set())
 
@@ -334,6 +342,11 @@ class TestOperation:
         given = {status: headers for status, headers in given.items() if headers}
         if name in CREATES:
             headers = {"201": {"ETag", "Location", "Idempotency-Replayed"}, "409": {"Retry-After"}}
+        elif name in BATCH_WRITES:
+            (done,) = given.keys() & {"200", "201", "204"} - (
+                {"200"} if "_create_" in name else set()
+            )
+            headers = {done: {"Idempotency-Replayed"}, "409": {"Retry-After"}}
         elif name in RETRIEVES:
             headers = {"200": {"ETag"}, "304": {"ETag"}, "412": {"ETag"}}
         elif name in WRITES:
@@ -380,11 +393,12 @@ class TestOperation:
         body = OPERATIONS[name].get("requestBody")
         if body is None:
             assert not name.startswith(("create_", "replace_", "change_", "put_"))
+            assert name not in BATCH_WRITES
             return
         assert body["required"]
         if name.startswith("change_"):
             expected = ["application/merge-patch+json", "application/json"]
-        elif name.startswith("put_"):
+        elif name.startswith(("put_", "batch_")):
             expected = ["application/json"]
         else:
             expected = WITH_FORMS
@@ -402,6 +416,34 @@ class TestOperation:
         for form in forms:
             assert form.keys() == fields.keys()
             assert not any({"anyOf", "$ref"} & field.keys() for field in form.values())
+
+    @each_operation
+    def test_what_validate_only_is_answered_with(self, name: str) -> None:
+        """The body of the request's own response, without an ETag and a Location."""
+        takes = "validate_only" in {one["name"] for one in parameters_of(name)}
+        assert takes is (name in CREATES | WRITES | BATCH_WRITES)
+        responses = responses_of(name)
+        if takes and "201" in responses:
+            assert responses["200"]["content"] == responses["201"]["content"]
+            assert headers_of(name, "200") == {"RateLimit", "RateLimit-Policy"}
+        elif name in WRITES:
+            header = responses["200"]["headers"]["ETag"]
+            assert "required" not in resolved(DOCUMENT, header)
+        elif "200" in responses and name in RETRIEVES:
+            assert resolved(DOCUMENT, responses["200"]["headers"]["ETag"])["required"]
+        else:
+            assert not {"200", "201"} <= responses.keys() or name in LINK_WRITES
+
+    @pytest.mark.parametrize("name", sorted(BATCHES))
+    def test_a_batch_has_its_limits(self, name: str) -> None:
+        if name in BATCH_WRITES:
+            content = OPERATIONS[name]["requestBody"]["content"]["application/json"]
+            rows = resolved(DOCUMENT, content["schema"])["properties"]["data"]
+            assert (rows["minItems"], rows["maxItems"]) == (1, 1000)
+        else:
+            (ids,) = parameters_of(name)
+            assert (ids["name"], ids["required"]) == ("id", True)
+            assert (ids["schema"]["minItems"], ids["schema"]["maxItems"]) == (1, 200)
 
 
 class TestSchema:
@@ -430,7 +472,8 @@ class TestSchema:
     @each_schema
     def test_has_a_name_for_its_purpose(self, name: str) -> None:
         assert re.fullmatch(
-            f"({TITLES})((Create|Replace)(Form|Multipart)?|Change|Read|Page)"
+            f"({TITLES})((Create|Replace)(Form|Multipart)?|Change|Read|Page"
+            "|Batch(Create|Update|Change|Found)?)|BatchDelete|RowVersion"
             "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|PriceInput|Fault|Problem",
             name,
         )
@@ -494,15 +537,15 @@ class TestSchema:
 
     @each_schema
     def test_what_is_read_has_all_its_fields(self, name: str) -> None:
-        if not re.search("Create|Replace|Change|Input|Fault", name):
+        if not re.search(f"{SENT}|Input|Fault", name):
             fields = [field for field in SCHEMAS[name]["properties"] if field != "more_errors"]
             assert SCHEMAS[name]["required"] == fields
 
     @each_schema
     def test_what_is_sent_is_limited(self, name: str) -> None:
-        if re.search("Create|Replace|Change", name):
+        if re.search(SENT, name):
             assert SCHEMAS[name]["additionalProperties"] is False
-        if re.search("Create|Replace|Change|Input", name):
+        if re.search(f"{SENT}|Input", name):
             for part in parts(SCHEMAS[name]):
                 assert is_limited(part), part
 

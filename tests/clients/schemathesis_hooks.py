@@ -46,11 +46,14 @@ BY_KNOWLEDGE: Final = {
     ("/price", "invalid_format"): "how many decimals a number has",
     ("/price", "too_large"): "that numbers such as 5e-324 are beyond the normal range of doubles",
     ("/phone_number", "invalid_format"): "the numbers of each country, and which country is meant",
+    ("/id", "duplicate"): "that each row of a batch has an id of its own",
+    ("/email", "not_unique"): "that each row of a batch has an email of its own",
 }
 
 
 _seeds: Final = json.loads(Path("seeds.json").read_text())
 SEEDED: Final = {name: ids[0] for name, ids in _seeds["ids"].items()}
+NAMES: Final = {entry.path: entry.id_name for entry in CATALOG}
 DOOMED: Final = {path: iter(ids) for path, ids in _seeds["doomed"].items()}
 UUID: Final = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 KEY: Final = re.compile("[!-~]{1,255}")
@@ -106,8 +109,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if KEY.fullmatch(key) and (by_one_value or case.meta.generation.mode.is_negative):
         case.headers["Idempotency-Key"] = f"{key[:200]}{next(_numbers)}"
     _let_most_writes_pass(case)
-    if isinstance(case.body, dict):
-        _fill_in(case.body, case.path_parameters)
+    _fill_in_body(case)
     if EXAMPLE_TAG in case.headers.get("If-Match", ""):
         _know_the_version(case)
     if CURSOR.fullmatch(str(case.query.get("cursor", ""))):
@@ -124,13 +126,28 @@ def _let_links_be_there(case: Case[Any]) -> None:
 
 
 def _let_most_writes_pass(case: Case[Any]) -> None:
-    """Leave out a condition that no row satisfies, seven times of eight.
+    """Leave out a condition that no row satisfies, or a version that few have, seven times of 8.
 
     The version of the example is that of rows that were written twice.
     """
     tags = case.headers.get("If-None-Match", "")
     if (tags == "*" or EXAMPLE_TAG in tags) and case.method != "GET" and next(_numbers) % 8:
         del case.headers["If-None-Match"]
+    if (
+        case.meta is not None
+        and case.meta.generation.mode.is_positive
+        and isinstance(case.body, dict)
+        and next(_numbers) % 8
+    ):
+        case.body.pop("version", None)
+
+
+def _fill_in_body(case: Case[Any]) -> None:
+    if isinstance(case.body, dict):
+        _fill_in(case.body, case.path_parameters)
+        rows = case.body.get("data")
+        if ":batch" in case.path and isinstance(rows, list):
+            _fill_in_rows(rows, case.path.partition(":")[0])
 
 
 def _fill_in(body: dict[str, Any], path: dict[str, Any]) -> None:
@@ -142,6 +159,19 @@ def _fill_in(body: dict[str, Any], path: dict[str, Any]) -> None:
         body["email"] = f"ada{next(_numbers)}@example.com"
     if UUID.fullmatch(str(body.get("id"))):
         (body["id"],) = path.values()
+
+
+def _fill_in_rows(rows: list[Any], path: str) -> None:
+    """The same for the rows of a batch on this resource, each with an id of its own and the version
+    of new rows.
+    """
+    doomed = DOOMED[f"{path}/{{{NAMES[path]}}}"]
+    for row in rows:
+        if isinstance(row, dict):
+            id_given = row.get("id", "")
+            _fill_in(row, {"id": next(doomed, id_given)})
+            if isinstance(row.get("version"), int) and row["version"] > 0:
+                row["version"] = 1
 
 
 def _know_the_version(case: Case[Any]) -> None:
@@ -190,7 +220,11 @@ def _spells_a_boolean_otherwise(case: Case[Any]) -> bool:
 def _depends_on_more_than_the_schema(problem: dict[str, Any]) -> bool:
     if problem["code"] == "invalid_request":
         return all(
-            (fault.get("pointer") or fault.get("parameter"), fault["code"]) in BY_KNOWLEDGE
+            (
+                re.sub("^/data/[0-9]+", "", fault.get("pointer", "")) or fault.get("parameter"),
+                fault["code"],
+            )
+            in BY_KNOWLEDGE
             for fault in problem["errors"]
         )
     return problem["code"] in BY_STATE

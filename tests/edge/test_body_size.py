@@ -11,6 +11,10 @@ from tests.responses import assert_problem
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 
 LIMIT = 1_048_576
+BATCH_LIMIT = 16 * LIMIT
+BATCHES = [
+    f"POST {entry.path}:batch{verb}" for entry in CATALOG for verb in ("Create", "Update", "Delete")
+]
 
 with_body = pytest.mark.parametrize(
     "to",
@@ -31,6 +35,23 @@ def request_head(running: Running, to: str, *header: tuple[str, str]) -> bytes:
 def test_declared_too_large_is_refused_before_it_is_sent(running: Running, to: str) -> None:
     with Connection(running.port) as connection:
         connection.send(request_head(running, to, ("Content-Length", str(LIMIT + 1))))
+        assert_problem(connection.receive(), 413, "body_too_large", {})
+
+
+@pytest.mark.parametrize("to", BATCHES)
+def test_a_batch_has_a_limit_of_its_own(running: Running, to: str) -> None:
+    with Connection(running.port) as connection:
+        large = ("Content-Length", str(BATCH_LIMIT + 1))
+        connection.send(request_head(running, to, large))
+        assert_problem(connection.receive(), 413, "body_too_large", {})
+    body = b'{"data": []}' + b" " * (BATCH_LIMIT - 12)
+    with Connection(running.port) as connection:
+        length = ("Content-Length", str(BATCH_LIMIT))
+        connection.send(request_head(running, to, length) + body)
+        assert_problem(connection.receive(), 422, "invalid_request", {"/data": "too_short"})
+    chunk = b"%x\r\n" % (BATCH_LIMIT + 1) + body + b" \r\n0\r\n\r\n"
+    with Connection(running.port) as connection:
+        connection.send(request_head(running, to, ("Transfer-Encoding", "chunked")) + chunk)
         assert_problem(connection.receive(), 413, "body_too_large", {})
 
 

@@ -241,6 +241,15 @@ class TestLog:
         assert UNKNOWN not in str(line)
         assert "secret" not in str(line)
 
+    async def test_a_batch_has_one_line(
+        self, client: httpx.AsyncClient, lines: list[dict[str, Any]]
+    ) -> None:
+        sent = {"data": [account_body() for _ in range(9)]}
+        assert (await client.post("/accounts:batchCreate", json=sent)).status_code == 201
+        (line,) = lines
+        fields = {name: line[name] for name in ("method", "route", "status")}
+        assert fields == {"method": "POST", "route": "/accounts:batchCreate", "status": 201}
+
     async def test_an_unknown_path_has_no_route(
         self, client: httpx.AsyncClient, lines: list[dict[str, Any]]
     ) -> None:

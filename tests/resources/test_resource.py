@@ -182,6 +182,7 @@ class TestFacts:
             ({"unique": {"rank": EmailTaken}}, "no constraint uq_gadgets_rank"),
             ({"references": {"code": UnknownAccount}}, "no constraint fk_gadgets_code"),
             ({"dependents": {"fk_items_nobody": EmailTaken}}, "no constraint fk_items_nobody"),
+            ({"dependents": {"fk_parts_gadget_id": EmailTaken}}, "email_taken must be a FaultCode"),
             ({"dependents": {}}, "fk_parts_gadget_id keeps rows of gadgets: it needs a problem"),
             ({"query": WithAnotherFilter}, "the filters differ in size_gte"),
             ({"filters": {}}, "the filters differ in rank_gte"),

@@ -12,6 +12,10 @@ from uuid import UUID, uuid4
 import httpx
 from satchel_client import AuthenticatedClient
 from satchel_client.api.accounts import (
+    batch_create_accounts,
+    batch_delete_accounts,
+    batch_get_accounts,
+    batch_update_accounts,
     change_account,
     create_account,
     delete_account,
@@ -26,6 +30,10 @@ from satchel_client.api.favorites import (
     retrieve_favorite,
 )
 from satchel_client.api.items import (
+    batch_create_items,
+    batch_delete_items,
+    batch_get_items,
+    batch_update_items,
     change_item,
     create_item,
     delete_item,
@@ -48,6 +56,11 @@ from satchel_client.api.wishes import (
     retrieve_wish,
 )
 from satchel_client.models import (
+    AccountBatch,
+    AccountBatchChange,
+    AccountBatchCreate,
+    AccountBatchFound,
+    AccountBatchUpdate,
     AccountChange,
     AccountCreate,
     AccountCreateForm,
@@ -59,7 +72,13 @@ from satchel_client.models import (
     AccountReplace,
     AccountReplaceForm,
     AccountWishPage,
+    BatchDelete,
     Fault,
+    ItemBatch,
+    ItemBatchChange,
+    ItemBatchCreate,
+    ItemBatchFound,
+    ItemBatchUpdate,
     ItemChange,
     ItemCreate,
     ItemCreateForm,
@@ -76,6 +95,7 @@ from satchel_client.models import (
     ListAccountsSort,
     ListItemsSort,
     Problem,
+    RowVersion,
     WishReplace,
 )
 from satchel_client.types import UNSET, Response
@@ -276,6 +296,65 @@ def link(client: AuthenticatedClient, account_id: UUID, other_id: UUID, item_id:
     expect_nothing(delete_wish.sync_detailed(account_id, item_id, client=client))
 
 
+def batch_accounts(client: AuthenticatedClient) -> list[AccountRead]:
+    body = AccountBatchCreate(
+        data=[
+            AccountCreate(email=f"batch{number}@example.com", username=str(number), country="JO")
+            for number in range(3)
+        ]
+    )
+    would_be = batch_create_accounts.sync_detailed(client=client, body=body, validate_only=True)
+    assert [one.country for one in expect(would_be, 200, AccountBatch).data] == ["JO"] * 3
+    made = batch_create_accounts.sync_detailed(client=client, body=body, idempotency_key="batch")
+    rows = expect(made, 201, AccountBatch).data
+    again = batch_create_accounts.sync_detailed(client=client, body=body, idempotency_key="batch")
+    assert expect(again, 201, AccountBatch).data == rows
+    taken = batch_create_accounts.sync_detailed(client=client, body=body)
+    faults = expect_problem(taken, 409, "email_taken").errors
+    assert [fault.pointer for fault in faults] == [f"/data/{row}/email" for row in range(3)]
+    unknown = uuid4()
+    found = batch_get_accounts.sync_detailed(client=client, id=[rows[2].id, unknown, rows[0].id])
+    both = expect(found, 200, AccountBatchFound)
+    assert (both.data, both.missing) == ([rows[2], rows[0]], [unknown])
+    changes = [
+        AccountBatchChange(id=rows[0].id, version=1, username="changed"),
+        AccountBatchChange(id=rows[1].id, country=None),
+    ]
+    update = AccountBatchUpdate(data=changes)
+    changed = batch_update_accounts.sync_detailed(client=client, body=update)
+    first, second = expect(changed, 200, AccountBatch).data
+    assert (first.username, first.country, second.country) == ("changed", "JO", None)
+    stale = batch_update_accounts.sync_detailed(client=client, body=update)
+    assert expect_problem(stale, 412, "stale_version").errors[0].pointer == "/data/0/version"
+    return [first, second, rows[2]]
+
+
+def batch_items(client: AuthenticatedClient, accounts: list[AccountRead]) -> None:
+    owner = accounts[0]
+    new = [
+        ItemCreate(account_id=owner.id, name=str(n), image_link=LAMP, price="5") for n in range(3)
+    ]
+    body = ItemBatchCreate(data=new)
+    rows = expect(batch_create_items.sync_detailed(client=client, body=body), 201, ItemBatch).data
+    ids = [row.id for row in rows]
+    found = batch_get_items.sync_detailed(client=client, id=ids)
+    assert expect(found, 200, ItemBatchFound).data == rows
+    changes = [ItemBatchChange(id=row.id, price="7.5") for row in rows]
+    update = ItemBatchUpdate(data=changes)
+    changed = batch_update_items.sync_detailed(client=client, body=update)
+    assert {row.price for row in expect(changed, 200, ItemBatch).data} == {"7.50"}
+    one = BatchDelete(data=[RowVersion(id=ids[0], version=2)])
+    expect_nothing(batch_delete_items.sync_detailed(client=client, body=one, validate_only=True))
+    expect_nothing(batch_delete_items.sync_detailed(client=client, body=one))
+    whole = BatchDelete(data=[RowVersion(id=account.id) for account in accounts])
+    refused = batch_delete_accounts.sync_detailed(client=client, body=whole)
+    assert expect_problem(refused, 409, "account_has_items").errors[0].pointer == "/data/0/id"
+    cascade = batch_delete_accounts.sync_detailed(client=client, body=whole, cascade=True)
+    expect_nothing(cascade)
+    gone = batch_get_items.sync_detailed(client=client, id=ids)
+    assert expect(gone, 200, ItemBatchFound).missing == ids
+
+
 def delete(client: AuthenticatedClient, accounts: list[AccountRead], items: list[ItemRead]) -> None:
     owner = accounts[0]
     expect_nothing(delete_item.sync_detailed(items[0].id, client=client))
@@ -307,6 +386,7 @@ def main(url: str, key: str) -> None:
         write_account_if_current(client, accounts[0])
         items = write_items(client, accounts[0])
         link(client, accounts[1].id, accounts[2].id, items[0].id)
+        batch_items(client, batch_accounts(client))
         delete(client, accounts, items)
 
 

@@ -230,6 +230,52 @@ async function link(account_id: string, other_id: string, item_id: string): Prom
   expectDeleted(await client.DELETE("/accounts/{account_id}/wishes/{item_id}", both));
 }
 
+async function batchAccounts(): Promise<Schemas["AccountRead"][]> {
+  const data = [0, 1, 2].map((n) => ({
+    email: `batch${n}@example.com`,
+    username: `${n}`,
+    country: "JO",
+  }));
+  const validate = { query: { validate_only: true } };
+  const wouldBe = await client.POST("/accounts:batchCreate", { body: { data }, params: validate });
+  assert.equal(expect(wouldBe, 200).data.length, 3);
+  const rows = expect(await client.POST("/accounts:batchCreate", { body: { data } }), 201).data;
+  const taken = await client.POST("/accounts:batchCreate", { body: { data } });
+  const { errors } = expectProblem(taken, 409, "email_taken");
+  assert.deepEqual(errors.map((fault) => fault.pointer), data.map((_, n) => `/data/${n}/email`));
+  const id = [...rows.map((row) => row.id)].reverse();
+  const unknown = crypto.randomUUID();
+  const query = { id: [...id, unknown] };
+  const found = expect(await client.GET("/accounts:batchGet", { params: { query } }), 200);
+  assert.deepEqual(found, { data: [...rows].reverse(), missing: [unknown] });
+  const changes = rows.map((row) => ({ id: row.id, version: 1, country: null }));
+  const changed = await client.POST("/accounts:batchUpdate", { body: { data: changes } });
+  const now = expect(changed, 200).data;
+  assert.deepEqual(now.map((row) => [row.country, row.version]), rows.map(() => [null, 2]));
+  const stale = await client.POST("/accounts:batchUpdate", { body: { data: changes } });
+  expectProblem(stale, 412, "stale_version");
+  return now;
+}
+
+async function batchItems(accounts: Schemas["AccountRead"][]): Promise<void> {
+  const data = accounts.map(({ id }) => ({ account_id: id, name: "Lamp", image_link }));
+  const rows = expect(await client.POST("/items:batchCreate", { body: { data } }), 201).data;
+  const ids = rows.map(({ id }) => ({ id }));
+  const query = { id: rows.map((row) => row.id) };
+  const found = expect(await client.GET("/items:batchGet", { params: { query } }), 200);
+  assert.deepEqual(found.data, rows);
+  const priced = ids.map((row) => ({ ...row, price: "7.5" }));
+  const changed = await client.POST("/items:batchUpdate", { body: { data: priced } });
+  assert.deepEqual(expect(changed, 200).data.map((row) => row.price), ids.map(() => "7.50"));
+  expectDeleted(await client.POST("/items:batchDelete", { body: { data: ids.slice(1) } }));
+  const owners = { data: accounts.map(({ id }) => ({ id })) };
+  const refused = await client.POST("/accounts:batchDelete", { body: owners });
+  expectProblem(refused, 409, "account_has_items");
+  const cascade = { query: { cascade: true } };
+  const deleted = await client.POST("/accounts:batchDelete", { body: owners, params: cascade });
+  expectDeleted(deleted);
+}
+
 async function deleteAll(account_id: string, lamp_id: string, clock_id: string): Promise<void> {
   const lamp = { params: { path: { item_id: lamp_id } } };
   expectDeleted(await client.DELETE("/items/{item_id}", lamp));
@@ -251,4 +297,5 @@ await writeAccountIfCurrent(ada);
 const [lamp, clock] = await writeItems(ada.id);
 assert(lamp !== undefined && clock !== undefined);
 await link(bob.id, eve.id, lamp.id);
+await batchItems(await batchAccounts());
 await deleteAll(ada.id, lamp.id, clock.id);

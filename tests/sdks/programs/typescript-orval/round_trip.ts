@@ -82,12 +82,12 @@ async function main(): Promise<void> {
   const renamed = await expect(changeAccount(account_id, rename), 200);
   assert.deepEqual([renamed.username, renamed.country], ["lovelace", "JO"]);
   const current = { headers: { "If-Match": '"2"' } };
-  const cleared = await expect(changeAccount(account_id, { country: null }, current), 200);
+  const cleared = await expect(changeAccount(account_id, { country: null }, {}, current), 200);
   assert.deepEqual([cleared.country, cleared.phone_number], [null, "+962790000000"]);
 
   // Problems.
   const stale = { headers: { "If-Match": '"1"' } };
-  await expectProblem(changeAccount(account_id, rename, stale), 412, "stale_version");
+  await expectProblem(changeAccount(account_id, rename, {}, stale), 412, "stale_version");
   const problem = await expectProblem(
     createAccount({ email: "nobody@localhost", username: "nobody" }),
     422,
