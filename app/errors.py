@@ -412,8 +412,9 @@ class Overloaded(Problem):
     title = "Overloaded"
     detail = "The service is overloaded at the moment. Try again shortly."
     explanation = (
-        "No database connection was free, a lock or a statement took too long, or two transactions "
-        "conflicted. Nothing was done, so the request is safe to repeat."
+        "No database connection was free, other exports were running, a lock or a statement took "
+        "too long, or two transactions conflicted. Nothing was done, so the request is safe to "
+        "repeat."
     )
 
     def __init__(self) -> None:

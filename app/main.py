@@ -30,6 +30,7 @@ from app.items.router import owned_router as owned_items
 from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
 from app.postgres.background import running
+from app.postgres.copies import Copies
 from app.postgres.engine import log_statements, make_engine
 from app.postgres.migrations import older_revisions
 from app.postgres.statements import Statements
@@ -78,6 +79,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
         # The watchdog has its own timeout.
         alone = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
         probe = make_engine(url, alone, autocommit=True)
+        own = {"pool_size": settings.max_exports, "statement_timeout": settings.export_timeout}
+        exporting = make_engine(url, settings.model_copy(update=own), autocommit=True)
         if settings.debug:
             log_statements(engine)
         tracing: Tracing | None = app.state.tracing
@@ -91,6 +94,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
             counters.update_batch_size.observe,
             requests_in_flight=lambda: counters.in_flight,
         )
+        copies = app.state.copies = Copies(exporting, settings.max_exports)
         app.state.older_revisions = older_revisions()
         # Objects of start-up live as long as the process. If they were not frozen, the garbage
         # collector would walk through all of FastAPI, Pydantic and SQLAlchemy again and again,
@@ -99,7 +103,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
         gc.freeze()
         try:
             async with (
-                watchdog(engine, probe),
+                watchdog([engine, exporting], probe),
                 running(sweep_periodically(statements)),
                 running(share_samples(counters, statements)),
                 writing_uses(app.state.key_lookup, statements),
@@ -107,6 +111,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
                 yield {"counters": counters}  # the server counts what it refuses itself
         finally:
             await statements.close()
+            await copies.close()
             if tracing is not None:
                 await tracing.stop()
             OUTLET.flush()  # the process may end in this turn of the loop, by a signal

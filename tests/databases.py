@@ -2,8 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+)
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import NullPool
 
 from app.postgres.compiled import CompiledStatements, is_observed
+from app.postgres.copies import Copies
 from app.postgres.statement_count import count_statement
 from app.postgres.statements import Statements
 from app.serving.folders import temporary_folder
@@ -131,6 +136,19 @@ class OneConnection(Statements):
             finally:
                 await savepoint.rollback()
         return shown(rows)
+
+
+class OneConnectionCopies(Copies):
+    """Copies of what one connection's transaction sees."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection.engine, limit=1)
+        self.connection = connection
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[Any]:
+        async with self.connection.begin_nested():
+            yield (await self.connection.get_raw_connection()).driver_connection
 
 
 def require_same(actual: Any, expected: Any) -> None:

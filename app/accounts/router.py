@@ -11,12 +11,14 @@ from app.accounts.schemas import (
     AccountChange,
     AccountCreate,
     AccountDeleteQuery,
+    AccountExportQuery,
     AccountQuery,
     AccountRead,
     AccountReplace,
 )
 from app.api.arguments import repeatable
 from app.api.conditions import PreconditionDep, ReadConditionDep, VersionsRequiredDep
+from app.api.exports import AcceptedFormatDep, ExportResponse, chosen_format, exported
 from app.api.openapi.problems import problems
 from app.api.responses import Json, batch_response, found_response, no_content, page_response
 from app.api.routes import StrictRoute
@@ -119,6 +121,15 @@ async def batch_delete_accounts(
     else:
         await service.batch_delete_accounts(session, body, versions_required=versions_required)
     return no_content()
+
+
+@router.get(":export", response_class=Response, responses=exported("accounts"))
+async def export_accounts(
+    query: Annotated[AccountExportQuery, Query()], accepted: AcceptedFormatDep, request: Request
+) -> Response:
+    """Export all accounts that the filters let through, as one snapshot."""
+    chosen = chosen_format(query, accepted)
+    return ExportResponse(service.export_accounts(query, chosen), request)
 
 
 @router.post("", status_code=201, response_model=AccountRead, responses=problems(EmailTaken))

@@ -11,6 +11,7 @@ from app.accounts.emails import Email, search_key
 from app.accounts.phones import PhoneNumber
 from app.accounts.usernames import Username
 from app.resources.batches import Batch, BatchChange
+from app.resources.exports import ExportQuery, unpaged
 from app.resources.fields import (
     FilterText,
     Flag,
@@ -111,6 +112,11 @@ class AccountQuery(TimestampsQuery):
     ] = MISSING
     dob_gte: Date | MISSING = MISSING
     dob_lte: Date | MISSING = MISSING
+
+
+@unpaged
+class AccountExportQuery(AccountQuery, ExportQuery):
+    """What the export of accounts takes."""
 
 
 class AccountDeleteQuery(BaseModel):

@@ -13,6 +13,7 @@ from app.accounts.schemas import (
     AccountBatchUpdate,
     AccountChange,
     AccountCreate,
+    AccountExportQuery,
     AccountQuery,
     AccountRead,
     AccountReplace,
@@ -25,6 +26,7 @@ from app.postgres.time_limits import set_time_limit, waiting_longer
 from app.resources import batch_writes, inserts, reads, writes
 from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
+from app.resources.exports import Export, Format, export_of
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
@@ -117,6 +119,10 @@ async def batch_delete_accounts_with_items(
             versions_required=versions_required,
             first=delete_items,
         )
+
+
+def export_accounts(query: AccountExportQuery, text_format: Format) -> Export:
+    return export_of(ACCOUNTS, query, text_format)
 
 
 async def create_account(

@@ -148,10 +148,15 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
         if model is None:
             names[field.alias] = _is_list(field.field_info.annotation)
         else:
-            names |= {name: _is_list(info.annotation) for name, info in model.model_fields.items()}
+            names |= parameters_of(model)
     for inner in dependant.dependencies:
         names |= _query_parameters(inner)
     return names
+
+
+def parameters_of(model: type[BaseModel]) -> dict[str, bool]:
+    """The parameters that a query model takes, each with whether it may be repeated."""
+    return {name: _is_list(info.annotation) for name, info in model.model_fields.items()}
 
 
 def model_of(field: Any) -> type[BaseModel] | None:

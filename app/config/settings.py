@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     """Longest time for a statement, in seconds. 0: the database's own setting"""
     cascade_timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Longest time for a statement that deletes an account together with its items, in seconds"""
+    max_exports: Annotated[int, Field(ge=1, le=100)] = 2
+    """Exports in progress per worker, each with a connection of its own. More get 503 at once"""
+    export_timeout: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """Longest time for an export, in seconds"""
     lock_timeout: Annotated[float, Field(ge=0, le=3600)] = 2.0
     """Longest wait for a lock, in seconds. 0: the database's own setting"""
     idle_in_transaction_timeout: Annotated[float, Field(ge=0, le=3600)] = 10.0

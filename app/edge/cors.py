@@ -23,6 +23,7 @@ _REQUEST_HEADERS: Final = (
     "X-Request-ID",
 )
 _RESPONSE_HEADERS: Final = (
+    "Content-Disposition",
     "ETag",
     "Link",
     "Location",

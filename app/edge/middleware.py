@@ -60,6 +60,7 @@ class RequestMiddleware:
         method = scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
+            state["is_head"] = True
         sender = _Sender(send, request_id.encode(), without_body=method == "HEAD")
         receiver = _Receiver(receive, headers.get(b"content-length"), state, self)
         self.counters.in_flight += 1

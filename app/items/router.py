@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.conditions import PreconditionDep, ReadConditionDep, VersionsRequiredDep
+from app.api.exports import AcceptedFormatDep, ExportResponse, chosen_format, exported
 from app.api.openapi.problems import problems
 from app.api.responses import Json, batch_response, found_response, no_content, page_response
 from app.api.routes import StrictRoute
@@ -17,6 +18,7 @@ from app.items.schemas import (
     ItemBatchUpdate,
     ItemChange,
     ItemCreate,
+    ItemExportQuery,
     ItemQuery,
     ItemRead,
     ItemReplace,
@@ -80,6 +82,15 @@ async def batch_delete_items(
     """Delete items, all or none of them."""
     await service.batch_delete_items(session, body, versions_required=versions_required)
     return no_content()
+
+
+@router.get(":export", response_class=Response, responses=exported("items"))
+async def export_items(
+    query: Annotated[ItemExportQuery, Query()], accepted: AcceptedFormatDep, request: Request
+) -> Response:
+    """Export all items that the filters let through, as one snapshot."""
+    chosen = chosen_format(query, accepted)
+    return ExportResponse(service.export_items(query, chosen), request)
 
 
 @router.post("", status_code=201, response_model=ItemRead, responses=problems(UnknownAccount))

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from app.items.image_links import ImageLink
 from app.resources.batches import Batch, BatchChange
+from app.resources.exports import ExportQuery, unpaged
 from app.resources.fields import (
     EXAMPLE_ID,
     NOT_BLANK,
@@ -112,3 +113,8 @@ class ItemQuery(OwnedItemQuery):
     """What the list of items takes."""
 
     account_id: Annotated[Id | MISSING, Field(description="The owner")] = MISSING
+
+
+@unpaged
+class ItemExportQuery(ItemQuery, ExportQuery):
+    """What the export of items takes."""

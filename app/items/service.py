@@ -17,6 +17,7 @@ from app.items.schemas import (
     ItemBatchUpdate,
     ItemChange,
     ItemCreate,
+    ItemExportQuery,
     ItemQuery,
     ItemRead,
     ItemReplace,
@@ -27,6 +28,7 @@ from app.postgres.refolding import Folded
 from app.resources import batch_writes, inserts, reads, writes
 from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
+from app.resources.exports import Export, Format, export_of
 from app.resources.filters import Filter, at_least, at_most, equals, starts_with
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
@@ -69,6 +71,10 @@ DEFAULT_PRICE = Decimal("0.00")
 
 async def list_items(session: AsyncSession, query: ItemQuery) -> Rows:
     return await fetch_rows(session, ITEMS.listing, query)
+
+
+def export_items(query: ItemExportQuery, text_format: Format) -> Export:
+    return export_of(ITEMS, query, text_format)
 
 
 async def list_account_items(

@@ -67,7 +67,8 @@ def _limits(settings: Settings) -> dict[str, Any]:
         "command_timeout": settings.statement_timeout + STATEMENT_GRACE_SECONDS
         if settings.statement_timeout
         else None,
-        "server_settings": {"application_name": "satchel", **sent},
+        # Dates that PostgreSQL writes are ISO 8601, whatever the database is set to.
+        "server_settings": {"application_name": "satchel", "DateStyle": "ISO", **sent},
     }
 
 

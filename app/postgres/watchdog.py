@@ -7,7 +7,7 @@ every caller gets it quickly. A busy event loop does not count as a silent datab
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from weakref import WeakSet
@@ -28,24 +28,25 @@ PROBE_TIMEOUT_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def watchdog(engine: AsyncEngine, probe: AsyncEngine) -> AsyncIterator[None]:
-    """Watch the database of `engine` through `probe` while the block runs, then dispose `probe`."""
+async def watchdog(engines: Sequence[AsyncEngine], probe: AsyncEngine) -> AsyncIterator[None]:
+    """Watch the database of these engines through `probe` while the block runs, then dispose it."""
     try:
-        async with running(_Watchdog(engine, probe).run()):
+        async with running(_Watchdog(engines, probe).run()):
             yield
     finally:
         await probe.dispose()
 
 
 class _Watchdog:
-    def __init__(self, engine: AsyncEngine, probe: AsyncEngine) -> None:
+    def __init__(self, engines: Sequence[AsyncEngine], probe: AsyncEngine) -> None:
         self._probe = probe
         self._silent = False
         self._connections: WeakSet[Any] = WeakSet()
-        for each in (engine, probe):
+        for each in (*engines, probe):
             # Before SQLAlchemy's own listeners, which run statements on the new connection.
             event.listen(each.sync_engine, "connect", self._remember, insert=True)
-        event.listen(engine.sync_engine, "do_connect", self._refuse)
+        for each in engines:
+            event.listen(each.sync_engine, "do_connect", self._refuse)
 
     def _remember(self, connection: Any, _entry: object) -> None:
         self._connections.add(connection.driver_connection)

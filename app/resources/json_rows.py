@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-_INSTANT = """to_char(timezone('UTC', {}), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+INSTANT = """to_char(timezone('UTC', {}), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 def json_object(members: Mapping[str, Column[Any] | ColumnElement[str]]) -> ColumnElement[str]:
@@ -33,7 +33,7 @@ def json_object(members: Mapping[str, Column[Any] | ColumnElement[str]]) -> Colu
     """
     arguments, before = [], "{"
     for name, member in members.items():
-        opening, value, closing = _member(member)
+        opening, value, closing = json_member(member)
         arguments += [f"'{before}\"{name}\":{opening}'", value]
         before = f"{closing},"
     arguments.append(f"'{before[:-1]}}}'")
@@ -45,13 +45,13 @@ def json_row(columns: Sequence[Column[Any]]) -> ColumnElement[str]:
     return json_object({column.key: column for column in columns})
 
 
-def _member(member: Column[Any] | ColumnElement[str]) -> tuple[str, str, str]:
-    """What precedes the value, the value, and what follows it."""
+def json_member(member: Column[Any] | ColumnElement[str]) -> tuple[str, str, str]:
+    """What precedes the value, SQL for the value, which is never null, and what follows it."""
     if not isinstance(member, Column):
         return "", str(member), ""
     name = f"{member.table.name}.{member.name}"
     if isinstance(member.type, TIMESTAMP):
-        quote, value = '"', _INSTANT.format(name)
+        quote, value = '"', INSTANT.format(name)
     elif isinstance(member.type, Uuid) or type(member.type) is Numeric:
         quote, value = '"', name
     elif isinstance(member.type, String | Date | Boolean | Integer):
@@ -60,5 +60,5 @@ def _member(member: Column[Any] | ColumnElement[str]) -> tuple[str, str, str]:
         raise TypeError(f"{name}: JSON rows cannot hold {member.type!r}")
     if not member.nullable:
         return quote, value if quote or not isinstance(member.type, Integer) else name, quote
-    text = f"'\"' || {value} || '\"'" if quote else f"{value}::text"
+    text = f"'\"' || {value} || '\"'" if quote else value
     return "", f"coalesce({text}, 'null')", ""

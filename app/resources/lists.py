@@ -15,6 +15,7 @@ from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, Field,
 from sqlalchemy import (
     ARRAY,
     Column,
+    ColumnElement,
     Integer,
     Numeric,
     Select,
@@ -169,11 +170,9 @@ async def fetch_rows(
 
     Errors: InvalidCursor.
     """
-    given = listing.filters.keys() & query.model_fields_set
-    filtered = _filtered(listing, frozenset(given))
-    parameters = {} if parent_id is None else {"parent_id": parent_id}
-    for name in given:
-        parameters |= listing.filters[name].parameters(name, getattr(query, name))
+    filtered, parameters = filter_rows(listing, query)
+    if parent_id is not None:
+        parameters["parent_id"] = parent_id
 
     # A cursor is valid for this list, with these filters, in this order.
     binding = binding_of(listing.name, query.sort, parameters)
@@ -190,6 +189,21 @@ async def fetch_rows(
     next_cursor = encode_cursor(key, tie, binding) if found > query.limit else None
     count = await count_rows(session, filtered, parameters, query.count)
     return Rows(text or "", next_cursor, count)
+
+
+def filter_rows(listing: Listing, query: BaseModel) -> tuple[Select[Any], dict[str, Any]]:
+    """The statement of the rows that the filters of a query let through, and its parameters."""
+    given = listing.filters.keys() & query.model_fields_set
+    parameters: dict[str, Any] = {}
+    for name in given:
+        parameters |= listing.filters[name].parameters(name, getattr(query, name))
+    return _filtered(listing, frozenset(given)), parameters
+
+
+def order_of(listing: Listing, sort: str) -> list[ColumnElement[Any]]:
+    """What rows are ordered by."""
+    keys = (_sorted_by(listing, sort), listing.tie)
+    return [key.desc() if sort.startswith("-") else key.asc() for key in keys]
 
 
 # Building a statement costs more than running it, so each form is built once. There are as many
@@ -211,7 +225,7 @@ def _page(listing: Listing, filtered: Select[Any], sort: str, after_cursor: bool
     descending = sort.startswith("-")
     (row,) = filtered.selected_columns
     page = filtered.with_only_columns(row.label("row"), column.label("key"), tie.label("tie"))
-    page = page.order_by(*(key.desc() if descending else key.asc() for key in (column, tie)))
+    page = page.order_by(*order_of(listing, sort))
     page = page.limit(bindparam("row_limit_and_one", type_=Integer))
     if after_cursor:
         keys = tuple_(column, tie)

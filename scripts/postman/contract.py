@@ -88,6 +88,31 @@ IDEMPOTENCY = [
     DELETE_ACCOUNT,
 ]
 
+EXPORTS = [
+    CREATE_ACCOUNT,
+    CREATE_ITEM,
+    Send(
+        "export_accounts",
+        name="Export Accounts as lines of JSON",
+        checks={
+            "is a file": header_has("Content-Disposition", "accounts.ndjson"),
+            "begins with the newest": "pm.expect(JSON.parse("
+            'pm.response.text().split("\\n")[0]).id).to.equal('
+            'pm.collectionVariables.get("account_id"))',
+        },
+    ),
+    Send(
+        "export_items",
+        name="Export Items as CSV",
+        query="account_id={{account_id}}&format=csv",
+        checks={
+            "has a header and a row": "pm.expect(pm.response.text()).to.match("
+            "/^id,account_id,[^\\n]*\\r\\n[^\\n]*,Lamp,[^\\n]*\\r\\n$/)"
+        },
+    ),
+    DELETE_ALL,
+]
+
 LISTS = [
     Send("create_account", 201, saves={"account_id": "id", "email": "email.toUpperCase()"}),
     CREATE_ITEM,

@@ -160,9 +160,10 @@ def _content(node: Object, name: str) -> Object:
 
 
 def _example(node: Object, name: str, document: Object) -> Object:
-    """The example of a body of a request or a response, or nothing if it has no body."""
+    """The example of a body of a request or a response, or nothing if it has no body in JSON."""
     for content in _content(node, name).values():
-        schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
-        example: Object = schema["examples"][0]
-        return example
+        if reference := content["schema"].get("$ref"):
+            schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+            example: Object = schema["examples"][0]
+            return example
     return {}

@@ -161,23 +161,6 @@ class TestAssets:
         with pytest.raises(NotFound):
             await browsing.get(path)
 
-    @pytest.mark.parametrize(
-        ("header", "accepted"),
-        [
-            ("gzip", True),
-            ("br, GZIP;q=0.5", True),
-            ("deflate, *", True),
-            ("gzip; q=0.001, *;q=0", True),
-            ("", False),
-            ("br, identity", False),
-            ("gzip;q=0", False),
-            ("*, gzip ; q=0.000", False),
-            ("br, *;q=0", False),
-        ],
-    )
-    def test_accept_encoding(self, header: str, accepted: bool) -> None:
-        assert docs.accepts_gzip(header) is accepted
-
     def test_address_changes_with_any_content(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

@@ -41,6 +41,7 @@ BY_KNOWLEDGE: Final = {
     ("/dob", "too_large"): "a schema does not know what day it is",
     ("/country", "invalid_format"): "which countries exist",
     ("country", "invalid_format"): "which countries exist",
+    ("spreadsheet", "invalid_format"): "that only CSV is for spreadsheets",
     ("/username", "too_short"): "which characters beyond ASCII are white space",
     ("/name", "too_short"): "which characters beyond ASCII are white space",
     ("/price", "invalid_format"): "how many decimals a number has",

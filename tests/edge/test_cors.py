@@ -37,7 +37,7 @@ class TestResponses:
         assert answer.headers["vary"] == "Origin"
         shown = set(answer.headers["access-control-expose-headers"].split(", "))
         assert {"ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy",
-                "X-Request-ID", "Idempotency-Replayed"} == shown  # fmt: skip
+                "X-Request-ID", "Idempotency-Replayed", "Content-Disposition"} == shown  # fmt: skip
         assert "access-control-allow-credentials" not in answer.headers
         assert_headers(answer)
 

@@ -124,7 +124,10 @@ class TestHead:
                 get, head = await there.get(target), await there.head(target)
                 assert head.status_code == get.status_code, target
                 assert head.headers == get.headers, target
-                assert int(head.headers["content-length"]) == len(get.content) > 0
+                if target.endswith(":export"):  # how long a stream is shows at its end
+                    assert "content-length" not in head.headers
+                else:
+                    assert int(head.headers["content-length"]) == len(get.content) > 0
                 assert head.content == b""
                 statuses.add(get.status_code)
         assert statuses == {200, 404, 422}

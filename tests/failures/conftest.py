@@ -136,6 +136,7 @@ async def assert_unavailable(client: httpx.AsyncClient) -> None:
         client.get("/accounts"),
         client.get("/accounts/019b0000-0000-7000-8000-000000000000"),
         client.get("/accounts?count=exact"),
+        client.get("/accounts:export"),
         client.post("/accounts", json={"email": "ada@example.com", "username": "ada"}),
         client.delete("/accounts/019b0000-0000-7000-8000-000000000000?cascade=true"),
     ]

@@ -60,6 +60,7 @@ def requests() -> list[tuple[bytes, float]]:
         (get("/accounts/019b0000-0000-7000-8000-000000000000"), 0),
         (get("/accounts?limit=200&count=exact"), 0.001),
         (get("/accounts") * 3, 0.001),  # with others behind it
+        (get("/accounts:export"), 0.001),
     ]
 
 

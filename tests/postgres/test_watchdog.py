@@ -117,7 +117,7 @@ def watch_at(
             make_engine(url, make_settings(pool_size=size, statement_timeout=0), autocommit=True)
             for size in (5, 1)
         )
-        async with watchdog(engine, probe):
+        async with watchdog([engine], probe):
             yield Watched(engine, silences)
         relay.release()
         await engine.dispose()
@@ -269,7 +269,7 @@ async def test_a_refusal_is_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, probe = (make_engine(away, make_settings(), autocommit=True) for _ in range(2))
     refused = asyncio.Event()
     event.listen(probe.sync_engine, "do_connect", lambda *_: refused.set())
-    async with watchdog(engine, probe):
+    async with watchdog([engine], probe):
         for _ in range(2):  # the second probe starts after the first verdict
             refused.clear()
             await refused.wait()
@@ -294,7 +294,7 @@ async def test_an_invalid_response_is_a_response(
 
     event.listen(probe.sync_engine, "do_connect", babble)
     with capture_logs() as logs:
-        async with watchdog(engine, probe):
+        async with watchdog([engine], probe):
             await until(lambda: babbled >= 3, "the watchdog has stopped")
             assert await ask(engine) == 7
     await engine.dispose()

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from html import escape
@@ -11,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
+from app.api.negotiation import accepts_gzip
 from app.errors import NotFound
 
 STATIC = Path(__file__).parent / "static"
@@ -135,12 +135,3 @@ def fingerprint() -> str:
 def compressed(file: Path) -> bytes:
     """Compress a file, once per process."""
     return gzip.compress(file.read_bytes(), mtime=0)
-
-
-def accepts_gzip(header: str) -> bool:
-    """Return whether an Accept-Encoding field allows gzip (RFC 9110, section 12.5.3)."""
-    weights = {"*": "q=0"}
-    for element in header.lower().split(","):
-        coding, _, weight = element.partition(";")
-        weights[coding.strip()] = weight.replace(" ", "")
-    return re.fullmatch(r"q=0(\.0*)?", weights.get("gzip", weights["*"])) is None

@@ -77,6 +77,16 @@ HEADERS: Final[dict[str, Declared]] = {
         "description": "Present if the response is that of an earlier request with the same key",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Content-Disposition": {
+        "description": "That the body is a file, and the name of it",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": 'attachment; filename="accounts.csv"',
+    },
+    "Content-Encoding": {
+        "description": "Present if the body is compressed, as Accept-Encoding allows",
+        "schema": {"type": "string", "enum": ["gzip"]},
+    },
     "Retry-After": {
         "description": "Seconds to wait before the next try",
         "schema": {"type": "integer", "minimum": 0},

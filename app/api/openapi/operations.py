@@ -13,6 +13,7 @@ from app.api.conditions import (
     get_read_condition,
     get_versions_required,
 )
+from app.api.exports import get_accepted_format
 from app.api.idempotency import get_attempt
 from app.api.openapi.problems import TITLES, problems
 from app.api.requests import MERGE_PATCH
@@ -87,6 +88,7 @@ _DEPENDENCIES: Final[dict[Callable[..., Any], Effect]] = {
         (MalformedHeader, StaleVersion),
         {status: ["ETag"] for status in ("200", "304", "412")},
     ),
+    get_accepted_format: Effect(headers={"200": ["Content-Disposition", "Content-Encoding"]}),
     get_absence: Effect(("If-None-Match",), (MalformedHeader, StaleVersion)),
     get_versions_required: Effect(problems=(StaleVersion, PreconditionRequired)),
     get_attempt: Effect(

@@ -5,6 +5,7 @@ generated as `satchel_client`.
 """
 
 import datetime as dt
+import json
 import sys
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from satchel_client.api.accounts import (
     change_account,
     create_account,
     delete_account,
+    export_accounts,
     list_accounts,
     replace_account,
     retrieve_account,
@@ -37,6 +39,7 @@ from satchel_client.api.items import (
     change_item,
     create_item,
     delete_item,
+    export_items,
     list_account_items,
     list_items,
     replace_item,
@@ -73,6 +76,8 @@ from satchel_client.models import (
     AccountReplaceForm,
     AccountWishPage,
     BatchDelete,
+    ExportAccountsSort,
+    ExportItemsFormat,
     Fault,
     ItemBatch,
     ItemBatchChange,
@@ -189,6 +194,20 @@ def list_in_pages(client: AuthenticatedClient, accounts: list[AccountRead]) -> N
         list_accounts.sync_detailed(client=client, limit=0), 422, "invalid_request"
     )
     assert limit.errors[0].parameter == "limit"
+
+
+def export_all(client: AuthenticatedClient, accounts: list[AccountRead]) -> None:
+    """As lines of JSON, and as CSV."""
+    answer = export_accounts.sync_detailed(
+        client=client, sort=ExportAccountsSort.EMAIL_ASC, country=["JO"]
+    )
+    lines = expect(answer, 200, str).splitlines()
+    assert [AccountRead.from_dict(json.loads(line)) for line in lines] == accounts
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="accounts.ndjson"'
+    empty = export_items.sync_detailed(client=client, format_=ExportItemsFormat.CSV)
+    assert expect(empty, 200, str).startswith("id,account_id,name,")
+    refused = export_items.sync_detailed(client=client, spreadsheet=True)
+    expect_problem(refused, 422, "invalid_request")
 
 
 def write_account_if_current(client: AuthenticatedClient, account: AccountRead) -> None:
@@ -383,6 +402,7 @@ def main(url: str, key: str) -> None:
         accounts = create_accounts(client)
         repeat_a_create(client, accounts[0])
         list_in_pages(client, accounts)
+        export_all(client, accounts)
         write_account_if_current(client, accounts[0])
         items = write_items(client, accounts[0])
         link(client, accounts[1].id, accounts[2].id, items[0].id)

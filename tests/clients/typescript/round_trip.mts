@@ -98,6 +98,25 @@ async function listInPages(accounts: Schemas["AccountRead"][]): Promise<void> {
   expectProblem(wrong, 422, "invalid_cursor");
 }
 
+async function exportAll(accounts: Schemas["AccountRead"][]): Promise<void> {
+  const lines: string = expect(
+    await client.GET("/accounts:export", {
+      params: { query: { sort: "email", country: ["JO"] } },
+      parseAs: "text",
+    }),
+    200,
+  );
+  assert.deepEqual(
+    lines.trimEnd().split("\n").map((line) => JSON.parse(line)),
+    accounts,
+  );
+  const empty: string = expect(
+    await client.GET("/items:export", { params: { query: { format: "csv" } }, parseAs: "text" }),
+    200,
+  );
+  assert(empty.startsWith("id,account_id,name,"));
+}
+
 async function writeAccountIfCurrent(account: Schemas["AccountRead"]): Promise<void> {
   const path = { account_id: account.id };
   const read = await client.GET("/accounts/{account_id}", { params: { path } });
@@ -293,6 +312,7 @@ const accounts = await createAccounts();
 const [ada, bob, eve] = accounts;
 assert(ada !== undefined && bob !== undefined && eve !== undefined);
 await listInPages(accounts);
+await exportAll(accounts);
 await writeAccountIfCurrent(ada);
 const [lamp, clock] = await writeItems(ada.id);
 assert(lamp !== undefined && clock !== undefined);

@@ -1,0 +1,107 @@
+"""Copies: as many at once as may, each read at the pace of its reader, and nothing left of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Integer, Select, bindparam, column, func, select
+from structlog.testing import capture_logs
+
+from app.errors import Overloaded
+from app.postgres.copies import PIECE_SIZE, Copies
+from app.postgres.engine import make_engine
+from app.postgres.statement_count import start_statement_count
+from tests.applications import make_settings
+from tests.waiting import come
+
+NUMBERS: Select[Any] = select(column("n")).select_from(
+    func.generate_series(1, bindparam("last", type_=Integer)).alias("n")
+)
+
+
+@pytest.fixture
+async def copies(database: URL) -> AsyncIterator[Copies]:
+    copies = Copies(make_engine(database, make_settings(pool_size=2), autocommit=True), 2)
+    yield copies
+    assert copies.running == 0
+    await copies.close()
+
+
+class Reader:
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.reads = asyncio.Event()
+        self.has_begun = asyncio.Event()
+
+    async def __call__(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.has_begun.set()
+        await self.reads.wait()
+
+
+def copy(copies: Copies, write: Any, last: int = 1_000_000) -> asyncio.Task[int]:
+    return asyncio.create_task(copies.copy(NUMBERS, {"last": last}, {}, write))
+
+
+async def test_the_pieces_end_where_rows_do(copies: Copies) -> None:
+    reader, count = Reader(), start_statement_count()
+    reader.reads.set()
+    assert await copy(copies, reader) == 1_000_000
+    assert b"".join(reader.pieces) == b"".join(b"%d\n" % n for n in range(1, 1_000_001))
+    assert all(piece.endswith(b"\n") for piece in reader.pieces)
+    assert all(len(piece) >= PIECE_SIZE for piece in reader.pieces[:-1])
+    assert count.statements == 1
+
+
+async def test_the_statement_is_logged_without_its_values(copies: Copies) -> None:
+    reader = Reader()
+    reader.reads.set()
+    with capture_logs() as lines:
+        await copy(copies, reader, 4321)
+    (line,) = (each for each in lines if each["event"] == "sql")
+    assert line["log_level"] == "debug"
+    assert line["statement"].startswith("COPY (SELECT n ")
+    assert "4321" not in line["statement"]
+
+
+async def test_of_no_rows_has_one_empty_piece(copies: Copies) -> None:
+    reader = Reader()
+    reader.reads.set()
+    assert await copy(copies, reader, 0) == 0
+    assert reader.pieces == [b""]
+
+
+async def test_more_than_may_are_refused_at_once(copies: Copies) -> None:
+    readers = [Reader(), Reader()]
+    running = [copy(copies, reader) for reader in readers]
+    await come(asyncio.gather(*(reader.has_begun.wait() for reader in readers)))
+    with pytest.raises(Overloaded):
+        await copy(copies, Reader())
+    for reader in readers:
+        reader.reads.set()
+    assert await come(asyncio.gather(*running)) == [1_000_000] * 2
+
+
+async def test_one_whose_reader_fails_leaves_its_place(copies: Copies) -> None:
+    async def fail(_: bytes) -> None:
+        raise ValueError("no more")
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no more"):
+            await copy(copies, fail)
+    reader = Reader()
+    reader.reads.set()
+    assert await copy(copies, reader, 5) == 5
+
+
+async def test_one_that_is_cancelled_leaves_its_place(copies: Copies) -> None:
+    for _ in range(3):
+        reader = Reader()
+        task = copy(copies, reader)
+        await come(reader.has_begun.wait())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await come(task)
+    reader.reads.set()
+    assert await copy(copies, reader, 5) == 5
