@@ -1,4 +1,4 @@
-"""The command `satchel` and all of its subcommands but `demo` and `keys`."""
+"""The command `satchel` and those of its subcommands that have no module."""
 
 import asyncio
 import json
@@ -11,8 +11,9 @@ from app.auth.guard import make_verifier
 from app.cli.checks import check_database
 from app.cli.demo import demo
 from app.cli.error_reports import reporting_errors
-from app.cli.files import whole_file
+from app.cli.exports import export_rows
 from app.cli.keys import keys
+from app.cli.outputs import whole_file
 from app.config import ConfigurationError
 from app.main import create_app
 from app.postgres import backups
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys, name="keys")
+app.command("export")(export_rows)
 
 
 @app.command()
@@ -85,17 +87,17 @@ app.command()(demo)
 @app.command()
 def backup(
     file: Annotated[
-        Path, typer.Argument(dir_okay=False, help="Is replaced when the new one is whole.")
+        str, typer.Argument(help="Is replaced when the new one is whole; - is standard output.")
     ],
 ) -> None:
     """Back up the whole database to a file: accounts, items, links, API keys, stored responses."""
     with (
         reporting_errors() as settings,
         server.database_url(settings) as url,
-        whole_file(file) as part,
+        whole_file(file) as output,
     ):
-        backups.back_up(url, settings, part)
-    typer.echo(f"The backup is in {file}.")
+        backups.back_up(url, settings, output)
+    typer.echo(f"The backup is in {file}.", err=True)
 
 
 @app.command()

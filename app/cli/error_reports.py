@@ -1,5 +1,6 @@
 """Error reports: commands print errors that an operator can fix in a few lines."""
 
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -10,11 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.keys import ApiKeyError
 from app.cli.checks import explain
-from app.cli.files import FileError
+from app.cli.outputs import FileError
 from app.config import ConfigurationError, Settings, load_settings
 from app.demo import DemoError
 from app.postgres.backups import BackupError
 from app.postgres.embedded import EmbeddedError
+from app.postgres.failures import FAILURES
 from app.postgres.refolding import RefoldingError
 from app.telemetry.logs import configure_logs
 
@@ -39,8 +41,10 @@ def reporting_errors(**options: Any) -> Iterator[Settings]:
     except BackupError as error:
         _fail("Nothing was backed up or restored:", str(error))
     except FileError as error:
-        _fail("The file cannot be written:", str(error))
-    except (SQLAlchemyError, OSError) as error:
+        _fail("The output cannot be written:", str(error))
+    except (KeyboardInterrupt, CancelledError):
+        _fail("Stopped:", "The command did not come to its end.")
+    except (SQLAlchemyError, *FAILURES) as error:
         _fail("The database cannot be used (run `satchel check` for details):", explain(error))
 
 

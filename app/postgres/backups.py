@@ -53,7 +53,7 @@ class _Server:
     tables: list[str]  # all but those of extensions
 
 
-def back_up(url: URL, settings: Settings, file: Path) -> None:
+def back_up(url: URL, settings: Settings, file: IO[bytes]) -> None:
     """Write the whole database to a file, in `pg_dump`'s custom format, as one snapshot.
 
     Errors: BackupError, and those of the database.
@@ -62,9 +62,11 @@ def back_up(url: URL, settings: Settings, file: Path) -> None:
     if not server.tables:
         raise BackupError("The database has no tables.")
     programs = find_clients(settings.pg_bindir, server.major)
-    command = (programs / "pg_dump", "--format=custom", *_OPTIONS, f"--file={file}")
+    command = (programs / "pg_dump", "--format=custom", *_OPTIONS)
     with TemporaryFile() as errors:
-        done = subprocess.run(command, env=environment(url), stderr=errors, check=False)
+        done = subprocess.run(
+            command, env=environment(url), stdout=file, stderr=errors, check=False
+        )
         if done.returncode:
             raise BackupError(_first_line(errors))
 

@@ -33,9 +33,14 @@ from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.usefixtures("logs_restored")
 ROOT = Path(__file__).parents[2]
-VISIBLE = ("serve", "migrate", "check", "sweep", "backup", "restore", "demo", "openapi")
+VISIBLE = ("serve", "migrate", "check", "sweep", "export", "backup", "restore", "demo", "openapi")
 COMMANDS = (*VISIBLE, "revision")
-ARGUMENTS = {"revision": ["message"], "backup": ["file"], "restore": [__file__]}
+ARGUMENTS = {
+    "export": ["accounts", "-"],
+    "revision": ["message"],
+    "backup": ["file"],
+    "restore": [__file__],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -301,7 +306,8 @@ class TestBackup:
         assert run("migrate").exit_code == 0
         secret = run("keys", "create", "--name", "me", "--scope", "read").stdout
         result = run("backup", file)
-        assert (result.exit_code, result.stdout) == (0, f"The backup is in {file}.\n")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert f"The backup is in {file}.\n" in result.stderr
         assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
 
         for name, value in server_environment(empty_database).items():
@@ -340,8 +346,8 @@ class TestBackup:
         result = run("backup", "nowhere/backup")
         assert result.exit_code == 1
         assert result.stderr.splitlines() == [
-            "The file cannot be written:",
-            "  nowhere/backup: No such file or directory",
+            "The output cannot be written:",
+            "  nowhere/backup: No such file or directory.",
         ]
 
     @pytest.mark.usefixtures("named_database")
