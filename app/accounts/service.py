@@ -28,6 +28,7 @@ from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.exports import Export, Format, export_of
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
+from app.resources.imports import Importable
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
@@ -193,3 +194,11 @@ def _with_email_key(values: dict[str, Any]) -> dict[str, Any]:
     if "email" in values:
         values["email_key"] = emails.unique_key(values["email"])
     return values
+
+
+ACCOUNT_IMPORT = Importable(
+    ACCOUNTS,
+    AccountCreate,
+    values=_with_email_key,
+    derived={"email_key": "email"},
+)

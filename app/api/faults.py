@@ -64,7 +64,7 @@ def _place(loc: Sequence[Any]) -> tuple[str, str]:
     is_of_row = len(loc) > 2 and isinstance(loc[2], int)
     kind, *names = loc[: 4 if is_of_row else 2]
     if kind == "body":
-        return "pointer", "".join("/" + _escape(shown_name(str(name))) for name in names)
+        return "pointer", "".join(pointer_to(str(name)) for name in names)
     if kind == "header":
         return "header", names[0]
     return ("header", "Cookie") if kind == "cookie" else ("parameter", names[0])
@@ -76,8 +76,8 @@ def shown_name(name: str) -> str:
     return safe_name(name[: MAX_NAME if name[:MAX_NAME].isprintable() else 90])
 
 
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+def pointer_to(name: str) -> str:
+    return "/" + shown_name(name).replace("~", "~0").replace("/", "~1")
 
 
 def _explain(

@@ -12,6 +12,7 @@ from app.cli.checks import check_database
 from app.cli.demo import demo
 from app.cli.error_reports import reporting_errors
 from app.cli.exports import export_rows
+from app.cli.imports import import_rows
 from app.cli.keys import keys
 from app.cli.outputs import whole_file
 from app.config import ConfigurationError
@@ -82,6 +83,7 @@ def sweep() -> None:
 
 
 app.command()(demo)
+app.command("import")(import_rows)
 
 
 @app.command()

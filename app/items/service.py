@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, bindparam, literal
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts import emails
 from app.accounts.service import ACCOUNTS
 from app.errors import ItemNotFound, UnknownAccount
 from app.items import search_words
@@ -30,6 +31,7 @@ from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.exports import Export, Format, export_of
 from app.resources.filters import Filter, at_least, at_most, equals, starts_with
+from app.resources.imports import Importable, Lookup
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
@@ -135,3 +137,12 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     if "price" in values and values["price"] is None:
         values["price"] = DEFAULT_PRICE
     return values | search_words.columns(values)
+
+
+ITEM_IMPORT = Importable(
+    ITEMS,
+    ItemCreate,
+    values=_columns,
+    derived={"name_words": "name", "description_words": "description"},
+    lookups={"account_email": Lookup("account_id", ACCOUNTS.table.c.email_key, emails.search_key)},
+)

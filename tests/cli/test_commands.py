@@ -31,31 +31,28 @@ from tests.programs import write_program
 from tests.servers import free_port, server_environment
 from tests.waiting import PATIENCE, wait_until
 
-pytestmark = pytest.mark.usefixtures("logs_restored")
+pytestmark = pytest.mark.usefixtures("logs_restored", "directory")
 ROOT = Path(__file__).parents[2]
-VISIBLE = ("serve", "migrate", "check", "sweep", "export", "backup", "restore", "demo", "openapi")
+VISIBLE = (
+    "serve",
+    "migrate",
+    "check",
+    "sweep",
+    "export",
+    "backup",
+    "restore",
+    "demo",
+    "import",
+    "openapi",
+)
 COMMANDS = (*VISIBLE, "revision")
 ARGUMENTS = {
     "export": ["accounts", "-"],
     "revision": ["message"],
     "backup": ["file"],
     "restore": [__file__],
+    "import": ["accounts", __file__],
 }
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, without `.env` and embedded server."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def named_database(database: URL, monkeypatch: pytest.MonkeyPatch) -> URL:
-    """A migrated database that the environment configures."""
-    for name, value in server_environment(database).items():
-        monkeypatch.setenv(name, value)
-    return database
 
 
 def run(*arguments: str) -> Result:

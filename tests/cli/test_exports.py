@@ -19,14 +19,13 @@ from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.catalog import Entry, Row, entry_of, every_resource
-from tests.cli.test_commands import ROOT, directory, named_database, run
+from tests.cli.test_commands import ROOT, run
 from tests.databases import execute
 from tests.locks import held_up
 from tests.waiting import PATIENCE
 
-__all__ = ["directory", "named_database"]
 TERMINATE = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %'")
-pytestmark = pytest.mark.usefixtures("logs_restored", "named_database")
+pytestmark = pytest.mark.usefixtures("logs_restored", "directory", "named_database")
 
 
 def fill(database: URL, entry: Entry, rows: int = 3) -> list[Row]:
