@@ -33,6 +33,7 @@ class Fault(TypedDict, total=False):
     pointer: str
     parameter: str
     header: str
+    row: int  # of an imported file; the first row of data is 1
     code: Required[FaultCode]
     detail: Required[str]
 
@@ -390,6 +391,23 @@ class UnknownItem(ItemNotFound):
         super().__init__(
             errors=[Fault(pointer=pointer, code="not_found", detail="No item has this id.")]
         )
+
+
+class ImportRejected(Problem):
+    """The report has the counts; nothing is created or updated, and its `errors` are empty."""
+
+    status = 422
+    code = "import_rejected"
+    title = "Import rejected"
+    detail = "Rows of the file are not valid, so nothing was stored."
+    explanation = (
+        "`errors` lists the first 1,000 faults with the number of their row, and `report` has the "
+        "counts. Correct the rows, or leave them out with `on_error=skip`."
+    )
+
+    def __init__(self, report: Mapping[str, object], errors: Sequence[Fault]) -> None:
+        super().__init__(errors=errors)
+        self.report = report
 
 
 class DatabaseUnavailable(Problem):

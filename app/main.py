@@ -16,6 +16,7 @@ from app.accounts import emails
 from app.accounts.router import router as accounts
 from app.api.docs.pages import add_docs
 from app.api.error_handlers import add_error_handlers
+from app.api.imports.uploads import UploadSlots
 from app.api.openapi.document import DocumentedAPI
 from app.api.route_table import RouteTable
 from app.auth.guard import Credentials, make_verifier
@@ -143,6 +144,7 @@ def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -
     app.state.settings = settings
     app.state.counters = RequestCounters()
     app.state.tracing = tracing
+    app.state.upload_slots = UploadSlots(settings.max_imports)
     app.state.examiner = Examiner(app.state)
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None

@@ -1,7 +1,7 @@
 """Turns an error into a response (RFC 9457), for routes, middleware and the protocol."""
 
 import re
-from typing import Annotated, Final, NotRequired
+from typing import Annotated, Final, NotRequired, cast
 from urllib.parse import quote
 
 from pydantic import Field
@@ -10,12 +10,23 @@ from starlette.responses import Response
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
-from app.errors import EmailTaken, Fault, Problem
+from app.errors import EmailTaken, Fault, ImportRejected, Problem
 
 PROBLEM_JSON = "application/problem+json"
 MAX_FAULTS: Final = 100
 # Nothing in it needs to be quoted, which takes longer than to find out.
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.-]+)+")
+
+
+class ImportReport(TypedDict):
+    """What an import did with the rows of a file."""
+
+    rows: Annotated[int, Field(ge=0, examples=[3])]
+    created: Annotated[int, Field(ge=0, examples=[2])]
+    updated: Annotated[int, Field(ge=0, examples=[1])]
+    skipped: Annotated[int, Field(ge=0, examples=[0])]
+    rejected: Annotated[int, Field(ge=0, examples=[0])]
+    errors: Annotated[list[Fault], Field(max_length=1000)]
 
 
 class ProblemRead(TypedDict):
@@ -31,6 +42,7 @@ class ProblemRead(TypedDict):
     instance: Annotated[str, Field(examples=["/accounts"])]
     request_id: Annotated[str, Field(examples=["9f86d081884c7d65"])]
     errors: list[Fault]
+    report: NotRequired[Annotated[ImportReport, Field(description="Of an import that is rejected")]]
     more_errors: NotRequired[
         Annotated[int, Field(ge=1, description="How many faults `errors` leaves out, if any")]
     ]
@@ -65,6 +77,8 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
         "request_id": scope["state"]["request_id"],
         "errors": problem.errors[:most],
     }
+    if isinstance(problem, ImportRejected):
+        body["report"] = cast(ImportReport, problem.report)
     if len(problem.errors) > most:
         body["more_errors"] = len(problem.errors) - most
     headers = {"Cache-Control": "private, no-cache", **problem.headers}

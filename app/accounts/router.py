@@ -19,15 +19,25 @@ from app.accounts.schemas import (
 from app.api.arguments import repeatable
 from app.api.conditions import PreconditionDep, ReadConditionDep, VersionsRequiredDep
 from app.api.exports import AcceptedFormatDep, ExportResponse, chosen_format, exported
+from app.api.imports.uploads import ImportQuery, ImportTimeoutDep, Uploads
 from app.api.openapi.problems import problems
-from app.api.responses import Json, batch_response, found_response, no_content, page_response
+from app.api.responses import (
+    Json,
+    batch_response,
+    found_response,
+    no_content,
+    page_response,
+    report_response,
+)
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
 from app.api.validate_only import WriteQuery, validatable
 from app.config import Settings
-from app.errors import AccountHasItems, AccountNotFound, EmailTaken
+from app.errors import AccountHasItems, AccountNotFound, EmailTaken, ImportRejected
+from app.problems import ImportReport
 from app.resources.batches import BatchDelete, BatchGetQuery, batch_of, found_of
 from app.resources.fields import Id
+from app.resources.imports import Upload
 from app.resources.lists import page_of
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=StrictRoute)
@@ -206,3 +216,23 @@ async def delete_account(
     else:
         await service.delete_account(session, account_id, precondition)
     return no_content()
+
+
+AccountUploadDep = Annotated[Upload, Depends(Uploads(service.ACCOUNT_IMPORT), scope="function")]
+
+
+@router.post(
+    ":import",
+    response_model=ImportReport,
+    responses=problems(ImportRejected),
+)
+@validatable
+async def import_accounts(
+    query: Annotated[ImportQuery, Query()],
+    upload: AccountUploadDep,
+    session: SessionDep,
+    time_limit: ImportTimeoutDep,
+) -> Response:
+    """Import accounts from CSV or NDJSON, all or none, each by the rules of a single request."""
+    report = await service.import_accounts(session, upload, query.options, time_limit)
+    return report_response(report)

@@ -28,7 +28,7 @@ from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.exports import Export, Format, export_of
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
-from app.resources.imports import Importable
+from app.resources.imports import Importable, Options, Report, Upload, write_upload
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
@@ -202,3 +202,9 @@ ACCOUNT_IMPORT = Importable(
     values=_with_email_key,
     derived={"email_key": "email"},
 )
+
+
+async def import_accounts(
+    session: AsyncSession, upload: Upload, options: Options, time_limit: float
+) -> Report:
+    return await write_upload(session, ACCOUNT_IMPORT, upload, options, time_limit)

@@ -1,14 +1,17 @@
 """Responses of resources: serialized once, from rows as the database gave them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from app.problems import as_uri
 from app.resources.batch_writes import Found
+from app.resources.imports import Report
 from app.resources.lists import Rows
 from app.resources.preconditions import Precondition
 
@@ -74,6 +77,11 @@ def found_response(found: Found) -> Response:
     missing = ",".join(f'"{row_id}"' for row_id in found.missing)
     body = f'{{"data":[{",".join(found.rows)}],"missing":[{missing}]}}'
     return _JsonResponse(body.encode(), 200, _CACHE)
+
+
+def report_response(report: Report) -> Response:
+    """What an import did."""
+    return _JsonResponse(to_json(asdict(report)), 200, _CACHE)
 
 
 def page_response(rows: Rows, request: Request) -> Response:

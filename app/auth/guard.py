@@ -76,6 +76,7 @@ class Credentials:
                 principal = await self._identify(token)
         scope["state"]["principal"] = principal.name
         scope["state"]["owner"] = principal.owner
+        scope["state"]["scopes"] = principal.scopes
         needed = "read" if scope["method"] in _SAFE else "write"
         if needed not in principal.scopes:
             if self._limit is not None:

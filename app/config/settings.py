@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     """Largest request body, in bytes. A larger one gets 413"""
     max_batch_body_size: Annotated[int, Field(ge=1024)] = 16_777_216
     """Largest body of a batch, instead, in bytes"""
+    max_imports: Annotated[int, Field(ge=1, le=100)] = 2
+    """Imports in progress per worker. More get 503 at once"""
+    max_import_size: Annotated[int, Field(ge=1024)] = 1_073_741_824
+    """Largest file of an import, unzipped, in bytes. It is kept in TMPDIR meanwhile"""
+    import_timeout: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """Longest time for a statement of an import, in seconds"""
     require_if_match: bool = False
     """Refuse writes without If-Match with 428"""
     shutdown_delay: Annotated[float, Field(ge=0, le=300)]

@@ -165,10 +165,16 @@ class EdgeProtocol(RequestReader):
         self._arrival_timer = None
         if not self._arriving:
             self._close()
-        elif self.flow.read_paused:  # the server does not read: earlier requests come first
+        elif self.flow.read_paused or self._is_moving():
+            # The server does not read, since earlier requests come first; or it takes a long body.
             self._arrival_timer = self.loop.call_later(self.settings.body_timeout, self._on_late)
         else:
             self._refuse(RequestTimeout())
+
+    def _is_moving(self) -> bool:
+        """Whether it is a body that may take long, of which more has come since the last time."""
+        has_more, self._has_received = self._has_received, False
+        return has_more and self._arriving == BODY and "is_upload" in self.scope["state"]
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None

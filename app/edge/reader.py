@@ -41,6 +41,7 @@ class RequestReader(HttpToolsProtocol):
     _chunked = False
     _after_chunk_header = False  # the data of the chunk comes next, or trailers
     _trailers_size = 0
+    _has_received = False  # of a body, since this was reset
 
     def _read(self, data: bytes) -> None:
         """Parse until too many requests wait. Errors: HttpParserError, Problem."""
@@ -142,6 +143,7 @@ class RequestReader(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._begin += len(body)
+        self._has_received = True
         self._after_chunk_header = False
         self._trailers_size = 0
         super().on_body(body)

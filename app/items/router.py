@@ -2,16 +2,24 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.conditions import PreconditionDep, ReadConditionDep, VersionsRequiredDep
 from app.api.exports import AcceptedFormatDep, ExportResponse, chosen_format, exported
+from app.api.imports.uploads import ImportQuery, ImportTimeoutDep, Uploads
 from app.api.openapi.problems import problems
-from app.api.responses import Json, batch_response, found_response, no_content, page_response
+from app.api.responses import (
+    Json,
+    batch_response,
+    found_response,
+    no_content,
+    page_response,
+    report_response,
+)
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
 from app.api.validate_only import validatable
-from app.errors import AccountNotFound, ItemNotFound, UnknownAccount
+from app.errors import AccountNotFound, ImportRejected, ItemNotFound, UnknownAccount
 from app.items import service
 from app.items.schemas import (
     ItemBatchCreate,
@@ -24,8 +32,10 @@ from app.items.schemas import (
     ItemReplace,
     OwnedItemQuery,
 )
+from app.problems import ImportReport
 from app.resources.batches import BatchDelete, BatchGetQuery, batch_of, found_of
 from app.resources.fields import Id
+from app.resources.imports import Upload
 from app.resources.lists import page_of
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
@@ -151,3 +161,23 @@ async def list_account_items(
 ) -> Response:
     """List the items that an account owns, newest first."""
     return page_response(await service.list_account_items(session, account_id, query), request)
+
+
+ItemUploadDep = Annotated[Upload, Depends(Uploads(service.ITEM_IMPORT), scope="function")]
+
+
+@router.post(
+    ":import",
+    response_model=ImportReport,
+    responses=problems(ImportRejected),
+)
+@validatable
+async def import_items(
+    query: Annotated[ImportQuery, Query()],
+    upload: ItemUploadDep,
+    session: SessionDep,
+    time_limit: ImportTimeoutDep,
+) -> Response:
+    """Import items from CSV or NDJSON, all or none, each by the rules of a single request."""
+    report = await service.import_items(session, upload, query.options, time_limit)
+    return report_response(report)

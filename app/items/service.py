@@ -31,7 +31,7 @@ from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.exports import Export, Format, export_of
 from app.resources.filters import Filter, at_least, at_most, equals, starts_with
-from app.resources.imports import Importable, Lookup
+from app.resources.imports import Importable, Lookup, Options, Report, Upload, write_upload
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource
@@ -146,3 +146,9 @@ ITEM_IMPORT = Importable(
     derived={"name_words": "name", "description_words": "description"},
     lookups={"account_email": Lookup("account_id", ACCOUNTS.table.c.email_key, emails.search_key)},
 )
+
+
+async def import_items(
+    session: AsyncSession, upload: Upload, options: Options, time_limit: float
+) -> Report:
+    return await write_upload(session, ITEM_IMPORT, upload, options, time_limit)

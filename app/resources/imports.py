@@ -1,9 +1,9 @@
 """Imports of rows: staged in a temporary table, then written by one statement of each kind."""
 
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Literal
+from typing import IO, Any, Generic, Literal
 
 from pydantic import BaseModel
 from sqlalchemy import (
@@ -27,16 +27,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateTable
 
-from app.errors import Fault, FaultCode, Overloaded
+from app.errors import Fault, FaultCode, ImportRejected, Overloaded
 from app.postgres.failures import is_conflict
+from app.postgres.time_limits import set_time_limit, waiting_longer
 from app.resources.constraints import conflicts
 from app.resources.resource import Read, Resource
 
 OnConflict = Literal["fail", "skip", "update"]
+OnError = Literal["fail", "skip"]
 MAX_FAULTS = 1000
+_PIECE = 2**18
 # How often rows are compared with those of others that are written at the same time.
 ATTEMPTS = 5
 _DETAILS: Mapping[str, str] = {
@@ -121,6 +124,16 @@ class Report:
     skipped: int = 0
     rejected: int = 0
     errors: list[RowFault] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Upload:
+    """A file that was checked: its good rows, as `write` takes them, and the first faults."""
+
+    staged: IO[bytes]
+    rows: int = 0
+    rejected: int = 0
+    faults: list[RowFault] = field(default_factory=list)
 
 
 class _Statements:
@@ -277,6 +290,39 @@ def _twice(
 ) -> tuple[ColumnElement[bool], str]:
     number = func.row_number().over(partition_by=column, order_by=row)
     return and_(column.is_not(None), number > 1), f"twice {name}"
+
+
+async def write_upload(
+    session: AsyncSession,
+    importable: Importable[Any],
+    upload: Upload,
+    options: Options,
+    time_limit: float,
+) -> Report:
+    """Write an upload in the transaction of the session; each statement may take `time_limit`
+    seconds.
+
+    Errors: ImportRejected, Overloaded, and those of the database.
+    """
+    await session.execute(select(set_time_limit(time_limit)))
+    upload.staged.seek(0)
+    async with waiting_longer(session, time_limit):
+        report = await write(
+            await session.connection(), importable, _pieces(upload.staged), options
+        )
+    report.rows = upload.rows
+    report.rejected += upload.rejected
+    found = sorted((*upload.faults, *report.errors), key=lambda fault: fault["row"])
+    report.errors = found[:MAX_FAULTS]
+    if report.rejected and not options.skips_bad:
+        counts = {**asdict(report), "created": 0, "updated": 0, "skipped": 0, "errors": []}
+        raise ImportRejected(counts, report.errors)
+    return report
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
 
 
 async def write(

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 from app.config import Settings
 from app.main import create_app
-from scripts.postman.contract import CONDITIONS, ERRORS, EXPORTS, IDEMPOTENCY, LISTS, SERVICE
+from scripts.postman.contract import (
+    CONDITIONS,
+    ERRORS,
+    EXPORTS,
+    IDEMPOTENCY,
+    IMPORTS,
+    LISTS,
+    SERVICE,
+)
 from scripts.postman.derived import batches_of, folder_of, resources_of
 from scripts.postman.resources import AS_JSON, LINKS, TUTORIAL
 from scripts.postman.send import VARIABLES, Send
@@ -40,6 +48,7 @@ LAST: Final[tuple[Folder, ...]] = (
     ("Idempotency", "A POST repeated with its Idempotency-Key takes effect once.", IDEMPOTENCY),
     ("Lists", "Filters, sorts (`-` for descending), and pages by opaque cursors.", LISTS),
     ("Exports", "All rows that the filters let through, as lines of JSON or as CSV.", EXPORTS),
+    ("Imports", "Files of CSV or lines of JSON, each row by the rules of a single one.", IMPORTS),
     ("Links", "Favorites (many to one), reservations (one to one), wishes (many to many).", LINKS),
     ("Errors", "Every error is a problem (RFC 9457) that lists all faults together.", ERRORS),
     ("Service", "Probes, and what the service says about itself.", SERVICE),

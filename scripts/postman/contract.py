@@ -113,6 +113,34 @@ EXPORTS = [
     DELETE_ALL,
 ]
 
+IMPORTS = [
+    Send(
+        "import_accounts",
+        name="Import Accounts from CSV",
+        before=[set_to("email", "ada-{{$guid}}@example.com")],
+        body="username,email\r\nada,{{email}}\r\n",
+        checks={"creates one": f"pm.expect({RESPONSE}.created).to.equal(1)"},
+    ),
+    Send("list_accounts", query="email={{email}}", saves={"account_id": "data[0].id"}),
+    Send(
+        "import_accounts",
+        422,
+        name="Import Accounts that are there",
+        body="email,username\r\n{{email}},ada\r\n",
+        problem="import_rejected",
+        checks={"names the row": f"pm.expect({RESPONSE}.errors[0].row).to.equal(1)"},
+    ),
+    Send(
+        "import_items",
+        name="Import Items from lines of JSON",
+        media_type="application/x-ndjson",
+        body='{"account_email": "{{email}}", "name": "Lamp", "price": 19.9,'
+        ' "image_link": "https://example.com/lamp.jpg"}\n',
+        checks={"creates one": f"pm.expect({RESPONSE}.created).to.equal(1)"},
+    ),
+    DELETE_ALL,
+]
+
 LISTS = [
     Send("create_account", 201, saves={"account_id": "id", "email": "email.toUpperCase()"}),
     CREATE_ITEM,

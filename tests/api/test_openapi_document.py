@@ -43,6 +43,7 @@ BATCHES = {
 }
 BATCH_WRITES = {name for name in BATCHES if not name.startswith("batch_get_")}
 EXPORTS = {name for name in OPERATIONS if name.startswith("export_")}
+IMPORTS = {name for name in OPERATIONS if name.startswith("import_")}
 
 
 def names_of(method: str) -> set[str]:
@@ -324,7 +325,7 @@ class TestOperation:
         expected = (
             (WRITES | DELETES | RETRIEVES, {"If-Match", "If-None-Match"}),
             (LINK_WRITES, {"If-None-Match"}),
-            (CREATES | BATCH_WRITES, {"Idempotency-Key"}),
+            (CREATES | BATCH_WRITES | IMPORTS, {"Idempotency-Key"}),
         )
         assert taken == next((headers for names, headers in expected if name in names), set())
 
@@ -346,7 +347,7 @@ class TestOperation:
         given = {status: headers for status, headers in given.items() if headers}
         if name in CREATES:
             headers = {"201": {"ETag", "Location", "Idempotency-Replayed"}, "409": {"Retry-After"}}
-        elif name in BATCH_WRITES:
+        elif name in BATCH_WRITES | IMPORTS:
             (done,) = given.keys() & {"200", "201", "204"} - (
                 {"200"} if "_create_" in name else set()
             )
@@ -399,18 +400,20 @@ class TestOperation:
         body = OPERATIONS[name].get("requestBody")
         if body is None:
             assert not name.startswith(("create_", "replace_", "change_", "put_"))
-            assert name not in BATCH_WRITES
+            assert name not in BATCH_WRITES | IMPORTS
             return
         assert body["required"]
         if name.startswith("change_"):
             expected = ["application/merge-patch+json", "application/json"]
         elif name.startswith(("put_", "batch_")):
             expected = ["application/json"]
+        elif name in IMPORTS:
+            expected = ["text/csv", "application/x-ndjson"]
         else:
             expected = WITH_FORMS
         assert list(body["content"]) == expected
         for content in body["content"].values():
-            schema = SCHEMAS[content["schema"]["$ref"].rpartition("/")[2]]
+            schema = resolved(DOCUMENT, content["schema"])
             assert content["example"] == schema["examples"][0]
 
     @pytest.mark.parametrize("name", sorted(CREATES | REPLACES))
@@ -427,7 +430,7 @@ class TestOperation:
     def test_what_validate_only_is_answered_with(self, name: str) -> None:
         """The body of the request's own response, without an ETag and a Location."""
         takes = "validate_only" in {one["name"] for one in parameters_of(name)}
-        assert takes is (name in CREATES | WRITES | BATCH_WRITES)
+        assert takes is (name in CREATES | WRITES | BATCH_WRITES | IMPORTS)
         responses = responses_of(name)
         if takes and "201" in responses:
             assert responses["200"]["content"] == responses["201"]["content"]
@@ -480,7 +483,7 @@ class TestSchema:
         assert re.fullmatch(
             f"({TITLES})((Create|Replace)(Form|Multipart)?|Change|Read|Page"
             "|Batch(Create|Update|Change|Found)?)|BatchDelete|RowVersion"
-            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|PriceInput|Fault|Problem",
+            "|(Link|Wish)Replace|(Account|Item)(Link|Wish)(Page)?|PriceInput|Fault|Problem|ImportReport",
             name,
         )
         assert SCHEMAS[name]["title"] == name
@@ -544,7 +547,8 @@ class TestSchema:
     @each_schema
     def test_what_is_read_has_all_its_fields(self, name: str) -> None:
         if not re.search(f"{SENT}|Input|Fault", name):
-            fields = [field for field in SCHEMAS[name]["properties"] if field != "more_errors"]
+            optional = {"report", "more_errors"} if name == "Problem" else set()
+            fields = [field for field in SCHEMAS[name]["properties"] if field not in optional]
             assert SCHEMAS[name]["required"] == fields
 
     @each_schema

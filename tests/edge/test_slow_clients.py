@@ -45,6 +45,8 @@ class Application:
         body, more, path = b"", True, scope["path"]
         if path == "/late":
             await self.gate.wait()
+        if path == "/upload":
+            scope["state"]["is_upload"] = True
         while more and path != "/early":
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -292,6 +294,24 @@ class TestBody:
             assert client.sent == len(long) + 30
             problem = problem_in(await client.rest(), 408, "request_timeout")
             assert (problem["instance"], problem["request_id"]) == ("/x", "mine")
+            await here.nothing_left()
+
+    async def test_of_an_upload_takes_as_long_as_it_moves(self) -> None:
+        async with served(with_middleware, body_timeout=30) as here:
+            client = await here.connect()
+            await client.send(head("POST", "/upload", [("Content-Length", "99")]))
+            await client.send(b"x" * 90, every=1)
+            assert not client.is_cut_off
+            await here.forward(61)  # the rest of a period in which it moved, and another
+            problem_in(await client.rest(), 408, "request_timeout")
+            await here.nothing_left()
+
+    async def test_of_an_upload_that_stands_still_gets_408(self) -> None:
+        async with served(with_middleware, body_timeout=30) as here:
+            client = await here.connect()
+            await client.send(head("POST", "/upload", [("Content-Length", "99")]))
+            await here.forward(31)
+            problem_in(await client.rest(), 408, "request_timeout")
             await here.nothing_left()
 
     async def test_that_arrives_in_time_is_read(self) -> None:

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from app.api.openapi import headers
-from app.api.openapi.examples import REF, Schema, add_body_examples, example_of, name_of
+from app.api.openapi.examples import REF, Schema, add_body_examples, example_of, files_of, name_of
 from app.api.openapi.forms import as_form
 from app.api.openapi.links import add_links
-from app.api.openapi.operations import complete_operation
+from app.api.openapi.operations import complete_operation, importable_of
 from app.api.openapi.schemas import simplify
 from app.api.openapi.sdk import without_forms
 from app.api.openapi.sorts import describe_sorts
@@ -135,6 +135,9 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
             _describe_parameters(operation.get("parameters", ()))
             _describe_success(operation["responses"], schemas)
             complete_operation(operation, route, responses)
+            if (importable := importable_of(route)) is not None:
+                row = example_of(schemas[importable.create.__name__], schemas)
+                operation["requestBody"] = {"required": True, "content": files_of(row)}
             if route.media_types:
                 body = operation["requestBody"]
                 body["required"] = True

@@ -1,5 +1,8 @@
 """Examples of schemas and bodies, built from the examples of their fields."""
 
+import csv
+import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,3 +45,14 @@ def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
     fields = schema.get("properties", {}).items()
     parts = ((field, example_of(one, schemas)) for field, one in fields)
     return {field: part for field, part in parts if part != {}}
+
+
+def files_of(row: Schema) -> Schema:
+    """The content of a body that is a file of such rows."""
+    table = io.StringIO()
+    csv.writer(table).writerows((row, row.values()))
+    examples = {"text/csv": table.getvalue(), "application/x-ndjson": json.dumps(row) + "\n"}
+    return {
+        media_type: {"schema": {"type": "string", "examples": [example]}}
+        for media_type, example in examples.items()
+    }

@@ -15,6 +15,7 @@ from app.api.conditions import (
 )
 from app.api.exports import get_accepted_format
 from app.api.idempotency import get_attempt
+from app.api.imports.uploads import Uploads
 from app.api.openapi.problems import TITLES, problems
 from app.api.requests import MERGE_PATCH
 from app.api.routes import StrictRoute
@@ -38,6 +39,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.problems import PROBLEM_JSON
+from app.resources.imports import Importable
 
 Operation = dict[str, Any]
 Responses = dict[str, Any]  # by status, or by name
@@ -145,11 +147,20 @@ def _effects(operation: Operation, route: StrictRoute) -> Iterator[Effect]:
     if "cursor" in _names(operation):
         yield _CURSOR
     calls = set(_calls(route.dependant))
+    if importable_of(route) is not None:
+        yield _BODY
     for call, effect in _DEPENDENCIES.items():
         if call in calls:
             yield effect
-    if get_attempt in calls and batch_of(route.body_field) is None:
+    has_one_row = route.body_field is not None and batch_of(route.body_field) is None
+    if get_attempt in calls and has_one_row:
         yield _CREATION
+
+
+def importable_of(route: StrictRoute) -> Importable[Any] | None:
+    """What the rows of the route's body are; None: its body is not a file of rows."""
+    uploads = (call for call in _calls(route.dependant) if isinstance(call, Uploads))
+    return next((call.importable for call in uploads), None)
 
 
 def _names(operation: Operation) -> set[str]:
