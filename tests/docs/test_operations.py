@@ -1,62 +1,19 @@
 """The operator's page: its commands do what it says, on a real server and an empty database."""
 
-import asyncio
-import os
 import re
-import signal
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from sqlalchemy import URL
 
 from tests.databases import execute
+from tests.docs.console import commands, open_shell
 from tests.programs import find_program
 from tests.servers import free_port
-from tests.waiting import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-DONE = "@@done@@"
 
 pytestmark = pytest.mark.slow
-
-
-class Command(NamedTuple):
-    line: str
-    output: str
-
-
-def commands(page: str) -> list[Command]:
-    found = []
-    for block in re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            line, _, output = part.partition("\n")
-            found.append(Command(line, output))
-    return found
-
-
-def pattern(output: str) -> str:
-    return ".*".join(re.escape(piece) for piece in output.split("..."))
-
-
-class Shell:
-    """One shell for the whole page, so that jobs and variables last."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    async def run(self, line: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{line}\necho {DONE}\n".encode())
-        output = ""
-        async with asyncio.timeout(PATIENCE):
-            while not output.endswith(f"{DONE}\n"):
-                read = await self.process.stdout.readline()
-                assert read, f"the shell ended: {output}"
-                output += read.decode()
-        return output.removesuffix(f"{DONE}\n")
 
 
 async def test_its_commands_print_what_it_says(
@@ -68,32 +25,11 @@ async def test_its_commands_print_what_it_says(
     for host, named in (("db", database), ("new", empty_database)):
         url = named.render_as_string(hide_password=False)
         page = page.replace(f"postgresql://satchel:secret@{host}.example.com/satchel", url)
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "--noprofile", "--norc"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        start_new_session=True,
-    )
-    shell = Shell(process)
-    try:
-        told = commands(page)
-        assert len(told) > 15
+    told = commands(page)
+    assert len(told) > 15
+    async with open_shell(tmp_path) as shell:
         for command in told:
-            expected = pattern(command.output.rstrip())
-            output = await shell.run(command.line)
-            for _ in range(50):
-                # The line of a request is written after its answer was sent.
-                if not command.line.startswith("grep") or re.fullmatch(expected, output.rstrip()):
-                    break
-                await asyncio.sleep(0.1)
-                output = await shell.run(command.line)
-            assert re.fullmatch(expected, output.rstrip(), re.DOTALL), (command.line, output)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+            await shell.require(command)
 
 
 def test_every_variable_that_it_names_is_there() -> None:
