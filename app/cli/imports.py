@@ -24,6 +24,7 @@ from app.accounts.service import ACCOUNT_IMPORT
 from app.api.imports.records import Form, Source, lines_of, read_rows, unzipped
 from app.api.imports.rows import RowChecker, columns_of, required_of
 from app.cli.error_reports import reporting_errors
+from app.cli.progress import showing_progress
 from app.cli.rejected import RejectedRows
 from app.errors import MalformedBody
 from app.items.service import ITEM_IMPORT
@@ -247,10 +248,13 @@ class Import:
         """Errors: those of the file and the database, FileError, and KeyboardInterrupt."""
         connection = runner.run(_connect(engine))
         try:
-            for batch, checked in batches:
-                runner.run(self._write(connection, batch, checked))
-                if self.has_failed and not self._validate_only:
-                    break
+            work = f"Importing {self._importable.resource.table}"
+            with showing_progress(work, leaves_line=False) as show:  # the report follows
+                for batch, checked in batches:
+                    runner.run(self._write(connection, batch, checked))
+                    show(self.report.rows)
+                    if self.has_failed and not self._validate_only:
+                        break
         except BaseException:
             typer.echo(self.where_to_go_on(), err=True)
             raise
@@ -282,7 +286,7 @@ class Import:
             pass  # the transaction goes on, so that later rows are compared with these
         elif by_row and self._stops_at_bad:
             await connection.rollback()
-            written = Report(rejected=written.rejected, errors=faults)
+            written = Report(rows=written.rows, rejected=written.rejected, errors=faults)
         else:
             await self._commit(connection, batch)
         self._add(written)
@@ -330,5 +334,5 @@ def _summarize(job: Import, *, validate_only: bool) -> None:
     if job.has_failed:
         if not validate_only:
             advice = "Correct them, or leave them out with --on-error skip."
-            typer.echo(f"{report.rejected} rows are bad. {advice} {job.where_to_go_on()}", err=True)
+            typer.echo(f"Bad rows: {report.rejected}. {advice} {job.where_to_go_on()}", err=True)
         raise typer.Exit(1)

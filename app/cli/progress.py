@@ -12,9 +12,9 @@ LINE_INTERVAL_SECONDS = 10.0
 
 
 @contextmanager
-def showing_progress(work: str) -> Iterator[Callable[[int], None]]:
+def showing_progress(work: str, *, leaves_line: bool = True) -> Iterator[Callable[[int], None]]:
     """Takes the number of rows so far, and shows it on standard error. At the end of the block a
-    line remains; none does if the block fails.
+    line remains if it `leaves_line`; none does if the block fails.
 
     work: what is done with rows, such as `Exporting accounts`.
     """
@@ -33,7 +33,8 @@ def showing_progress(work: str) -> Iterator[Callable[[int], None]]:
             show()
 
         yield update
-    typer.echo(line(), err=True)
+    if leaves_line:
+        typer.echo(line(), err=True)
 
 
 @contextmanager

@@ -274,11 +274,11 @@ class TestBatches:
         file = write(HEADER + lines(1, 5) + bad + lines(7, 9))
         result = run(file, "--batch", "2")
         assert result.exit_code == 1
-        assert result.stdout == "4 rows: 4 created, 0 updated, 0 skipped, 1 rejected.\n"
+        assert result.stdout == "6 rows: 4 created, 0 updated, 0 skipped, 1 rejected.\n"
         fault, advice = result.stderr.splitlines()
         assert fault.startswith("row 6: /email ")
         assert advice == (
-            "1 rows are bad. Correct them, or leave them out with --on-error skip."
+            "Bad rows: 1. Correct them, or leave them out with --on-error skip."
             " Rows 1 to 4 are stored. Go on with --from-row 5."
         )
         assert usernames(named_database) == people(1, 4)
