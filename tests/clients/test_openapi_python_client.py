@@ -22,6 +22,7 @@ def generated(
     run_tool(
         *[tools / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "setup"],
         *["--path", document_path, "--output-path", home],
+        *["--config", HERE / "python" / "config.yml"],
         cwd=home.parent,
         PATH=f"{tools}:/usr/bin:/bin",  # it formats with the ruff in the same directory
     )

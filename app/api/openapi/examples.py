@@ -53,6 +53,6 @@ def files_of(row: Schema) -> Schema:
     csv.writer(table).writerows((row, row.values()))
     examples = {"text/csv": table.getvalue(), "application/x-ndjson": json.dumps(row) + "\n"}
     return {
-        media_type: {"schema": {"type": "string", "examples": [example]}}
+        media_type: {"schema": {"type": "string", "format": "binary", "examples": [example]}}
         for media_type, example in examples.items()
     }

@@ -5,6 +5,7 @@ generated as `satchel_client`.
 """
 
 import datetime as dt
+import io
 import json
 import sys
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from satchel_client.api.accounts import (
     create_account,
     delete_account,
     export_accounts,
+    import_accounts,
     list_accounts,
     replace_account,
     retrieve_account,
@@ -40,6 +42,7 @@ from satchel_client.api.items import (
     create_item,
     delete_item,
     export_items,
+    import_items,
     list_account_items,
     list_items,
     replace_item,
@@ -79,6 +82,8 @@ from satchel_client.models import (
     ExportAccountsSort,
     ExportItemsFormat,
     Fault,
+    ImportAccountsOnConflict,
+    ImportReport,
     ItemBatch,
     ItemBatchChange,
     ItemBatchCreate,
@@ -103,7 +108,7 @@ from satchel_client.models import (
     RowVersion,
     WishReplace,
 )
-from satchel_client.types import UNSET, Response
+from satchel_client.types import UNSET, File, Response
 
 T = TypeVar("T")
 LAMP = "https://example.com/lamp.jpg"
@@ -113,6 +118,12 @@ def expect(answer: Response[Any], status: int, kind: type[T]) -> T:
     assert answer.status_code == status, (answer.status_code, answer.content)
     assert isinstance(answer.parsed, kind), answer.parsed
     return answer.parsed
+
+
+def text_of(answer: Response[Any]) -> str:
+    """Of a file, which config.yml makes the client read as bytes."""
+    assert answer.status_code == 200, (answer.status_code, answer.content)
+    return answer.content.decode()
 
 
 def expect_nothing(answer: Response[Any], status: int = 204) -> None:
@@ -201,11 +212,11 @@ def export_all(client: AuthenticatedClient, accounts: list[AccountRead]) -> None
     answer = export_accounts.sync_detailed(
         client=client, sort=ExportAccountsSort.EMAIL_ASC, country=["JO"]
     )
-    lines = expect(answer, 200, str).splitlines()
+    lines = text_of(answer).splitlines()
     assert [AccountRead.from_dict(json.loads(line)) for line in lines] == accounts
     assert answer.headers["Content-Disposition"] == 'attachment; filename="accounts.ndjson"'
     empty = export_items.sync_detailed(client=client, format_=ExportItemsFormat.CSV)
-    assert expect(empty, 200, str).startswith("id,account_id,name,")
+    assert text_of(empty).startswith("id,account_id,name,")
     refused = export_items.sync_detailed(client=client, spreadsheet=True)
     expect_problem(refused, 422, "invalid_request")
 
@@ -374,6 +385,41 @@ def batch_items(client: AuthenticatedClient, accounts: list[AccountRead]) -> Non
     assert expect(gone, 200, ItemBatchFound).missing == ids
 
 
+def lines_of(*rows: dict[str, str]) -> File:
+    return File(io.BytesIO("".join(f"{json.dumps(row)}\n" for row in rows).encode()))
+
+
+def import_all(client: AuthenticatedClient) -> None:
+    """Lines of JSON: of media types with the same schema this generator sends the last one."""
+    kim = {"email": "kim@example.com", "username": "kim", "country": "Jordan"}
+    lee = {"email": "lee@example.com", "username": "lee"}
+    checked = import_accounts.sync_detailed(client=client, body=lines_of(kim), validate_only=True)
+    assert expect(checked, 200, ImportReport).created == 1
+    once = import_accounts.sync_detailed(client=client, body=lines_of(kim), idempotency_key="file")
+    report = expect(once, 200, ImportReport)
+    assert (report.rows, report.created, report.errors) == (1, 1, [])
+    again = import_accounts.sync_detailed(client=client, body=lines_of(kim), idempotency_key="file")
+    assert expect(again, 200, ImportReport) == report
+
+    refused = import_accounts.sync_detailed(client=client, body=lines_of(lee, kim))
+    problem = expect_problem(refused, 422, "import_rejected")
+    assert isinstance(problem.report, ImportReport)
+    assert (problem.report.rows, problem.report.rejected) == (2, 1)
+    fault = problem.errors[0]
+    assert (fault.row, fault.pointer, fault.code) == (2, "/email", "not_unique")
+    changed = import_accounts.sync_detailed(
+        client=client,
+        body=lines_of(lee, {**kim, "username": "kimberly"}),
+        on_conflict=ImportAccountsOnConflict.UPDATE,
+    )
+    report = expect(changed, 200, ImportReport)
+    assert (report.created, report.updated, report.skipped, report.rejected) == (1, 1, 0, 0)
+
+    lamp = {"account_email": "kim@example.com", "name": "Lamp", "image_link": LAMP}
+    made = import_items.sync_detailed(client=client, body=lines_of(lamp))
+    assert expect(made, 200, ImportReport).created == 1
+
+
 def delete(client: AuthenticatedClient, accounts: list[AccountRead], items: list[ItemRead]) -> None:
     owner = accounts[0]
     expect_nothing(delete_item.sync_detailed(items[0].id, client=client))
@@ -407,6 +453,7 @@ def main(url: str, key: str) -> None:
         items = write_items(client, accounts[0])
         link(client, accounts[1].id, accounts[2].id, items[0].id)
         batch_items(client, batch_accounts(client))
+        import_all(client)
         delete(client, accounts, items)
 
 

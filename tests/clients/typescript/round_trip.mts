@@ -295,6 +295,39 @@ async function batchItems(accounts: Schemas["AccountRead"][]): Promise<void> {
   expectDeleted(deleted);
 }
 
+/** The client's types describe a file as a text; it is sent as it is. */
+const asItIs = (file: string): string => file;
+
+async function importAll(): Promise<void> {
+  const header = { "Content-Type": "text/csv" };
+  const body = "email;username;country\nkim@example.com;kim;Jordan\n";
+  const csv = { body, headers: header, bodySerializer: asItIs };
+  const query = { validate_only: true };
+  const checked = await client.POST("/accounts:import", { ...csv, params: { query } });
+  const report = expect(checked, 200);
+  assert.deepEqual([report.rows, report.created, report.errors], [1, 1, []]);
+  assert.deepEqual(expect(await client.POST("/accounts:import", csv), 200), report);
+  const problem = expectProblem(await client.POST("/accounts:import", csv), 422, "import_rejected");
+  assert.equal(problem.report?.rejected, 1);
+  const { row, pointer, code } = problem.errors[0] ?? {};
+  assert.deepEqual([row, pointer, code], [1, "/email", "not_unique"]);
+  const update = { query: { on_conflict: "update" as const } };
+  const changed = await client.POST("/accounts:import", {
+    ...csv,
+    body: body.replace("Jordan", "France"),
+    params: update,
+  });
+  assert.equal(expect(changed, 200).updated, 1);
+
+  const line = { account_email: "kim@example.com", name: "Lamp", image_link };
+  const made = await client.POST("/items:import", {
+    body: `${JSON.stringify(line)}\n`,
+    headers: { "Content-Type": "application/x-ndjson" },
+    bodySerializer: asItIs,
+  });
+  assert.equal(expect(made, 200).created, 1);
+}
+
 async function deleteAll(account_id: string, lamp_id: string, clock_id: string): Promise<void> {
   const lamp = { params: { path: { item_id: lamp_id } } };
   expectDeleted(await client.DELETE("/items/{item_id}", lamp));
@@ -318,4 +351,5 @@ const [lamp, clock] = await writeItems(ada.id);
 assert(lamp !== undefined && clock !== undefined);
 await link(bob.id, eve.id, lamp.id);
 await batchItems(await batchAccounts());
+await importAll();
 await deleteAll(ada.id, lamp.id, clock.id);
