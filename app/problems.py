@@ -21,11 +21,11 @@ _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.-]+)+")
 class ImportReport(TypedDict):
     """What an import did with the rows of a file."""
 
-    rows: Annotated[int, Field(ge=0, examples=[3])]
+    rows: Annotated[int, Field(ge=0, examples=[4])]
     created: Annotated[int, Field(ge=0, examples=[2])]
     updated: Annotated[int, Field(ge=0, examples=[1])]
     skipped: Annotated[int, Field(ge=0, examples=[0])]
-    rejected: Annotated[int, Field(ge=0, examples=[0])]
+    rejected: Annotated[int, Field(ge=0, examples=[1])]
     errors: Annotated[list[Fault], Field(max_length=1000)]
 
 
