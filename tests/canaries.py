@@ -141,6 +141,8 @@ class Canaries:
             valid = {"note": WORD}
         else:
             path, _, verb = template.partition("/{")[0].partition(":")
+            if verb == "import":
+                self.send_files(method, target, VALID[path])
             valid = {"data": [VALID[path]]} if verb else VALID[path]
         for content in bodies(valid):
             for media_type in ("application/json", "text/plain", "application/merge-patch+json"):
@@ -150,6 +152,18 @@ class Canaries:
         form = {name: value for name, value in valid.items() if isinstance(value, str)}
         self.send(method, target, data={**form, NAME: WORD})
         self.send(method, target, files={NAME: (WORD, WORD)}, data=form)
+
+    def send_files(self, method: str, target: str, valid: dict[str, Any]) -> None:
+        """Valid rows, rows with wrong values, wrong headers, and broken files."""
+        wrong = {**dict.fromkeys(valid, f"{WORD}\x00"), "email": WORD}
+        for rows in ([valid], [wrong], [{**valid, NAME: WORD}], [valid, valid]):
+            lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+            cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+            table = "".join(f"{','.join(line)}\n" for line in cells)
+            for media_type, content in (("application/x-ndjson", lines), ("text/csv", table)):
+                for broken in (content, content[:-3], f'{content}"{WORD}'):
+                    headers = {"Content-Type": media_type}
+                    self.send(method, target, content=broken, headers=headers)
 
     def told(self) -> list[str]:
         """What problems say, but for the path that each repeats."""
