@@ -144,6 +144,7 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
                 body["content"] = _content(route, body["content"][JSON]["schema"], schemas)
     for schema in schemas.values():
         schema.setdefault("examples", [example_of(schema, schemas)])
+    schemas["Problem"]["examples"][0].pop("report")  # which only one kind of problem has
     describe_sorts(document)
     add_links(document["paths"])
     add_body_examples(document)
