@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner, Result
 
-from app.cli import commands, imports
+from app.cli import commands, row_batches
 from app.resources.fields import EXAMPLE_ID
 from tests.cli.test_commands import ROOT, ask, count_accounts
 from tests.databases import execute
@@ -315,9 +315,9 @@ class TestBatches:
         assert usernames(named_database) == people(2, row - 1)
 
     def test_have_fewer_rows_where_these_are_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(imports, "_MAX_BATCH", 1000)
+        monkeypatch.setattr(row_batches, "_MAX_BATCH", 1000)
         for source in ("x" * 400, ["x" * 100, "x" * 300], [""] * 400):
-            batches = [*imports._batches(iter([source] * 7), 5, 1)]
+            batches = [*row_batches.batches_of(iter([source] * 7), 5, 1)]
             assert [(each.first, len(each.sources)) for each in batches] == [(1, 3), (4, 3), (7, 1)]
 
     def test_of_a_huge_row_number_are_none(self, named_database: URL) -> None:
@@ -563,7 +563,7 @@ class TestProcesses:
         monkeypatch.setattr(os, "kill", lambda *given: ended.append(given))
         before = signal.getsignal(signal.SIGINT)
         try:
-            imports._start_worker()
+            row_batches._start_worker()
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         finally:
             signal.signal(signal.SIGINT, before)
