@@ -371,6 +371,7 @@ class TestPrincipal:
         for token, principal in expected:
             scope = scope_of("/items", authorization=f"Bearer {token}")
             await guard(scope)
+            assert "read" in scope["state"].pop("scopes")
             assert scope["state"] == {"principal": principal, "owner": principal}
         scope = scope_of("/")
         await guard(scope)
