@@ -38,6 +38,8 @@ _VARIABLES = {
 # Who owns what and who may use it depends on the roles of a server.
 _OPTIONS = ("--no-owner", "--no-privileges")
 _SET = re.compile(rb"SET (\w+) =")
+# PostgreSQL 15.20 has this for each column, pg_dump 18.6 copies it, and other servers refuse it.
+_VERSION = re.compile(rb"ALTER TABLE .* ALTER COLUMN .* SET \(pg_attver=\d+\);\s*")
 # The lines before the first statement that makes something.
 _PREAMBLE = re.compile(rb"\s*$|--|SET |SELECT pg_catalog\.set_config|\\restrict ")
 
@@ -149,11 +151,16 @@ def environment(url: URL) -> dict[str, str]:
 
 
 def known_to(settings: Container[str], script: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines up to the first statement, without the settings that a server does not have."""
+    """The lines up to the first row, without what a server does not have: settings before the first
+    statement, and the versions that some releases keep in the options of columns.
+    """
+    is_preamble = True
     for line in script:
-        if (found := _SET.match(line)) is None or found[1].decode() in settings:
+        is_preamble = is_preamble and _PREAMBLE.match(line) is not None
+        found = _SET.match(line) if is_preamble else None
+        if (found is None or found[1].decode() in settings) and not _VERSION.fullmatch(line):
             yield line
-        if not _PREAMBLE.match(line):
+        if line.startswith(b"COPY "):
             return
 
 

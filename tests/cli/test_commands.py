@@ -295,16 +295,17 @@ class TestCheck:
 
 
 class TestBackup:
+    @pytest.mark.slow
     def test_of_the_embedded_database_is_restored_into_another(
         self, empty_database: URL, directory: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CONFIG_MODE", "development")
         file = str(directory / "backup")
-        assert run("migrate").exit_code == 0
-        secret = run("keys", "create", "--name", "me", "--scope", "read").stdout
-        result = run("backup", file)
-        assert (result.exit_code, result.stdout) == (0, "")
-        assert f"The backup is in {file}.\n" in result.stderr
+        assert run_process("migrate").returncode == 0
+        secret = run_process("keys", "create", "--name", "me", "--scope", "read").stdout
+        done = run_process("backup", file)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert f"The backup is in {file}.\n" in done.stderr
         assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
 
         for name, value in server_environment(empty_database).items():
