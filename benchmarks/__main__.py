@@ -8,7 +8,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import cascade, growth, marks, measure, results, startup, tables, wrk
+from benchmarks import (
+    cascade,
+    files,
+    growth,
+    many_rows,
+    marks,
+    measure,
+    results,
+    startup,
+    tables,
+    wrk,
+)
 from benchmarks.contestants.registry import CONTESTANTS, SATCHEL
 from benchmarks.harness import Harness, tell
 from benchmarks.plan import FULL, QUICK, TINY, Plan
@@ -47,6 +58,9 @@ def main() -> int:
         if options.plan.growth and not options.only:
             findings += growth.measure_growth(postgres, options.plan, Path(folder))
             findings += cascade.measure_cascade(postgres, options.plan.cascade, Path(folder))
+            findings += files.measure_exports(postgres, options.plan.rows_of_files, Path(folder))
+            findings += files.measure_imports(postgres, options.plan.rows_of_files, Path(folder))
+            findings += many_rows.measure_many_rows(postgres, options.plan, Path(folder))
             findings += startup.measure_start(postgres, Path(folder))
         text = results.document(
             measured, findings, options.plan, postgres, left_out, options.command, load_before

@@ -82,3 +82,25 @@ def settle(*roots: int, seconds: float = 5) -> None:
         if cpu_between(before, now) < 0.005:
             return
         before = now
+
+
+class Growth:
+    """How much more resident memory some processes had at most than when this was made."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = list(pids)
+        self._before = sum(_status_mb(pid, "VmRSS") for pid in self._pids)
+        self.megabytes = 0.0
+        for pid in self._pids:
+            (_PROC / str(pid) / "clear_refs").write_text("5")  # forgets the peak
+
+    def look(self) -> None:
+        """Counts what was since the last look."""
+        peak = sum(_status_mb(pid, "VmHWM") for pid in self._pids)
+        self.megabytes = max(self.megabytes, peak - self._before)
+
+
+def _status_mb(pid: int, name: str) -> float:
+    status = (_PROC / str(pid) / "status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) / 1024

@@ -39,6 +39,8 @@ class Plan:
     warm_up_seconds: float
     # The rows of the databases that show how Satchel grows; empty: that is not measured.
     growth: tuple[Amount, ...] = ()
+    # The rows of files that are exported and imported.
+    rows_of_files: int = 0
     # The items of the account that is deleted together with them.
     cascade: int = 0
     # Who takes part unless they are named: whom the marks compare; all; or all but the heavy ones.
@@ -62,6 +64,7 @@ FULL = Plan(
     warm_up_seconds=4,
     growth=(Amount(1_000, 0), Amount(1_000_000, 0)),
     cascade=1_000_000,
+    rows_of_files=1_000_000,
 )
 QUICK = Plan(
     _LOADED,
@@ -83,5 +86,6 @@ TINY = Plan(
     warm_up_seconds=0.02,
     growth=(Amount(100, 0), Amount(2_000, 0)),
     cascade=2_000,
+    rows_of_files=1_500,
     takes="light",
 )
