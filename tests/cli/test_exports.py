@@ -181,9 +181,16 @@ class TestFailures:
         assert left_in(tmp_path) == []
 
 
+# Programs in the background ignore SIGINT.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from app.cli.commands import main; main()"
+)
+
+
 def start(*arguments: str, stdout: int | IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "app.cli.commands", "export", "accounts", *arguments],
+        [sys.executable, "-c", PROGRAM, "export", "accounts", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=stdout,
         stderr=subprocess.PIPE,

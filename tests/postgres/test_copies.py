@@ -49,7 +49,8 @@ async def test_the_pieces_end_where_rows_do(copies: Copies) -> None:
     reader.reads.set()
     assert await copy(copies, reader) == 1_000_000
     assert b"".join(reader.pieces) == b"".join(b"%d\n" % n for n in range(1, 1_000_001))
-    assert all(piece.endswith(b"\n") for piece in reader.pieces)
+    # The last one is empty if a piece was complete just before.
+    assert all(piece.endswith(b"\n") for piece in reader.pieces if piece)
     assert all(len(piece) >= PIECE_SIZE for piece in reader.pieces[:-1])
     assert count.statements == 1
 
