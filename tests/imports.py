@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.service import ACCOUNT_IMPORT
-from app.api.imports.records import Form, Format, lines_of, read_rows
+from app.api.imports.records import Form, lines_of, read_rows
 from app.api.imports.rows import RowChecker, columns_of, required_of
+from app.errors import Fault
 from app.items.service import ITEM_IMPORT
-from app.resources.imports import Importable, Options, Report, RowFault, write
+from app.resources.exports import Format
+from app.resources.imports import Importable, Options, Report, write
 from tests.catalog import Entry
 
 _IMPORTABLES: Sequence[Importable[Any]] = (ACCOUNT_IMPORT, ITEM_IMPORT)
@@ -40,7 +42,7 @@ def as_csv(rows: Rows, delimiter: str = ",", end: str = "\r\n") -> bytes:
 
 def check(
     entry: Entry, data: bytes, *, keeps_ids: bool = False, is_spreadsheet: bool = False
-) -> tuple[list[bytes], list[RowFault]]:
+) -> tuple[list[bytes], list[Fault]]:
     """The staged lines of the good rows of a file, and the faults of the bad ones."""
     importable = importable_of(entry)
     kind: Format = "ndjson" if data.startswith(b"{") else "csv"
@@ -48,7 +50,7 @@ def check(
     form, rows = read_rows(lines_of([data]), Form(kind, is_spreadsheet), columns, required)
     checker = RowChecker(importable, form, keeps_ids=keeps_ids)
     lines: list[bytes] = []
-    faults: list[RowFault] = []
+    faults: list[Fault] = []
     for number, row in enumerate(rows, 1):
         checked = checker.check(number, row)
         if isinstance(checked, bytes):

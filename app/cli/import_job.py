@@ -75,7 +75,13 @@ class ImportJob:
     async def _write(self, connection: AsyncConnection, batch: Batch, checked: Checked) -> None:
         if not connection.in_transaction():
             await connection.begin()
-        written = await write(connection, self._importable, _once(checked.lines), self._options)
+        written = await write(
+            connection,
+            self._importable,
+            _once(checked.lines),
+            self._options,
+            has_bad=bool(checked.faults),
+        )
         written.rows = len(batch.sources)
         faults = sorted((*checked.faults, *written.errors), key=lambda fault: fault["row"])
         by_row = {row: list(each) for row, each in groupby(faults, key=lambda fault: fault["row"])}
@@ -89,7 +95,6 @@ class ImportJob:
             pass  # the transaction goes on, so that later rows are compared with these
         elif by_row and self._stops_at_bad:
             await connection.rollback()
-            written = Report(rows=written.rows, rejected=written.rejected, errors=faults)
         else:
             await self._commit(connection, batch)
         self._add(written)

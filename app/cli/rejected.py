@@ -11,8 +11,7 @@ from typing import Final
 from app.api.bodies.json_text import parse_json
 from app.api.imports.records import REJECTED, Form, Source
 from app.cli.outputs import FileError
-from app.errors import MalformedBody
-from app.resources.imports import RowFault
+from app.errors import Fault, MalformedBody
 
 # The members that are written before those of a row.
 _WRITTEN: Final = re.compile(
@@ -36,7 +35,7 @@ class RejectedRows:
         # An imported file of rejected rows has these columns already.
         self._kept = [at for at, name in enumerate(form.header) if name not in REJECTED]
 
-    def write(self, rows: Iterable[tuple[Source, Sequence[RowFault]]]) -> None:
+    def write(self, rows: Iterable[tuple[Source, Sequence[Fault]]]) -> None:
         """Add rows; they are in the file when this returns."""
         lines = StringIO(newline="")
         if self._form.format == "csv" and not self._is_begun:
@@ -52,7 +51,7 @@ class RejectedRows:
             raise FileError(f"{self._path}: {error.strerror}") from error
         self._is_begun = True
 
-    def _write(self, lines: StringIO, source: Source, faults: Sequence[RowFault]) -> None:
+    def _write(self, lines: StringIO, source: Source, faults: Sequence[Fault]) -> None:
         why = (
             faults[0]["row"],
             *(" ".join(fault[name] for fault in faults) for name in ("pointer", "code", "detail")),

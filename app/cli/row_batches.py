@@ -19,9 +19,9 @@ from typing import Any, Final
 from app.accounts.service import ACCOUNT_IMPORT
 from app.api.imports.records import Form, Source, lines_of, read_rows, unzipped
 from app.api.imports.rows import RowChecker, columns_of, required_of
-from app.errors import MalformedBody
+from app.errors import Fault, MalformedBody
 from app.items.service import ITEM_IMPORT
-from app.resources.imports import Importable, RowFault
+from app.resources.imports import Importable
 
 IMPORTABLE: Final[dict[str, Importable[Any]]] = {"accounts": ACCOUNT_IMPORT, "items": ITEM_IMPORT}
 _PIECE: Final = 2**20
@@ -43,7 +43,7 @@ class Checked:
     """The good rows of a batch as staged lines, and the faults of the bad ones."""
 
     lines: bytes
-    faults: list[RowFault]
+    faults: list[Fault]
 
 
 def open_rows(

@@ -41,7 +41,8 @@ Complete = Callable[[bytes], tuple[bytes, int]]
 # Control characters, of which JSON has none: COPY quotes nothing, and each is between two values.
 _QUOTE, _DELIMITER = "\x01", "\x02"
 # The characters that a formula of a spreadsheet may begin with, and the one that prevents it.
-_FORMULA: Final = ", ".join(str(ord(character)) for character in "=+-@'\t\r")
+FORMULA: Final = "=+-@'\t\r"
+_FORMULA: Final = ", ".join(str(ord(character)) for character in FORMULA)
 _BOM: Final = b"\xef\xbb\xbf"
 _INSTANT_SIZE: Final = len("2026-01-31 09:30:00.000000")
 

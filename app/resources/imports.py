@@ -50,12 +50,6 @@ _DETAILS: Mapping[str, str] = {
 }
 
 
-class RowFault(Fault, total=False):
-    """A fault of a row of a file; the first row has the number 1."""
-
-    row: int
-
-
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """A reference by another unique column of the row that it refers to.
@@ -123,7 +117,7 @@ class Report:
     updated: int = 0
     skipped: int = 0
     rejected: int = 0
-    errors: list[RowFault] = field(default_factory=list)
+    errors: list[Fault] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -133,7 +127,7 @@ class Upload:
     staged: IO[bytes]
     rows: int = 0
     rejected: int = 0
-    faults: list[RowFault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
 
 class _Statements:
@@ -308,15 +302,18 @@ async def write_upload(
     upload.staged.seek(0)
     async with waiting_longer(session, time_limit):
         report = await write(
-            await session.connection(), importable, _pieces(upload.staged), options
+            await session.connection(),
+            importable,
+            _pieces(upload.staged),
+            options,
+            has_bad=bool(upload.rejected),
         )
     report.rows = upload.rows
     report.rejected += upload.rejected
     found = sorted((*upload.faults, *report.errors), key=lambda fault: fault["row"])
     report.errors = found[:MAX_FAULTS]
     if report.rejected and not options.skips_bad:
-        counts = {**asdict(report), "created": 0, "updated": 0, "skipped": 0, "errors": []}
-        raise ImportRejected(counts, report.errors)
+        raise ImportRejected({**asdict(report), "errors": []}, report.errors)
     return report
 
 
@@ -330,11 +327,13 @@ async def write(
     importable: Importable[Any],
     staged: AsyncIterable[bytes],
     options: Options,
+    *,
+    has_bad: bool = False,
 ) -> Report:
     """Write staged rows in the transaction of the connection, which the caller ends.
 
-    The report counts the rows that are rejected here. If there are any and bad rows are not
-    skipped, nothing is written.
+    The report counts the rows that are rejected here. If there are any, or the file `has_bad` rows
+    that were not staged, and bad rows are not skipped, nothing is written.
     staged: lines of COPY's text format, with the columns of `_Statements.staged`.
     Errors: Overloaded, where others keep writing the same rows, and those of the database.
     """
@@ -352,7 +351,7 @@ async def write(
         try:
             async with connection.begin_nested():
                 with conflicts(dict.fromkeys(importable.resource.problems, Overloaded)):
-                    return await _write(connection, statements, options)
+                    return await _write(connection, statements, options, has_bad=has_bad)
         except Overloaded:
             continue
         except DBAPIError as error:
@@ -361,7 +360,9 @@ async def write(
     raise Overloaded
 
 
-async def _write(connection: AsyncConnection, statements: _Statements, options: Options) -> Report:
+async def _write(
+    connection: AsyncConnection, statements: _Statements, options: Options, *, has_bad: bool
+) -> Report:
     """Errors: Overloaded, where others have written since the rows were compared."""
     await connection.execute(statements.planning(options.on_conflict))
     rejected, new, there = (await connection.execute(statements.counting())).one()
@@ -369,8 +370,8 @@ async def _write(connection: AsyncConnection, statements: _Statements, options: 
     if rejected:
         found = await connection.execute(statements.faults(options.max_faults))
         report.errors = [_row_fault(row, *fault.split(" ")) for row, fault in found]
-        if not options.skips_bad:
-            return report
+    if (rejected or has_bad) and not options.skips_bad:
+        return report
     if there and options.on_conflict == "update":
         if await connection.scalar(statements.locking()) < there:
             raise Overloaded
@@ -384,6 +385,6 @@ async def _write(connection: AsyncConnection, statements: _Statements, options: 
     return report
 
 
-def _row_fault(row: int, kind: str, name: str) -> RowFault:
+def _row_fault(row: int, kind: str, name: str) -> Fault:
     code: FaultCode = "not_found" if kind == "unknown" else "not_unique"
-    return RowFault(row=row, pointer=f"/{name}", code=code, detail=_DETAILS[kind])
+    return Fault(row=row, pointer=f"/{name}", code=code, detail=_DETAILS[kind])

@@ -10,14 +10,13 @@ import pytest
 from app.api.imports.records import REJECTED, Form, lines_of, read_rows
 from app.cli.outputs import FileError
 from app.cli.rejected import RejectedRows
-from app.errors import FaultCode
-from app.resources.imports import RowFault
+from app.errors import Fault, FaultCode
 
 HEADER = ("email", "username")
 
 
-def fault(row: int, pointer: str = "/email", code: FaultCode = "invalid_format") -> RowFault:
-    return RowFault(row=row, pointer=pointer, code=code, detail=f"{pointer} is bad.")
+def fault(row: int, pointer: str = "/email", code: FaultCode = "invalid_format") -> Fault:
+    return Fault(row=row, pointer=pointer, code=code, detail=f"{pointer} is bad.")
 
 
 def read_csv(path: Path, delimiter: str = ",") -> list[list[str]]:

@@ -8,15 +8,15 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from app.api.bodies.json_text import parse_json
 from app.api.bodies.values import NOT_TEXT
 from app.api.faults import pointer_to
 from app.errors import BodyTooLarge, Fault, FaultCode, InvalidRequest, MalformedBody
+from app.resources.exports import FORMULA, Format
 from app.resources.fields import FormText
 
-Format = Literal["csv", "ndjson"]
 MAX_LINE: Final = 2**20  # bytes, of a row that has several lines too
 # Columns in which rejected rows say why; they are read over when the rows are imported again.
 REJECTED: Final = ("rejected_row", "rejected_field", "rejected_code", "rejected_reason")
@@ -27,7 +27,7 @@ _PIECE: Final = 2**14
 _MAX_FAULTS: Final = 100  # of a header
 _BLANKS: Final = " \t\r\n"
 # What a spreadsheet would take for a formula, and an export writes behind a `'`.
-_FORMULA: Final = ("'=", "'+", "'-", "'@", "''", "'\t", "'\r")
+_FORMULA: Final = tuple(f"'{character}" for character in FORMULA)
 
 # Of the whole process. Ours is that of lines.
 csv.field_size_limit(MAX_LINE)

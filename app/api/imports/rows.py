@@ -10,8 +10,9 @@ from uuid_utils import uuid7
 from app.api.bodies.values import TWICE
 from app.api.faults import faults_of
 from app.api.imports.records import BadRow, Form, Source
+from app.errors import Fault
 from app.resources.fields import Id
-from app.resources.imports import Importable, RowFault
+from app.resources.imports import Importable
 from app.resources.times import InstantIn
 
 SYSTEM_FIELDS: Final = ("id", "created", "updated", "version")
@@ -51,12 +52,12 @@ class RowChecker:
         self._validate: Callable[[Any], Any] = TypeAdapter(importable.create).validate_python
         self._bits = {name: 1 << n for n, name in enumerate(importable.create.model_fields)}
 
-    def check(self, number: int, source: Source) -> bytes | list[RowFault]:
+    def check(self, number: int, source: Source) -> bytes | list[Fault]:
         """The line of a row in the staging table, or the faults of a bad row."""
         try:
             fields = self._form.fields(source)
         except BadRow as error:
-            return [RowFault(row=number, **error.fault)]
+            return [Fault(row=number, **error.fault)]
         errors: list[Any] = []
         kept = self._system_values(fields, errors)
         keys = self._look_up(fields, errors)
@@ -69,7 +70,7 @@ class RowChecker:
             errors += error.errors(include_url=False)
         if errors:
             placed = [{**each, "loc": ("body", *each["loc"])} for each in errors]
-            return [RowFault(row=number, **fault) for fault in faults_of(placed, known=())]
+            return [Fault(row=number, **fault) for fault in faults_of(placed, known=())]
         values = self._importable.values(dict(body.__dict__))
         values |= {self._importable.lookups[name].column: None for name in keys}
         staged = (

@@ -17,7 +17,8 @@ import structlog
 from fastapi import Depends, Request
 from pydantic import Field
 
-from app.api.imports.records import Form, Format, counted, lines_of, read_rows, unzipped
+from app.api.exports import MEDIA_TYPES
+from app.api.imports.records import Form, counted, lines_of, read_rows, unzipped
 from app.api.imports.rows import RowChecker, columns_of, required_of
 from app.api.requests import header_values
 from app.api.validate_only import WriteQuery
@@ -28,7 +29,7 @@ from app.resources.imports import MAX_FAULTS, Importable, OnConflict, OnError, O
 
 log = structlog.get_logger("satchel.imports")
 
-MEDIA_TYPES: Final[dict[str, Format]] = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
+_FORMATS: Final = {media_type: each for each, media_type in MEDIA_TYPES.items()}
 _PIECE: Final = 2**16
 # Rows that are checked between two pauses, which let others have the interpreter.
 _ROWS_AT_ONCE: Final = 20
@@ -126,8 +127,8 @@ def _form_of(request: Request, *, is_spreadsheet: bool) -> tuple[Form, bool]:
     """
     types = header_values(request, b"content-type")
     media_type = types[0].partition(";")[0].strip().lower() if types else ""
-    if media_type not in MEDIA_TYPES:
-        raise UnsupportedMediaType(f"This operation takes {', '.join(MEDIA_TYPES)}.")
+    if media_type not in _FORMATS:
+        raise UnsupportedMediaType(f"This operation takes {', '.join(_FORMATS)}.")
     codings = [
         coding.strip().lower()
         for value in header_values(request, b"content-encoding")
@@ -138,7 +139,7 @@ def _form_of(request: Request, *, is_spreadsheet: bool) -> tuple[Form, bool]:
         headers = {"Accept-Encoding": "gzip, identity"}
         detail = "This operation takes a body with Content-Encoding gzip or without."
         raise UnsupportedMediaType(detail, headers=headers)
-    form = Form(MEDIA_TYPES[media_type], is_spreadsheet)
+    form = Form(_FORMATS[media_type], is_spreadsheet)
     if is_spreadsheet and form.format != "csv":
         detail = "Only CSV is for spreadsheets."
         fault = Fault(parameter="spreadsheet", code="invalid_format", detail=detail)

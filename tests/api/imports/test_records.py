@@ -23,13 +23,13 @@ from app.api.imports.records import (
     REJECTED,
     BadRow,
     Form,
-    Format,
     counted,
     lines_of,
     read_rows,
     unzipped,
 )
 from app.errors import BodyTooLarge, InvalidRequest, MalformedBody
+from app.resources.exports import Format
 from tests.complexity import is_linear
 
 COLUMNS = ("email", "username", "note")
