@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.factories import restart_numbers
 from tests.guard import start_guard
 from tests.pythons import note_on_python
 
@@ -17,6 +18,12 @@ pytest_plugins = [
     "tests.fixtures.application",
     "tests.fixtures.server",
 ]
+
+
+@pytest.fixture(autouse=True)
+def numbers(request: pytest.FixtureRequest) -> None:
+    """Bodies of a test do not depend on the tests that ran before it."""
+    restart_numbers(request.node.nodeid)
 
 
 def pytest_xdist_auto_num_workers() -> int:
