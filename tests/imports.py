@@ -14,7 +14,8 @@ from app.api.imports.rows import RowChecker, columns_of, required_of
 from app.errors import Fault
 from app.items.service import ITEM_IMPORT
 from app.resources.exports import Format
-from app.resources.imports import Importable, Options, Report, write
+from app.resources.import_writes import write
+from app.resources.imports import Importable, Options, Report
 from tests.catalog import Entry
 
 _IMPORTABLES: Sequence[Importable[Any]] = (ACCOUNT_IMPORT, ITEM_IMPORT)

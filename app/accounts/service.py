@@ -28,7 +28,8 @@ from app.resources.batch_writes import Found
 from app.resources.batches import BatchDelete, BatchGetQuery
 from app.resources.exports import Export, Format, export_of
 from app.resources.filters import any_of, at_least, at_most, equals, starts_with
-from app.resources.imports import Importable, Options, Report, Upload, write_upload
+from app.resources.import_writes import write_upload
+from app.resources.imports import Importable, Options, Report, Upload
 from app.resources.lists import Rows, fetch_rows
 from app.resources.preconditions import Precondition
 from app.resources.resource import Resource

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.cli.progress import showing_progress
 from app.cli.rejected import RejectedRows
 from app.cli.row_batches import Batch, Checked
-from app.resources.imports import Importable, Options, Report, write
+from app.resources.import_writes import write
+from app.resources.imports import Importable, Options, Report
 
 SHOWN_FAULTS: Final = 10
 

@@ -20,7 +20,8 @@ from app.api.imports.records import DELIMITERS, Form, read_rows
 from app.api.imports.rows import RowChecker, columns_of, required_of
 from app.errors import Overloaded
 from app.resources.fields import FormText
-from app.resources.imports import ATTEMPTS, Options, Report, write
+from app.resources.import_writes import ATTEMPTS, write
+from app.resources.imports import Options, Report
 from tests.catalog import Entry, Row, entry_of, every_resource
 from tests.factories import account_body, item_body, next_number
 from tests.imports import (
