@@ -1,13 +1,13 @@
 """The rows of a file in batches, which several processes check while others are written."""
 
 import codecs
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ IMPORTABLE: Final[dict[str, Importable[Any]]] = {"accounts": ACCOUNT_IMPORT, "it
 _PIECE: Final = 2**20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _JSON_SUFFIXES: Final = frozenset({".ndjson", ".jsonl"})
+_PART: Final = 1000  # rows that a process checks before it takes others
 _MAX_BATCH: Final = 2**24  # characters, so that memory does not depend on the length of rows
 
 
@@ -101,10 +102,10 @@ def _checker(resource: str, form: Form, keeps_ids: bool) -> RowChecker:
     return RowChecker(IMPORTABLE[resource], form, keeps_ids=keeps_ids)
 
 
-def _check(batch: Batch, *checker: Any) -> Checked:
+def _check(first: int, sources: Sequence[Source], *checker: Any) -> Checked:
     check = _checker(*checker).check
     lines, faults = [], []
-    for number, source in enumerate(batch.sources, batch.first):
+    for number, source in enumerate(sources, first):
         checked = check(number, source)
         if isinstance(checked, bytes):
             lines.append(checked)
@@ -117,6 +118,9 @@ def start_checkers(batches: int) -> Executor:
     """Processes for a file of more than one batch; their start takes longer than a small file."""
     if batches < 2:
         return ThreadPoolExecutor(1)
+    # Collections would change memory that the processes share.
+    gc.collect()
+    gc.freeze()
     method = "fork" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(os.cpu_count(), context, initializer=_start_worker)
@@ -141,12 +145,22 @@ def _end_with_parent() -> None:
 def check_ahead(
     pool: Executor, batches: Iterator[Batch], *checker: Any
 ) -> Iterator[tuple[Batch, Checked]]:
-    """Checked batches in order. A few are checked while the database writes another."""
-    waiting: deque[tuple[Batch, Future[Checked]]] = deque()
+    """Checked batches in order. One is checked, by all processes, while another is written."""
+    ahead: tuple[Batch, list[Future[Checked]]] | None = None
     for batch in batches:
-        waiting.append((batch, pool.submit(_check, batch, *checker)))
-        if len(waiting) > (os.cpu_count() or 1) + 1:
-            done, checked = waiting.popleft()
-            yield done, checked.result()
-    for done, checked in waiting:
-        yield done, checked.result()
+        parts = range(0, len(batch.sources), _PART)
+        checks = [
+            pool.submit(_check, batch.first + at, batch.sources[at : at + _PART], *checker)
+            for at in parts
+        ]
+        if ahead is not None:
+            yield ahead[0], _joined(ahead[1])
+        ahead = batch, checks
+    if ahead is not None:
+        yield ahead[0], _joined(ahead[1])
+
+
+def _joined(checks: Iterable[Future[Checked]]) -> Checked:
+    parts = [check.result() for check in checks]
+    lines = b"".join(part.lines for part in parts)
+    return Checked(lines, [fault for part in parts for fault in part.faults])
