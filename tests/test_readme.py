@@ -245,14 +245,14 @@ def test_its_figures_are_those_of_the_benchmark() -> None:
     def extremes(ratios: list[float]) -> tuple[int, int]:
         return round(min(ratios)), round(max(ratios))
 
-    assert "an eighth to a tenth of the tutorial's CPU" in cost
-    assert extremes(ratios("server_us", "flask_tutorial", "satchel")) == (8, 10)
-    assert "a fifth to a ninth of the CPU of the usual FastAPI port" in cost
-    assert extremes(ratios("server_us", "fastapi_usual", "satchel")) == (5, 9)
+    assert "an eighth to a sixteenth of the tutorial's CPU" in cost
+    assert extremes(ratios("server_us", "flask_tutorial", "satchel")) == (8, 16)
+    assert "a sixth to a tenth of the CPU of the usual FastAPI port" in cost
+    assert extremes(ratios("server_us", "fastapi_usual", "satchel")) == (6, 10)
     get, page, *writes = ratios("requests_per_second", "satchel", "fastify")
-    assert "as many reads a second as bare Fastify on Node, and three quarters of its" in cost
-    assert all(0.9 < ratio < 1.1 for ratio in (get, page))
-    assert all(0.7 < ratio < 0.8 for ratio in writes)
+    assert "at least as many reads a second as bare Fastify on Node, and three quarters or" in cost
+    assert min(get, page) >= 1
+    assert min(writes) >= 0.75
     assert "more of both than Fastify with the same promises" in cost
     assert min(ratios("requests_per_second", "satchel", "fastify_promises")) > 1.1
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from app.resources.import_statements import Statements
 from tests.api import bad_values
 from tests.catalog import CATALOG, Entry, entry_of, every_resource
 from tests.factories import account_body, item_body
@@ -33,7 +34,7 @@ def cells(entry: Entry, row: dict[str, Any], **options: Any) -> dict[str, str]:
     lines, faults = check(entry, as_ndjson([row]), **options)
     assert faults == []
     (line,) = lines
-    columns = importable_of(entry).statements.staged.columns.keys()
+    columns = Statements(importable_of(entry)).staged.columns.keys()
     return dict(zip(columns, line.decode().removesuffix("\n").split("\t"), strict=True))
 
 
