@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ IMPORTABLE: Final[dict[str, Importable[Any]]] = {"accounts": ACCOUNT_IMPORT, "it
 _PIECE: Final = 2**20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _JSON_SUFFIXES: Final = frozenset({".ndjson", ".jsonl"})
-_PART: Final = 1000  # rows that a process checks before it takes others
 _MAX_BATCH: Final = 2**24  # characters, so that memory does not depend on the length of rows
 
 
@@ -102,10 +102,11 @@ def _checker(resource: str, form: Form, keeps_ids: bool) -> RowChecker:
     return RowChecker(IMPORTABLE[resource], form, keeps_ids=keeps_ids)
 
 
-def _check(first: int, sources: Sequence[Source], *checker: Any) -> Checked:
+def _check(batch: Batch, *checker: Any) -> Checked:
+    """By one process, so that new ids are in the order of the rows."""
     check = _checker(*checker).check
     lines, faults = [], []
-    for number, source in enumerate(sources, first):
+    for number, source in enumerate(batch.sources, batch.first):
         checked = check(number, source)
         if isinstance(checked, bytes):
             lines.append(checked)
@@ -145,22 +146,12 @@ def _end_with_parent() -> None:
 def check_ahead(
     pool: Executor, batches: Iterator[Batch], *checker: Any
 ) -> Iterator[tuple[Batch, Checked]]:
-    """Checked batches in order. One is checked, by all processes, while another is written."""
-    ahead: tuple[Batch, list[Future[Checked]]] | None = None
+    """Checked batches in order. Each process checks one while the database writes another."""
+    waiting: deque[tuple[Batch, Future[Checked]]] = deque()
     for batch in batches:
-        parts = range(0, len(batch.sources), _PART)
-        checks = [
-            pool.submit(_check, batch.first + at, batch.sources[at : at + _PART], *checker)
-            for at in parts
-        ]
-        if ahead is not None:
-            yield ahead[0], _joined(ahead[1])
-        ahead = batch, checks
-    if ahead is not None:
-        yield ahead[0], _joined(ahead[1])
-
-
-def _joined(checks: Iterable[Future[Checked]]) -> Checked:
-    parts = [check.result() for check in checks]
-    lines = b"".join(part.lines for part in parts)
-    return Checked(lines, [fault for part in parts for fault in part.faults])
+        waiting.append((batch, pool.submit(_check, batch, *checker)))
+        if len(waiting) > (os.cpu_count() or 1):
+            done, checked = waiting.popleft()
+            yield done, checked.result()
+    for done, checked in waiting:
+        yield done, checked.result()
