@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from typing import get_args
 
+import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -11,6 +12,7 @@ import app as package
 from app.resources.lists import PageQuery
 from app.resources.resource import Resource
 from tests.catalog import CATALOG, Entry, List, every_list, every_resource
+from tests.factories import next_number, restart_numbers
 
 
 def test_it_has_every_router_whose_resources_have_ids(app: FastAPI) -> None:
@@ -24,6 +26,15 @@ def test_it_has_every_router_whose_resources_have_ids(app: FastAPI) -> None:
     assert found == {entry.path for entry in CATALOG}
     own = {f"{entry.path}/{{{entry.id_name}}}" for entry in CATALOG}
     assert {("GET", path) for path in own} <= set(methods)
+
+
+def test_bodies_do_not_depend_on_the_tests_before(request: pytest.FixtureRequest) -> None:
+    before = [next_number() for _ in range(1000)]
+    restart_numbers("another test")
+    others = [next_number() for _ in range(1000)]
+    restart_numbers(request.node.nodeid)
+    assert [next_number() for _ in range(1000)] == before
+    assert not {*before} & {*others}
 
 
 def test_it_has_every_resource_of_the_application() -> None:

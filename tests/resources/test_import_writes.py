@@ -16,8 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.api.imports.records import DELIMITERS, Form, read_rows
-from app.api.imports.rows import RowChecker, columns_of, required_of
+from app.api.imports.records import DELIMITERS
 from app.errors import Overloaded
 from app.resources.fields import FormText
 from app.resources.import_writes import ATTEMPTS, write
@@ -27,6 +26,7 @@ from tests.factories import account_body, item_body, next_number
 from tests.imports import (
     as_csv,
     as_ndjson,
+    check,
     import_file,
     import_rows,
     importable_of,
@@ -659,19 +659,10 @@ async def test_good_rows_are_not_written_where_bad_ones_keep_them_out(
     connection: AsyncConnection, entry: Entry
 ) -> None:
     (row,) = await bodies(connection, entry, 1)
-    form, rows = read_rows(
-        iter(as_csv([row]).decode().splitlines(keepends=True)),
-        Form("csv"),
-        columns_of(importable_of(entry)),
-        required_of(importable_of(entry)),
-    )
-    line = RowChecker(importable_of(entry), form, keeps_ids=False).check(1, next(rows))
-    assert isinstance(line, bytes)
+    lines, _ = check(entry, as_csv([row]))
     before = await stored(connection, entry)
     for skips_bad, created in ((False, 0), (True, 1)):
         options = Options(skips_bad=skips_bad)
-        report = await write(
-            connection, importable_of(entry), pieces([line]), options, has_bad=True
-        )
+        report = await write(connection, importable_of(entry), pieces(lines), options, has_bad=True)
         assert report.created == created
         assert len(await stored(connection, entry)) == len(before) + created
