@@ -10,10 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 INSTALL = $(BIN)/python -m scripts.install
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-quick test-sdks check lint types fmt migrate revision clean
+.PHONY: help install run test test-quick test-serializable test-sdks check lint types fmt migrate revision clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 $(VENV)/made: # the virtual environment, made once
 	@scripts/make_venv.sh "$(PYTHON)" $(VENV)
@@ -65,6 +65,15 @@ test: $(VENV)/dev ## Run every test but those of SDKs, with branch coverage
 
 test-quick: $(VENV)/dev ## Run the tests that need no servers, browsers or clients of their own
 	@$(BIN)/python $(PYTEST) -m 'not slow'
+
+# The contract, where transactions are serializable unless they name another isolation.
+STRICT = tests/test_concurrency.py tests/test_transactions.py tests/test_durability.py tests/postgres tests/resources \
+	tests/accounts tests/items tests/links tests/auth tests/cli tests/demo/test_filling.py tests/api/imports/test_uploads.py \
+	$(filter-out tests/api/test_openapi% tests/api/test_doc% tests/api/test_sdk%,$(wildcard tests/api/test_*.py))
+AT_ONCE = tests/test_changes_at_once.py tests/test_histories.py tests/links/test_router.py
+test-serializable: $(VENV)/dev ## Run the tests of the contract on a serializable database
+	@TEST_ISOLATION=serializable $(BIN)/python $(PYTEST) -m 'not slow' $(STRICT)
+	@TEST_ISOLATION=serializable $(BIN)/python $(PYTEST) -m slow $(AT_ONCE)
 
 test-sdks: $(VENV)/dev ## Generate SDKs in eight languages, compile and use them
 	@$(BIN)/python -m pytest tests/sdks

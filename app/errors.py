@@ -439,6 +439,10 @@ class Overloaded(Problem):
         super().__init__(headers={"Retry-After": "1"})
 
 
+class TransactionConflict(Overloaded):
+    """Others have changed rows since this transaction read them: it may run again."""
+
+
 class RateLimited(Problem):
     status = 429
     code = "rate_limited"

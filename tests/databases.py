@@ -26,6 +26,7 @@ from app.postgres.copies import Copies
 from app.postgres.statement_count import count_statement
 from app.postgres.statements import Statements
 from app.serving.folders import temporary_folder
+from tests.environment import ISOLATION
 
 # Makes databases, which are dropped after use.
 CloneDatabase = Callable[[], AbstractAsyncContextManager[URL]]
@@ -37,6 +38,7 @@ FAST = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_wal_size": "64MB",  # it is in memory too
+    "default_transaction_isolation": ISOLATION,
 }
 
 _MEMORY = Path("/dev/shm")
@@ -140,6 +142,8 @@ class OneConnection(Statements):
 
 class OneConnectionCopies(Copies):
     """Copies of what one connection's transaction sees."""
+
+    _transaction: Mapping[str, Any] = {}  # a savepoint
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection.engine, limit=1)

@@ -8,6 +8,9 @@ import os
 
 from app.config import Settings
 
+# What transactions are in the databases of tests, unless they name another isolation.
+ISOLATION = os.environ.get("TEST_ISOLATION", "read committed")
+
 
 def _take_test_server() -> str | None:
     """The value of TEST_DATABASE_URL; all variables that settings read are removed."""

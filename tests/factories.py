@@ -8,6 +8,7 @@ import httpx
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
+from uuid_utils.compat import uuid7
 
 from app.auth.keys import create_key
 
@@ -30,6 +31,12 @@ def next_number() -> int:
 def account_body(**fields: Any) -> dict[str, Any]:
     number = next_number()
     return {"email": f"person{number}@example.com", "username": f"person{number}", **fields}
+
+
+def account_row(name: str) -> dict[str, Any]:
+    """The values of an account's columns, for statements."""
+    email = f"{name}@example.com"
+    return {"id": uuid7(), "email": email, "email_key": email, "username": name}
 
 
 def item_body(account_id: str, **fields: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ MANY = 100
 
 
 @pytest.fixture
-def client(committed_client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return committed_client
+def client(patient_client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return patient_client
 
 
 async def at_once(*requests: Awaitable[httpx.Response]) -> Counter[int]:

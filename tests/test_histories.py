@@ -35,14 +35,14 @@ def codes(answers: list[httpx.Response]) -> Counter[tuple[int, str | None]]:
 class TestAtOnce:
     @pytest.mark.parametrize("path", ["/accounts", "/items"])
     async def test_requests_with_one_key_have_one_effect(
-        self, committed_client: httpx.AsyncClient, path: str
+        self, patient_client: httpx.AsyncClient, path: str
     ) -> None:
         if path == "/accounts":
             body = account_body()
         else:
-            body = item_body((await create_account(committed_client))["id"])
+            body = item_body((await create_account(patient_client))["id"])
         headers = {"Idempotency-Key": "one request"}
-        posts = [committed_client.post(path, json=body, headers=headers) for _ in range(100)]
+        posts = [patient_client.post(path, json=body, headers=headers) for _ in range(100)]
         answers = await asyncio.gather(*posts)
         made = [answer for answer in answers if answer.status_code == 201]
         assert len({answer.content for answer in made}) == 1
@@ -52,42 +52,42 @@ class TestAtOnce:
         assert len(fresh) == 1
         rest = codes([answer for answer in answers if answer.status_code != 201])
         assert rest.keys() <= {(409, "idempotency_in_flight")}
-        assert (await committed_client.get(path)).json()["data"] == [fresh[0].json()]
+        assert (await patient_client.get(path)).json()["data"] == [fresh[0].json()]
 
-    async def test_accounts_that_want_one_item(self, committed_client: httpx.AsyncClient) -> None:
+    async def test_accounts_that_want_one_item(self, patient_client: httpx.AsyncClient) -> None:
         for _ in range(5):
-            item = await create_item(committed_client)
-            accounts = [(await create_account(committed_client))["id"] for _ in range(20)]
+            item = await create_item(patient_client)
+            accounts = [(await create_account(patient_client))["id"] for _ in range(20)]
             answers = await asyncio.gather(
-                *(reserve(committed_client, account, item["id"]) for account in accounts)
+                *(reserve(patient_client, account, item["id"]) for account in accounts)
             )
             assert codes(answers) == {(201, None): 1, (409, "item_already_reserved"): 19}
             winner = accounts[[answer.status_code for answer in answers].index(201)]
-            held = await committed_client.get(f"/items/{item['id']}/reservation")
+            held = await patient_client.get(f"/items/{item['id']}/reservation")
             assert held.json()["account"]["id"] == winner
 
     async def test_one_account_that_wants_many_items(
-        self, committed_client: httpx.AsyncClient
+        self, patient_client: httpx.AsyncClient
     ) -> None:
-        owner = (await create_account(committed_client))["id"]
-        items = [(await create_item(committed_client, owner))["id"] for _ in range(20)]
+        owner = (await create_account(patient_client))["id"]
+        items = [(await create_item(patient_client, owner))["id"] for _ in range(20)]
         for _ in range(5):
-            account = (await create_account(committed_client))["id"]
+            account = (await create_account(patient_client))["id"]
             answers = await asyncio.gather(
-                *(reserve(committed_client, account, item) for item in items)
+                *(reserve(patient_client, account, item) for item in items)
             )
             assert codes(answers) == {(201, None): 1, (409, "account_has_reservation"): 19}
             winner = items[[answer.status_code for answer in answers].index(201)]
             path = f"/accounts/{account}/reservation"
-            held = await committed_client.get(path)
+            held = await patient_client.get(path)
             assert held.json()["item"]["id"] == winner
-            await committed_client.delete(path)
+            await patient_client.delete(path)
 
-    async def test_everybody_wants_everything(self, committed_client: httpx.AsyncClient) -> None:
-        accounts = [(await create_account(committed_client))["id"] for _ in range(5)]
-        items = [(await create_item(committed_client, accounts[0]))["id"] for _ in range(5)]
+    async def test_everybody_wants_everything(self, patient_client: httpx.AsyncClient) -> None:
+        accounts = [(await create_account(patient_client))["id"] for _ in range(5)]
+        items = [(await create_item(patient_client, accounts[0]))["id"] for _ in range(5)]
         answers = await asyncio.gather(
-            *(reserve(committed_client, account, item) for account in accounts for item in items)
+            *(reserve(patient_client, account, item) for account in accounts for item in items)
         )
         outcomes = codes(answers)
         assert outcomes.keys() <= {
@@ -97,7 +97,7 @@ class TestAtOnce:
         }
         held = []
         for account in accounts:
-            answer = await committed_client.get(f"/accounts/{account}/reservation")
+            answer = await patient_client.get(f"/accounts/{account}/reservation")
             if answer.status_code == 200:
                 held.append(answer.json()["item"]["id"])
         assert len(held) == len(set(held)) == outcomes[201, None] >= 1

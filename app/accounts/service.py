@@ -18,7 +18,7 @@ from app.accounts.schemas import (
     AccountRead,
     AccountReplace,
 )
-from app.errors import AccountHasItems, AccountNotFound, EmailTaken
+from app.errors import AccountHasItems, AccountNotFound, EmailTaken, TransactionConflict
 from app.models import Account, Item, table_of
 from app.postgres.refolding import Folded
 from app.postgres.sessions import outside_transaction
@@ -188,7 +188,10 @@ async def delete_account_with_items(
             precondition.require(found.version)  # before its items are deleted in vain
             items = table_of(Item)
             await session.execute(delete(items).where(items.c.account_id == account_id))
-        await writes.delete(session, ACCOUNTS, account_id, precondition)
+        try:
+            await writes.delete(session, ACCOUNTS, account_id, precondition)
+        except AccountHasItems:  # created after the snapshot, before the lock
+            raise TransactionConflict from None
 
 
 def _with_email_key(values: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ which is slower.
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
@@ -32,8 +33,7 @@ from app.api.requests import (
     ParsedRequest,
 )
 from app.api.sessions import get_session
-from app.postgres.retries import run_in_session
-from app.postgres.sessions import RequestSession
+from app.postgres.sessions import RequestSession, run_in_session
 
 
 class StrictRoute(APIRoute):
@@ -46,14 +46,17 @@ class StrictRoute(APIRoute):
             endpoint = idempotent(endpoint)
         # Generated clients name their functions by it.
         options["operation_id"] = endpoint.__name__
-        super().__init__(path, endpoint, **options)
+        self._work = endpoint
+        super().__init__(path, self._running_again(endpoint), **options)
         self._read = ArgumentReader(self.dependant, self.media_types, self.response_model)
         calls = {inner.call: inner.name for inner in self.dependant.dependencies}
         self._session_name = calls.get(get_session)
         # Whether it answers without FastAPI.
         self.is_covered = _is_covered(self)
         # What other dependencies give may not be fit for a second use.
-        self._is_repeatable = calls.keys() - {get_session} <= REPEATABLE
+        self._is_repeatable = calls.keys() - {get_session} <= REPEATABLE and not (
+            self.dependant.background_tasks_param_name or self.dependant.response_param_name
+        )
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -88,15 +91,38 @@ class StrictRoute(APIRoute):
             arguments[self.dependant.request_param_name] = request
         name = self._session_name
         if name is None:
-            response: Response = await self.endpoint(**arguments)
+            response: Response = await self._work(**arguments)
             return response
 
         def work(session: RequestSession) -> Awaitable[Response]:
-            answering: Awaitable[Response] = self.endpoint(**arguments, **{name: session})
+            answering: Awaitable[Response] = self._work(**arguments, **{name: session})
             return answering
 
         statements = request.app.state.statements
         return await run_in_session(statements, work, repeatable=self._is_repeatable)
+
+    def _running_again(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        """What FastAPI calls. So that the endpoint may run again, it gets a session that is
+        committed when it returns, instead of FastAPI's; unless an override gives the session.
+        """
+        if not inspect.iscoroutinefunction(endpoint):
+            return endpoint
+
+        @wraps(endpoint)
+        async def run(**arguments: Any) -> Any:
+            name = self._session_name or ""
+            given = arguments.get(name)
+            statements = given.autocommit if isinstance(given, RequestSession) else None
+            if statements is None or not self._is_repeatable:
+                return await endpoint(**arguments)
+
+            def work(session: RequestSession) -> Awaitable[Any]:
+                answering: Awaitable[Any] = endpoint(**{**arguments, name: session})
+                return answering
+
+            return await run_in_session(statements, work, repeatable=True)
+
+        return run
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, after the request was read as strictly as without it."""

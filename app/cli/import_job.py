@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
 import typer
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.cli.progress import showing_progress
 from app.cli.rejected import RejectedRows
 from app.cli.row_batches import Batch, Checked
+from app.postgres.retries import retry
 from app.resources.import_writes import write
 from app.resources.imports import Importable, Options, Report
 
@@ -74,8 +77,20 @@ class ImportJob:
         return f"{rows} Go on with --from-row {self._next}."
 
     async def _write(self, connection: AsyncConnection, batch: Batch, checked: Checked) -> None:
+        write_once = partial(self._write_once, connection, batch, checked, set())
+        self._add(await (write_once() if self._validate_only else retry(write_once)))
+
+    async def _write_once(
+        self, connection: AsyncConnection, batch: Batch, checked: Checked, in_file: set[int]
+    ) -> Report:
+        """in_file: the rejected rows of this batch that are in the file by an attempt before."""
+        if not self._validate_only:
+            await connection.rollback()  # what is left of an attempt before
         if not connection.in_transaction():
             await connection.begin()
+            if self._validate_only:
+                # It cannot run again without the batches before, and stores nothing anyway.
+                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
         written = await write(
             connection,
             self._importable,
@@ -88,17 +103,19 @@ class ImportJob:
         by_row = {row: list(each) for row, each in groupby(faults, key=lambda fault: fault["row"])}
         written.rejected = len(by_row)
         written.errors = faults
-        if by_row and self._rejected is not None:
+        new = {row: each for row, each in by_row.items() if row not in in_file}
+        if new and self._rejected is not None:
             self._rejected.write(
-                (batch.sources[row - batch.first], each) for row, each in by_row.items()
+                (batch.sources[row - batch.first], each) for row, each in new.items()
             )
+            in_file.update(new)
         if self._validate_only:
             pass  # the transaction goes on, so that later rows are compared with these
         elif by_row and self._stops_at_bad:
             await connection.rollback()
         else:
             await self._commit(connection, batch)
-        self._add(written)
+        return written
 
     async def _commit(self, connection: AsyncConnection, batch: Batch) -> None:
         commit = asyncio.ensure_future(connection.commit())

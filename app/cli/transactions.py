@@ -9,21 +9,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.cli.error_reports import reporting_errors
 from app.config import Settings
 from app.postgres.engine import make_engine
+from app.postgres.retries import retry
 from app.serving import server
 
 T = TypeVar("T")
 
 
 def in_transaction(work: Callable[[AsyncSession, Settings], Awaitable[T]]) -> T:
-    """What the work returns. The database is migrated before if the mode says so."""
+    """What the work returns; it may run again. The database is migrated if the mode says so."""
 
     async def run(settings: Settings) -> T:
         if settings.migrate_on_start:
             await server.migrate_database(url, settings)
         engine = make_engine(url, settings)
-        try:
+
+        async def run_once() -> T:
             async with AsyncSession(engine) as session, session.begin():
                 return await work(session, settings)
+
+        try:
+            return await retry(run_once)
         finally:
             await engine.dispose()
 

@@ -28,6 +28,10 @@ Write = Callable[[bytes], Awaitable[None]]
 class Copies:
     """Runs as many copies at once as `limit` says."""
 
+    # A stricter transaction would have to remember all rows that it reads, and those who change
+    # them meanwhile, or the copy itself, might be refused.
+    _transaction: Mapping[str, Any] = {"isolation": "repeatable_read", "readonly": True}
+
     def __init__(self, engine: AsyncEngine, limit: int) -> None:
         """On an engine in AUTOCOMMIT that has no other users."""
         self._engine = engine
@@ -55,7 +59,10 @@ class Copies:
                 count_statement()
                 log.debug("sql", statement=f"COPY ({' '.join(sql.split())}) TO STDOUT")
                 pieces = _Pieces(write)
+                transaction = driver.transaction(**self._transaction)
+                await transaction.start()  # what is left of it ends with its connection
                 status = await driver.copy_from_query(sql, *arguments, output=pieces.add, **options)
+                await transaction.commit()
                 await pieces.pass_on()
         finally:
             self.running -= 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings, driver_arguments
@@ -30,6 +30,7 @@ def make_engine(
 
     With `autocommit` each statement is its own transaction: one round trip instead of three for
     BEGIN, statement and COMMIT. `transactional` makes a view with ordinary transactions.
+    All are isolated as the database does it by default.
     The limits of the settings do not hold `for_migrations`, which set their own.
     """
     url, arguments = driver_arguments(url)
@@ -38,7 +39,7 @@ def make_engine(
     )
     engine = create_async_engine(
         url,
-        isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
+        isolation_level="AUTOCOMMIT" if autocommit else None,
         skip_autocommit_rollback=True,
         pool_size=settings.pool_size,
         max_overflow=0,
@@ -79,7 +80,15 @@ async def _connect(*args: Any, **options: Any) -> Any:
 
 def transactional(engine: AsyncEngine) -> AsyncEngine:
     """A view of an engine on the same pool, with ordinary transactions."""
-    return engine.execution_options(isolation_level="READ COMMITTED")
+    # SQLAlchemy has no name for the default of the database. This one is replaced before use.
+    view = engine.execution_options(isolation_level="READ COMMITTED")
+    event.listen(view.sync_engine, "engine_connect", _isolate_by_default)
+    return view
+
+
+def _isolate_by_default(connection: Connection) -> None:
+    adapted: Any = connection.connection.dbapi_connection
+    adapted.set_isolation_level(None)  # BEGIN then names none
 
 
 def log_statements(engine: AsyncEngine) -> None:

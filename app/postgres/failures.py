@@ -6,7 +6,7 @@ from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.errors import DatabaseUnavailable, Overloaded, Problem
+from app.errors import DatabaseUnavailable, Overloaded, Problem, TransactionConflict
 
 # All that a failing database raises. SQLAlchemy wraps the driver's errors, but neither those of the
 # operating system nor those during the set-up of a connection.
@@ -29,10 +29,8 @@ _UNAVAILABLE: Final = (
     "57P",  # shutting down, crashed, starting up
     "58030",  # I/O error
 )
-_CONFLICTS: Final = (
-    "40001",  # serialization failure
-    "40P01",  # deadlock
-)
+_DEADLOCK: Final = "40P01"
+_CONFLICTS: Final = ("40001", _DEADLOCK)  # the first is a serialization failure
 _OVERLOADED: Final = (
     *_CONFLICTS,
     "55P03",  # lock timeout
@@ -55,7 +53,12 @@ def problem_of(error: BaseException) -> Problem | None:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the transaction was rolled back because of another one, and may be run again."""
-    return _sqlstate_of(error).startswith(_CONFLICTS)
+    return isinstance(error, TransactionConflict) or _sqlstate_of(error).startswith(_CONFLICTS)
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether what waited for each other has ended with the rollback to a savepoint."""
+    return _sqlstate_of(error).startswith(_DEADLOCK)
 
 
 def _sqlstate_of(error: BaseException) -> str:

@@ -7,17 +7,17 @@ of them because of one.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial, wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
 from app.postgres.coalescing import Outcome
 from app.postgres.failures import is_conflict
-from app.postgres.sessions import RequestSession
-from app.postgres.statements import Statements
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
 
@@ -26,37 +26,33 @@ MAX_RETRIES: Final = 3
 PAUSE_SECONDS: Final = 0.05
 
 
-async def run_in_session(
-    statements: Statements, work: Callable[[RequestSession], Awaitable[T]], *, repeatable: bool
+async def retry(
+    work: Callable[[], Awaitable[T]], may_run_again: Callable[[Exception], bool] = is_conflict
 ) -> T:
-    """The result of the work, once its session is committed.
+    """The result of a transaction, which runs again if it was rolled back because of another one.
 
-    repeatable: whether the work may run again, each time with a new session. It does not if it has
-    committed anything.
+    may_run_again: whether this error lets it.
     """
     retries = 0
     while True:
-        session = RequestSession(statements)
         try:
-            result = await work(session)
-            if session.has_begun:
-                await session.finish()
-        except DBAPIError as error:
-            if (
-                not repeatable
-                or retries == MAX_RETRIES
-                or session.has_committed
-                or not is_conflict(error)
-            ):
+            return await work()
+        except Exception as error:
+            if retries == MAX_RETRIES or not may_run_again(error):
                 raise
-        else:
-            return result
-        finally:
-            if session.has_begun:
-                await session.discard()
         # At random, so that those who met do not meet again.
         await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**retries))  # noqa: S311
         retries += 1
+
+
+def retried(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """What calls a function that is a transaction of its own, again if need be."""
+
+    @wraps(work)
+    async def run(*args: P.args, **options: P.kwargs) -> T:
+        return await retry(partial(work, *args, **options))
+
+    return run
 
 
 async def write_together(

@@ -21,6 +21,8 @@ from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
+from app.postgres.failures import is_conflict
+from app.postgres.retries import retry
 from app.postgres.statements import Statements
 
 T = TypeVar("T")
@@ -41,6 +43,8 @@ class RequestSession(AsyncSession):
         self._statements = statements
         self._orm: Session | None = None
         self._has_written = False
+        # Whether it has had a transaction.
+        self.is_transactional = False
         # Whether anything that it did can no longer be undone.
         self.has_committed = False
         self._start: Start | None = None
@@ -49,6 +53,7 @@ class RequestSession(AsyncSession):
     def sync_session(self) -> Session:
         if self._orm is None:
             self._refuse_after_write()
+            self.is_transactional = True
             super().__init__(
                 sync_session_class=_OrmSession,
                 statements=self._statements,
@@ -223,6 +228,35 @@ async def request_session(statements: Statements) -> AsyncIterator[RequestSessio
         await session.finish()
     finally:
         await session.discard()
+
+
+async def run_in_session(
+    statements: Statements, work: Callable[[RequestSession], Awaitable[T]], *, repeatable: bool
+) -> T:
+    """The result of the work, once its session is committed.
+
+    repeatable: whether the work may run again, each time with a new session. It does not if it has
+    committed anything, nor for a statement outside of a transaction, which runs again by itself.
+    """
+    session: RequestSession
+
+    def may_run_again(error: Exception) -> bool:
+        is_undone = session.is_transactional and not session.has_committed
+        return repeatable and is_undone and is_conflict(error)
+
+    async def run() -> T:
+        nonlocal session
+        session = RequestSession(statements)
+        try:
+            result = await work(session)
+            if session.has_begun:
+                await session.finish()
+        finally:
+            if session.has_begun:
+                await session.discard()
+        return result
+
+    return await retry(run, may_run_again)
 
 
 async def execute_read(

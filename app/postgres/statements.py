@@ -14,6 +14,7 @@ from app.errors import Overloaded
 from app.postgres.coalescing import Coalescer, Outcome
 from app.postgres.compiled import CompiledStatements
 from app.postgres.engine import RECYCLE_SECONDS, transactional
+from app.postgres.retries import retried
 from app.postgres.statement_count import count_statement, count_statements
 
 # Seconds that a request waits for a connection.
@@ -113,6 +114,7 @@ class Statements:
     def _is_quiet(self) -> bool:
         return self._requests_in_flight() <= 1
 
+    @retried
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[Any]:

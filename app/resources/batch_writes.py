@@ -35,7 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import TypeEngine
 from uuid_utils.compat import uuid7
 
-from app.errors import Overloaded, Problem
+from app.errors import Problem, TransactionConflict
 from app.postgres.sessions import execute_read
 from app.resources import batch_faults
 from app.resources.batch_rows import BatchRows, Values
@@ -206,8 +206,8 @@ async def _write(
         if violated(error) not in resource.problems:
             raise
         await _explain(session, resource, rows)
-        # What refused a row has gone meanwhile.
-        raise Overloaded from error
+        # What refused a row has gone meanwhile, or has come since the snapshot.
+        raise TransactionConflict from error
     return written
 
 

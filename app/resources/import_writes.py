@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateTable
 
-from app.errors import Fault, FaultCode, ImportRejected, Overloaded
-from app.postgres.failures import is_conflict
+from app.errors import Fault, FaultCode, ImportRejected, TransactionConflict
+from app.postgres.failures import is_deadlock
 from app.postgres.time_limits import set_time_limit, waiting_longer
 from app.resources.constraints import conflicts
 from app.resources.import_statements import Statements
@@ -38,7 +38,7 @@ async def write_upload(
     """Write an upload in the transaction of the session; each statement may take `time_limit`
     seconds.
 
-    Errors: ImportRejected, Overloaded, and those of the database.
+    Errors: ImportRejected, TransactionConflict, and those of the database.
     """
     await session.execute(select(set_time_limit(time_limit)))
     upload.staged.seek(0)
@@ -77,7 +77,7 @@ async def write(
     The report counts the rows that are rejected here. If there are any, or the file `has_bad` rows
     that were not staged, and bad rows are not skipped, nothing is written.
     staged: lines of COPY's text format, with the columns of `Statements.staged`.
-    Errors: Overloaded, where others keep writing the same rows, and those of the database.
+    Errors: TransactionConflict, where others keep writing the same rows, and those of the database.
     """
     statements = _statements_of(importable)
     for table in (statements.staged, statements.plan):
@@ -92,20 +92,21 @@ async def write(
     for _ in range(ATTEMPTS):
         try:
             async with connection.begin_nested():
-                with conflicts(dict.fromkeys(importable.resource.problems, Overloaded)):
+                with conflicts(dict.fromkeys(importable.resource.problems, TransactionConflict)):
                     return await _write(connection, statements, options, has_bad=has_bad)
-        except Overloaded:
+        except TransactionConflict:
             continue
         except DBAPIError as error:
-            if not is_conflict(error):
+            # A serialization failure comes from the snapshot, which lasts as the transaction does.
+            if not is_deadlock(error):
                 raise
-    raise Overloaded
+    raise TransactionConflict
 
 
 async def _write(
     connection: AsyncConnection, statements: Statements, options: Options, *, has_bad: bool
 ) -> Report:
-    """Errors: Overloaded, where others have written since the rows were compared."""
+    """Errors: TransactionConflict, where others have written since the rows were compared."""
     await connection.execute(statements.planning(options.on_conflict))
     rejected, new, there = (await connection.execute(statements.counting())).one()
     report = Report(rejected=rejected)
@@ -116,13 +117,13 @@ async def _write(
         return report
     if there and options.on_conflict == "update":
         if await connection.scalar(statements.locking()) < there:
-            raise Overloaded
+            raise TransactionConflict
         report.updated = (await connection.execute(statements.updating())).rowcount
     if new:
         inserting = statements.inserting(keeps_ids=options.keeps_ids)
         report.created = (await connection.execute(inserting)).rowcount
         if report.created < new:
-            raise Overloaded
+            raise TransactionConflict
     report.skipped = there - report.updated
     return report
 

@@ -25,7 +25,8 @@ EXPIRE = "UPDATE idempotency_keys SET expires = clock_timestamp()"
 
 @pytest.fixture
 async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database)
+    # Each statement sees what was committed before it, or else the session would begin again.
+    engine = create_async_engine(database, isolation_level="READ COMMITTED")
     yield engine
     await engine.dispose()
 

@@ -27,6 +27,7 @@ from app.resources.fields import EXAMPLE_ID
 from tests.cli.test_commands import ROOT, ask, count_accounts
 from tests.databases import execute
 from tests.locks import held_up
+from tests.refusals import AT_COMMIT, AT_ONCE, COUNT, refusals
 from tests.servers import free_port
 from tests.waiting import PATIENCE, wait_until
 
@@ -449,6 +450,50 @@ class TestDatabase:
         monkeypatch.setenv("MIGRATE_ON_START", "true")
         assert run(file).exit_code == 0
         assert usernames(named_database) == people(1, 3)
+
+
+class TestOthers:
+    """Who write at the same time, so that the database refuses a batch."""
+
+    @pytest.mark.parametrize("timing", [AT_ONCE, AT_COMMIT])
+    def test_let_it_run_again(self, named_database: URL, timing: str) -> None:
+        bad = "no email,bad\n"
+        asyncio.run(execute(named_database, *refusals("accounts", 3, timing=timing)))
+        result = run(
+            write(HEADER + lines(1, 2) + bad + lines(3, 4)),
+            *("--batch", "3", "--on-error", "skip", "--rejected", "rejected.csv"),
+        )
+        assert result.exit_code == 0, result.output
+        assert usernames(named_database) == people(1, 4)
+        assert result.stdout == "5 rows: 4 created, 0 updated, 0 skipped, 1 rejected.\n"
+        assert len(Path("rejected.csv").read_text().splitlines()) == 2
+
+    def test_end_it_at_the_fourth_refusal(self, named_database: URL) -> None:
+        asyncio.run(execute(named_database, *refusals("accounts", 4)))
+        result = run(write(HEADER + lines(1, 1)))
+        assert result.exit_code == 1
+        assert "Nothing was stored." in result.stderr
+        assert asyncio.run(ask(named_database, COUNT)) == 4
+
+    def test_do_not_end_a_validation(self, named_database: URL) -> None:
+        """It has one transaction for all batches, which is no stricter than it needs."""
+        name = f'"{named_database.database}"'
+        level = "current_setting('transaction_isolation')"
+        asyncio.run(
+            execute(
+                named_database,
+                f"ALTER DATABASE {name} SET default_transaction_isolation = serializable",
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" IF {level} <> 'read committed' THEN RAISE serialization_failure; END IF;"
+                " RETURN NEW; END $$",
+                "CREATE TRIGGER refuse BEFORE INSERT ON accounts"
+                " FOR EACH ROW EXECUTE FUNCTION refuse()",
+            )
+        )
+        file = write(HEADER + lines(1, 3))
+        result = run(file, "--validate-only", "--batch", "1")
+        assert result.exit_code == 0, result.output
+        assert run(file).exit_code == 1
 
 
 @pytest.mark.slow

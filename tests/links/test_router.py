@@ -752,14 +752,14 @@ class TestAtOnce:
 
     @pytest.mark.parametrize("relation", PUTS)
     async def test_one_makes_the_link_and_the_others_find_it(
-        self, committed_client: httpx.AsyncClient, relation: str
+        self, patient_client: httpx.AsyncClient, relation: str
     ) -> None:
         for _ in range(10):
-            path, body = link_of(relation, *await pair(committed_client))
-            puts = [committed_client.put(path, json=body) for _ in range(10)]
+            path, body = link_of(relation, *await pair(patient_client))
+            puts = [patient_client.put(path, json=body) for _ in range(10)]
             answers = await asyncio.gather(*puts)
             assert sorted(answer.status_code for answer in answers) == [*[200] * 9, 201]
             assert len({answer.text for answer in answers}) == 1
-            deletes = [committed_client.delete(path) for _ in range(5)]
+            deletes = [patient_client.delete(path) for _ in range(5)]
             answers = await asyncio.gather(*deletes)
             assert sorted(answer.status_code for answer in answers) == [204, *[404] * 4]

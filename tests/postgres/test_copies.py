@@ -13,6 +13,7 @@ from app.postgres.copies import PIECE_SIZE, Copies
 from app.postgres.engine import make_engine
 from app.postgres.statement_count import start_statement_count
 from tests.applications import make_settings
+from tests.databases import execute
 from tests.waiting import come
 
 NUMBERS: Select[Any] = select(column("n")).select_from(
@@ -64,6 +65,22 @@ async def test_the_statement_is_logged_without_its_values(copies: Copies) -> Non
     assert line["log_level"] == "debug"
     assert line["statement"].startswith("COPY (SELECT n ")
     assert "4321" not in line["statement"]
+
+
+@pytest.mark.parametrize("level", ["read committed", "serializable"])
+async def test_has_one_snapshot_and_keeps_no_note_of_what_it_reads(
+    database: URL, level: str
+) -> None:
+    setting = f"default_transaction_isolation = '{level}'"
+    await execute(database, f'ALTER DATABASE "{database.database}" SET {setting}')
+    copies = Copies(make_engine(database, make_settings(), autocommit=True), 1)
+    names = ("transaction_isolation", "transaction_read_only")
+    shown: Select[Any] = select(*map(func.current_setting, names))
+    reader = Reader()
+    reader.reads.set()
+    await copies.copy(shown, {}, {}, reader)
+    assert reader.pieces == [b"repeatable read\ton\n"]
+    await copies.close()
 
 
 async def test_of_no_rows_has_one_empty_piece(copies: Copies) -> None:

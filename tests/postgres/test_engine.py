@@ -1,7 +1,9 @@
 """Engines: lazy connections, autocommit, limits, and no values in logs."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import structlog
@@ -120,6 +122,16 @@ class TestTransactional:
             assert await reader.scalar(COUNT) == 0
             await writer.commit()
             assert await reader.scalar(COUNT) == 1
+
+    async def test_names_no_isolation_and_asks_for_none(self, engine: AsyncEngine) -> None:
+        sent: list[str] = []
+        async with transactional(engine).connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver.add_query_logger(lambda record: sent.append(record.query))
+            assert await connection.scalar(COUNT) == 0
+            await connection.commit()
+            await asyncio.sleep(0)
+        assert [query for query in sent if "accounts" not in query] == ["BEGIN;", "COMMIT;"]
 
     async def test_shares_the_pool_and_leaves_connections_as_they_were(
         self, engine: AsyncEngine

@@ -8,29 +8,28 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
 from sqlalchemy import URL, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from uuid_utils.compat import uuid7
+from structlog.testing import capture_logs
 
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
-from app.models import Account, table_of
+from app.auth.last_used import write_uses
+from app.models import Account, ApiKey, table_of
 from app.postgres import retries
 from app.postgres.sessions import execute_only_write, execute_read
+from app.serving.sweeper import sweep_all
 from tests.applications import client_of, running_app
 from tests.catalog import Entry, Row, every_resource
 from tests.databases import LIMITS, execute
-from tests.factories import account_body, create_account, create_item
+from tests.factories import account_body, account_row, create_account, create_item, make_key
+from tests.imports import as_csv
 from tests.locks import held_up
+from tests.refusals import AT_COMMIT, AT_ONCE, COUNT, refusals
 from tests.responses import assert_problem
 
 ACCOUNTS = table_of(Account)
-AT_ONCE = "TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON {table}"
-AT_COMMIT = (
-    "CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON {table}"
-    " DEFERRABLE INITIALLY DEFERRED"
-)
 KEY = {"Idempotency-Key": "one request"}
 
 
@@ -64,25 +63,10 @@ Refuse = Callable[..., Awaitable[None]]
 
 @pytest.fixture
 def refuse(connection: AsyncConnection) -> Refuse:
-    """Makes a table refuse the next writes, so many times. `timing` is that of the trigger."""
+    """Makes a table refuse the next writes."""
 
-    async def refuse(
-        table: str, times: int = 3, sqlstate: str = "40001", timing: str = AT_ONCE
-    ) -> None:
-        function = (
-            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            f" IF nextval('refusals') <= {times} THEN"
-            f" RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END IF;"
-            " RETURN COALESCE(NEW, OLD); END $$"
-        )
-        when = timing.format(table=table)
-        for statement in (
-            "CREATE SEQUENCE IF NOT EXISTS refusals",  # no rollback takes its numbers back
-            "ALTER SEQUENCE refusals RESTART",
-            function,
-            f"DROP TRIGGER IF EXISTS refuse ON {table}",
-            f"CREATE {when} FOR EACH ROW EXECUTE FUNCTION refuse()",
-        ):
+    async def refuse(*what: Any, **options: Any) -> None:
+        for statement in refusals(*what, **options):
             await connection.execute(text(statement))
 
     return refuse
@@ -91,7 +75,7 @@ def refuse(connection: AsyncConnection) -> Refuse:
 @pytest.fixture
 def attempts(connection: AsyncConnection) -> Callable[[], Awaitable[int]]:
     async def attempts() -> int:
-        return int(await connection.scalar(text("SELECT last_value FROM refusals")) or 0)
+        return int(await connection.scalar(text(COUNT)) or 0)
 
     return attempts
 
@@ -147,6 +131,91 @@ async def test_every_write_of_a_link_runs_again(
         await refuse(table)
         answer = await client.request(method, path, json=content)
         assert answer.status_code == status, answer.text
+
+
+@every_resource
+@pytest.mark.parametrize("timing", [AT_ONCE, AT_COMMIT])
+async def test_every_batch_runs_again(
+    client: httpx.AsyncClient, entry: Entry, refuse: Refuse, timing: str
+) -> None:
+    first = await entry.valid_body(client)
+    parents = {name: first[name] for name in entry.parents()}
+    rows: list[Row] = [first, await entry.valid_body(client, **parents)]
+
+    async def send(verb: str, rows: list[Row]) -> list[Row]:
+        await refuse(entry.resource.table.name, timing=timing)
+        answer = await client.post(f"{entry.path}:batch{verb}", json={"data": rows})
+        assert answer.is_success, answer.text
+        written: list[Row] = answer.json()["data"] if answer.content else []
+        return written
+
+    made = await send("Create", rows)
+    changes = [{"id": row["id"], "version": 1, **entry.changes} for row in made[:1]]
+    assert [row["version"] for row in await send("Update", changes)] == [2]
+    await send("Delete", [{"id": row["id"]} for row in made])
+    assert (await client.get(f"{entry.path}/{made[0]['id']}")).status_code == 404
+
+
+@every_resource
+@pytest.mark.parametrize("timing", [AT_ONCE, AT_COMMIT])
+@pytest.mark.parametrize("headers", [{}, KEY])
+async def test_an_import_runs_again_from_its_file(
+    client: httpx.AsyncClient, entry: Entry, refuse: Refuse, timing: str, headers: dict[str, str]
+) -> None:
+    content = as_csv([await entry.valid_body(client)])
+    await refuse(entry.resource.table.name, timing=timing)
+    answer = await client.post(
+        f"{entry.path}:import", content=content, headers={"Content-Type": "text/csv", **headers}
+    )
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["rows"], answer.json()["created"]) == (1, 1)
+
+
+@every_resource
+async def test_a_validation_runs_again_and_stores_nothing(
+    client: httpx.AsyncClient, entry: Entry, refuse: Refuse
+) -> None:
+    body = await entry.valid_body(client)
+    await refuse(entry.resource.table.name)
+    answer = await client.post(f"{entry.path}?validate_only=true", json=body)
+    assert answer.status_code == 200, answer.text
+    row_id = answer.json()["id"]
+    assert (await client.get(f"{entry.path}/{row_id}")).status_code == 404
+
+
+async def test_a_cascade_runs_again(client: httpx.AsyncClient, refuse: Refuse) -> None:
+    item = await create_item(client)
+    await refuse("items")
+    answer = await client.delete(f"/accounts/{item['account_id']}?cascade=true")
+    assert answer.status_code == 204, answer.text
+
+
+class TestBackground:
+    """Statements that no request waits for."""
+
+    async def test_a_sweep_runs_again(
+        self, running: FastAPI, connection: AsyncConnection, refuse: Refuse
+    ) -> None:
+        await connection.execute(
+            text(
+                "INSERT INTO idempotency_keys (principal, path, key, fingerprint, expires, status)"
+                " VALUES ('anonymous', '/accounts', 'k', '', clock_timestamp(), 201)"
+            )
+        )
+        await refuse("idempotency_keys")
+        assert await sweep_all(running.state.statements) == 1
+
+    async def test_the_last_use_of_a_key_is_written_again(
+        self, database: URL, running: FastAPI, connection: AsyncConnection, refuse: Refuse
+    ) -> None:
+        await make_key(database, "read")
+        key = table_of(ApiKey).c
+        running.state.key_lookup.used.add(await connection.scalar(select(key.id)))
+        await refuse("api_keys")
+        with capture_logs() as logs:
+            await write_uses(running.state.key_lookup, running.state.statements)
+        assert logs == []
+        assert await connection.scalar(select(key.last_used)) is not None
 
 
 @pytest.mark.parametrize("headers", [{}, KEY])
@@ -217,11 +286,6 @@ async def test_a_stricter_default_of_the_database_is_no_problem(
         assert (answer.status_code, answer.json()["version"]) == (200, 3)
 
 
-def new_account(name: str) -> dict[str, Any]:
-    email = f"{name}@example.com"
-    return {"id": uuid7(), "email": email, "email_key": email, "username": name}
-
-
 REFUSING_READ = select(func.refuse_read())
 
 
@@ -258,9 +322,9 @@ class TestHarm:
 
     async def test_an_operation_of_ours_runs_again(self, put: Any, names: Any) -> None:
         async def work(session: SessionDep) -> Response:
-            await session.execute(insert(ACCOUNTS).values(new_account("ada")))
+            await session.execute(insert(ACCOUNTS).values(account_row("ada")))
             async with session.begin_nested():
-                await session.execute(insert(ACCOUNTS).values(new_account("bob")))
+                await session.execute(insert(ACCOUNTS).values(account_row("bob")))
             await session.execute(REFUSING_READ)
             return Response()
 
@@ -277,23 +341,42 @@ class TestHarm:
             session: SessionDep, noted: Annotated[list[str], Depends(get_calls)]
         ) -> Response:
             noted.append("work")
-            await session.execute(REFUSING_READ)
+            async with session.begin():
+                await session.execute(REFUSING_READ)
             return Response()
 
         assert_problem(await put(work), 503, "overloaded", {})
         assert calls == ["work"]
 
-    async def test_one_that_fastapi_runs_does_not(self, put: Any, names: Any) -> None:
+    async def test_one_that_fastapi_runs_does_too(self, put: Any, names: Any) -> None:
         async def work(session: SessionDep) -> int:
-            await session.execute(insert(ACCOUNTS).values(new_account("ada")))
+            await session.execute(insert(ACCOUNTS).values(account_row("ada")))
+            return int(await session.scalar(REFUSING_READ) or 0)
+
+        answer = await put(work)
+        assert (answer.status_code, answer.json()) == (200, 1)
+        assert await names() == ["ada"]
+
+    async def test_one_with_background_tasks_does_not(self, put: Any, names: Any) -> None:
+        calls: list[str] = []
+
+        async def work(session: SessionDep, tasks: BackgroundTasks) -> int:
+            tasks.add_task(calls.append, "task")
+            await session.execute(insert(ACCOUNTS).values(account_row("ada")))
             return int(await session.scalar(REFUSING_READ) or 0)
 
         assert_problem(await put(work), 503, "overloaded", {})
-        assert await names() == []
+        assert (calls, await names()) == ([], [])
+
+    async def test_one_that_is_no_coroutine_does_not(self, put: Any, names: Any) -> None:
+        def work(session: SessionDep) -> int:
+            return 7
+
+        assert (await put(work)).json() == 7
 
     async def test_one_that_has_committed_does_not(self, put: Any, names: Any) -> None:
         async def work(session: SessionDep) -> Response:
-            await session.execute(insert(ACCOUNTS).values(new_account("ada")))
+            await session.execute(insert(ACCOUNTS).values(account_row("ada")))
             await session.commit()
             await session.execute(REFUSING_READ)
             return Response()
@@ -301,18 +384,21 @@ class TestHarm:
         assert_problem(await put(work), 503, "overloaded", {})
         assert await names() == ["ada"]
 
-    async def test_one_that_has_written_alone_does_not(self, put: Any, names: Any) -> None:
+    async def test_a_statement_alone_runs_again_by_itself(self, put: Any, names: Any) -> None:
+        calls: list[str] = []
+
         async def work(session: SessionDep) -> Response:
-            await execute_only_write(session, insert(ACCOUNTS), new_account("ada"))
+            calls.append("work")
+            await execute_only_write(session, insert(ACCOUNTS), account_row("ada"))
             await execute_read(session, REFUSING_READ)
             return Response()
 
-        assert_problem(await put(work), 503, "overloaded", {})
-        assert await names() == ["ada"]
+        assert (await put(work)).status_code == 200
+        assert (calls, await names()) == (["work"], ["ada"])
 
     async def test_another_error_is_none_of_this(self, put: Any, names: Any) -> None:
         async def work(session: SessionDep) -> Response:
-            await session.execute(insert(ACCOUNTS).values(new_account("ada")))
+            await session.execute(insert(ACCOUNTS).values(account_row("ada")))
             await session.execute(text("SELECT 1 / 0"))
             return Response()
 

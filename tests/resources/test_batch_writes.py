@@ -171,14 +171,14 @@ class TestParts:
 
 @every_resource
 async def test_rows_that_are_locked_by_two_batches_wait_in_one_direction(
-    committed_client: httpx.AsyncClient, entry: Entry
+    patient_client: httpx.AsyncClient, entry: Entry
 ) -> None:
-    rows = await create(committed_client, entry, 50)
+    rows = await create(patient_client, entry, 50)
     orders = (rows, rows[::-1])
     for turn in range(5):
         answers = [
             send(
-                committed_client,
+                patient_client,
                 entry,
                 "Update",
                 [{"id": row["id"], entry.free_text: f"{turn} {n}"} for row in orders[n % 2]],
@@ -187,5 +187,5 @@ async def test_rows_that_are_locked_by_two_batches_wait_in_one_direction(
         ]
         for answer in await asyncio.gather(*answers):
             assert answer.status_code == 200, answer.text
-    versions = {row["version"] for row in await stored(committed_client, entry, rows)}
+    versions = {row["version"] for row in await stored(patient_client, entry, rows)}
     assert versions == {31}

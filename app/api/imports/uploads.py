@@ -17,6 +17,7 @@ import structlog
 from fastapi import Depends, Request
 from pydantic import Field
 
+from app.api.arguments import repeatable
 from app.api.exports import MEDIA_TYPES
 from app.api.imports.records import Form, counted, lines_of, read_rows, unzipped
 from app.api.imports.rows import RowChecker, columns_of, required_of
@@ -58,6 +59,7 @@ class ImportQuery(WriteQuery):
         return Options(self.on_conflict, self.keep_ids, self.on_error == "skip")
 
 
+@repeatable
 async def get_import_timeout(request: Request) -> float:
     settings: Settings = request.app.state.settings
     return settings.import_timeout
@@ -90,6 +92,7 @@ class Uploads:
 
     def __init__(self, importable: Importable[Any]) -> None:
         self.importable = importable
+        repeatable(self)  # its file may be read again
 
     async def __call__(self, request: Request) -> AsyncIterator[Upload]:
         """Errors: UnsupportedMediaType, MissingScope, BodyTooLarge, MalformedBody, Overloaded, and
