@@ -4,6 +4,7 @@ Each operation is one statement; a second one only finds out why the first found
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,12 +18,15 @@ from app.errors import (
     NotFound,
     Problem,
     StaleVersion,
+    TransactionConflict,
     UnknownItem,
 )
 from app.links.kinds import ENDS, FAVORITES, RESERVATIONS, WISHES, Link
 from app.links.schemas import ItemLink, ItemWish, LinkQuery
 from app.links.statements import delete_link, put_link, select_link
-from app.postgres.sessions import execute_only_write, execute_read
+from app.postgres.retries import retry
+from app.postgres.sessions import RequestSession, execute_only_write, execute_read
+from app.postgres.statements import Statements
 from app.resources import reads
 from app.resources.constraints import conflicts
 from app.resources.lists import Listing, Rows, fetch_rows
@@ -114,11 +118,24 @@ async def _put(
         f"fk_{link.table.name}_item_id": no_item,
         "uq_reservations_item_id": ItemAlreadyReserved,
     }
+    statement = put_link(link, absence)
+    new = {f"new_{name}": value for name, value in values.items()}
+
+    async def put(runner: AsyncSession | Statements) -> Any:
+        row = (await runner.execute(statement, new)).one_or_none()
+        if row is not None and row.is_new is None:
+            raise StaleVersion if absence else TransactionConflict
+        return row
+
     with conflicts(problems):
-        row = (await execute_only_write(session, put_link(link, absence), values)).one_or_none()
-    if row is not None and row.is_new is None:
-        raise StaleVersion
-    return row
+        if isinstance(session, RequestSession) and session.autocommit is not None:
+            return await session.write_alone(lambda alone: retry(partial(put, alone), _is_unseen))
+        return await put(session)
+
+
+def _is_unseen(error: Exception) -> bool:
+    """Whether the link was made after the statement began, which does not see it."""
+    return isinstance(error, TransactionConflict)
 
 
 async def _require(session: AsyncSession, ids: Mapping[str, UUID]) -> None:

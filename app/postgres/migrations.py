@@ -1,6 +1,7 @@
 """Migrates a database to a revision of the schema, one process at a time."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,8 +50,30 @@ async def migrate(
     The database of a newer build stays as it is, so that a build can be rolled back.
     Errors: RefoldingError, and those of the database.
     """
-    async with engine.connect() as connection:
+    async with _alone(engine), engine.connect() as connection:
         await connection.run_sync(_upgrade, revision, folded)
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Waits for other instances that migrate. Those that come meanwhile wait for the block's end.
+
+    The lock is that of a transaction on a connection of its own, since a migration has several.
+    """
+    async with engine.connect() as connection:
+        await connection.run_sync(Connection.detach)  # takes no place in the pool
+        async with connection.begin():
+            for statement in (
+                # A snapshot would hold up indexes that are built concurrently. That of the SELECT
+                # is kept until the next statement.
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET LOCAL statement_timeout = 0",
+                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'",
+                f"SELECT pg_advisory_xact_lock({_LOCK_KEY})",
+                "SET LOCAL idle_in_transaction_session_timeout = 0",
+            ):
+                await connection.execute(text(statement))
+            yield
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:
@@ -68,10 +91,9 @@ def autogenerate(connection: Connection, message: str) -> None:
 
 
 def _upgrade(connection: Connection, revision: str, folded: Sequence[Folded]) -> None:
-    connection.execute(text("SET statement_timeout = 0"))
-    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
-    for name, value in LIMITS.items():
+    # What others write meanwhile is kept out by locks. A stricter transaction would fail instead.
+    settings = {"default_transaction_isolation": "read committed", **LIMITS}
+    for name, value in settings.items():
         connection.execute(text(f"SET {name} = '{value}'"))
     connection.commit()
     try:
@@ -83,7 +105,6 @@ def _upgrade(connection: Connection, revision: str, folded: Sequence[Folded]) ->
                 refold(connection, one)
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
-        for name in LIMITS:
+        for name in settings:
             connection.execute(text(f"RESET {name}"))
         connection.commit()

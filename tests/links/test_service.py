@@ -62,6 +62,41 @@ class TestEndsThatGoMeanwhile:
         assert problem(await put) == (404, "account_not_found")
 
 
+@pytest.mark.parametrize("relation", PUTS)
+@pytest.mark.parametrize(
+    ("end", "headers", "status"),
+    [
+        ("commit", {}, 200),
+        ("rollback", {}, 201),
+        ("commit", {"If-None-Match": "*"}, 412),
+        ("rollback", {"If-None-Match": "*"}, 201),
+    ],
+)
+async def test_a_link_that_another_transaction_makes_meanwhile(
+    database: URL,
+    committed_client: httpx.AsyncClient,
+    engine: AsyncEngine,
+    relation: str,
+    end: str,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    """The statement that waits for it does not see it."""
+    account, item = await pair(committed_client)
+    path, body = link_of(relation, account, item)
+    table = "wishes" if relation == "wish" else f"{relation}s"
+    making = text(f"INSERT INTO {table} (account_id, item_id) VALUES (:account, :item)")
+    async with engine.connect() as other:
+        await other.execute(making, {"account": account["id"], "item": item["id"]})
+        put = asyncio.create_task(committed_client.put(path, json=body, headers=headers))
+        await held_up(database)
+        await getattr(other, end)()
+    answer = await put
+    assert answer.status_code == status, answer.text
+    if status != 412:
+        assert answer.json()["item"]["id"] == item["id"]
+
+
 class TestPutReservation:
     async def test_requests_of_one_account_go_one_by_one(
         self, database: URL, committed_client: httpx.AsyncClient, engine: AsyncEngine

@@ -24,8 +24,8 @@ from app.postgres.migrations import (
     migrate,
     older_revisions,
 )
-from tests.databases import SCHEMA, describe
-from tests.waiting import PATIENCE
+from tests.databases import SCHEMA, add_revision, describe, execute
+from tests.waiting import PATIENCE, come
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
 
@@ -43,6 +43,12 @@ async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database, pool_size=1, max_overflow=0)
     yield engine
     await engine.dispose()
+
+
+async def isolate(database: URL) -> None:
+    """Make all transactions of a database serializable."""
+    setting = "default_transaction_isolation = serializable"
+    await execute(database, f'ALTER DATABASE "{database.database}" SET {setting}')
 
 
 class TestSchema:
@@ -160,11 +166,38 @@ class TestMigrate:
                 await migrate(engine)
         await migrate(engine)
 
+    async def test_is_no_stricter_than_read_committed(
+        self, database: URL, own_migrations: Path
+    ) -> None:
+        await isolate(database)
+        head = add_revision(own_migrations)
+        seen = "CREATE TABLE seen AS SELECT current_setting('transaction_isolation') AS level"
+        script = (own_migrations / "next.py").read_text()
+        script = "from alembic import op\n" + script.replace("pass", f'op.execute("{seen}")')
+        (own_migrations / "next.py").write_text(script)
+        engine = create_async_engine(database, poolclass=NullPool)
+        assert await current_revision(engine) == head
+        await migrate(engine)
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SELECT level FROM seen")) == "read committed"
+
+    async def test_does_not_hold_up_an_index_that_is_built_concurrently(
+        self, database: URL
+    ) -> None:
+        await isolate(database)
+        engine = create_async_engine(database, poolclass=NullPool)
+        async with migrations._alone(engine):
+            index = "CREATE INDEX CONCURRENTLY another ON accounts (username)"
+            await come(execute(database, index))
+
     @pytest.mark.parametrize("revision", ["head", "unknown"])
     async def test_leaves_the_connection_as_it_was(
         self, revision: str, engine: AsyncEngine
     ) -> None:
-        settings = text("SELECT name, setting FROM pg_settings WHERE name LIKE '%_timeout'")
+        settings = text(
+            "SELECT name, setting FROM pg_settings"
+            " WHERE name LIKE '%_timeout' OR name LIKE 'default_transaction_%'"
+        )
         async with engine.connect() as connection:
             before = (await connection.execute(settings)).all()
         if revision == "head":
@@ -172,7 +205,7 @@ class TestMigrate:
         else:
             with pytest.raises(Exception, match="unknown"):
                 await migrate(engine, revision)
-        async with engine.connect() as connection:  # the same connection, since the pool has one
+        async with engine.connect() as connection:  # the one that migrated, since the pool has one
             assert (await connection.execute(settings)).all() == before
             locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
             assert await connection.scalar(locks) == 0
