@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 INSTALL = $(BIN)/python -m scripts.install
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-quick test-serializable test-sdks check lint types fmt migrate revision clean
+.PHONY: help install run test test-quick test-serializable test-poolers test-sdks check lint types fmt migrate revision clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -43,7 +43,7 @@ run: $(VENV)/run ## Start PostgreSQL, migrate and serve (HOST, PORT)
 	@exec $(BIN)/satchel serve --host $(HOST) --port $(PORT)
 
 # In a folder without .env, and without the variables that name databases: neither leads to others.
-DATABASES = DATABASE DEVELOPMENT_DATABASE TEST_DATABASE STAGING_DATABASE PRODUCTION_DATABASE
+DATABASES = DATABASE DEVELOPMENT_DATABASE TEST_DATABASE STAGING_DATABASE PRODUCTION_DATABASE MIGRATION_DATABASE
 DEMO = CONFIG_MODE= EMBEDDED_DATA_DIR=. $(foreach each,$(DATABASES),$(each)_URL= $(each)_URL_FILE=)
 .PHONY: demo
 demo: $(VENV)/run ## Serve demo data from a database of its own, in .data/demo (HOST, PORT)
@@ -74,6 +74,13 @@ AT_ONCE = tests/test_changes_at_once.py tests/test_histories.py tests/links/test
 test-serializable: $(VENV)/dev ## Run the tests of the contract on a serializable database
 	@TEST_ISOLATION=serializable $(BIN)/python $(PYTEST) -m 'not slow' $(STRICT)
 	@TEST_ISOLATION=serializable $(BIN)/python $(PYTEST) -m slow $(AT_ONCE)
+
+# Those whose requests reach a database, with PgBouncer between.
+POOLED = tests/api tests/resources tests/links tests/accounts/test_router.py tests/accounts/test_batches.py \
+	tests/items/test_router.py tests/items/test_batches.py tests/test_concurrency.py tests/test_durability.py \
+	tests/test_transactions.py --ignore=tests/api/imports/test_records.py
+test-poolers: $(VENV)/dev ## Run the tests of the contract through PgBouncer
+	@TEST_POOLER=pgbouncer $(BIN)/python $(PYTEST) -m 'not slow' $(POOLED)
 
 test-sdks: $(VENV)/dev ## Generate SDKs in eight languages, compile and use them
 	@$(BIN)/python -m pytest tests/sdks

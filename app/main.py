@@ -95,7 +95,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
             counters.update_batch_size.observe,
             requests_in_flight=lambda: counters.in_flight,
         )
-        copies = app.state.copies = Copies(exporting, settings.max_exports)
+        copies = app.state.copies = Copies(exporting, settings.max_exports, settings.export_timeout)
         app.state.older_revisions = older_revisions()
         # Objects of start-up live as long as the process. If they were not frozen, the garbage
         # collector would walk through all of FastAPI, Pydantic and SQLAlchemy again and again,

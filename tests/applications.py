@@ -13,6 +13,8 @@ from sqlalchemy import URL
 from app.config import Mode, Settings
 from app.main import create_app
 from tests.environment import ISOLATION
+from app.postgres.engine import server_limits
+from tests.databases import execute, pooled, serving_settings
 from tests.transactions import WatchingTransport
 
 
@@ -73,7 +75,11 @@ def client_of(application: FastAPI, *, is_patient: bool = False) -> httpx.AsyncC
 @contextlib.asynccontextmanager
 async def running_app(database: URL, **values: Any) -> AsyncIterator[FastAPI]:
     """The application with its own engine on a real database, as a worker runs it."""
-    url = database.render_as_string(hide_password=False)
-    application = create_app(make_settings(test_database_url=url, **values))
+    settings = make_settings(**{**serving_settings(database), **values})
+    if pooled(database) is not None:  # which has no limits but those of the database
+        limits = server_limits(settings).items()
+        alter = f'ALTER DATABASE "{database.database}" SET'
+        await execute(database, *(f"{alter} {name} = {limit}" for name, limit in limits))
+    application = create_app(settings)
     async with application.router.lifespan_context(application):
         yield application

@@ -9,7 +9,7 @@ from contextlib import (
     asynccontextmanager,
 )
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import URL, Executable, Result, Row, text
 from sqlalchemy.engine import IteratorResult
@@ -41,6 +41,14 @@ FAST = {
     "default_transaction_isolation": ISOLATION,
 }
 
+
+class _Pooler(Protocol):
+    def url_of(self, database: URL) -> URL: ...
+
+
+# What is between all applications of a run and their databases, by the URL of the server.
+POOLERS: dict[URL, _Pooler] = {}
+
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 * 2**30  # bytes, for the servers of some processes; containers have 64 MB there
 
@@ -57,6 +65,24 @@ async def execute(database: URL, *statements: str) -> None:
     async with engine.connect() as connection:
         for statement in statements:
             await connection.execute(text(statement))
+
+
+def pooled(database: URL) -> URL | None:
+    """The URL of a database through the pooler that is in front of it in this run, if one is."""
+    pooler = POOLERS.get(database.set(database=""))
+    return None if pooler is None else pooler.url_of(database)
+
+
+def serving_settings(database: URL) -> dict[str, str]:
+    """The settings of an application that serves a database in this run."""
+    direct, through = database.render_as_string(hide_password=False), pooled(database)
+    if through is None:
+        return {"test_database_url": direct}
+    return {
+        "test_database_url": through.render_as_string(hide_password=False),
+        "database_pooler": "transaction",
+        "migration_database_url": direct,
+    }
 
 
 # All parts of a schema, as the server describes them.
@@ -146,7 +172,7 @@ class OneConnectionCopies(Copies):
     _transaction: Mapping[str, Any] = {}  # a savepoint
 
     def __init__(self, connection: AsyncConnection) -> None:
-        super().__init__(connection.engine, limit=1)
+        super().__init__(connection.engine, limit=1, time_limit=0)
         self.connection = connection
 
     @asynccontextmanager

@@ -22,3 +22,5 @@ def _take_test_server() -> str | None:
 
 
 TEST_SERVER = _take_test_server()
+# Whether PgBouncer is between the applications of tests and their databases.
+WITH_POOLER = os.environ.get("TEST_POOLER") == "pgbouncer"

@@ -9,7 +9,8 @@ import pytest
 
 def find_program(name: str, package: str) -> str:
     """The path of a program that is not Python's; the test is skipped without it."""
-    return find_package(shutil.which(name), name, package)
+    # Debian has programs of servers in a folder that is not on the PATH of everybody.
+    return find_package(shutil.which(name) or shutil.which(name, path="/usr/sbin"), name, package)
 
 
 def find_file(path: str, package: str) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import URL
 
+from tests.databases import serving_settings
 from tests.waiting import PATIENCE, wait_until
 
 
@@ -73,6 +74,6 @@ class Server:
 def server_environment(database: URL) -> dict[str, str]:
     return {
         "CONFIG_MODE": "testing",
-        "TEST_DATABASE_URL": database.render_as_string(hide_password=False),
+        **{name.upper(): value for name, value in serving_settings(database).items()},
         "ALLOWED_HOSTS": "satchel.test,x",  # of raw requests
     }

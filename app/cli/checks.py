@@ -1,14 +1,20 @@
 """Checks a database for `satchel check`: each error says how to fix it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
-from app.postgres.engine import make_engine
+from app.postgres.engine import SERVER_LIMITS, advice_on_pooler, make_engine, server_limits
 from app.postgres.migrations import current_revision, older_revisions
+from app.postgres.poolers import PoolerFound, is_proxied, share_sessions
 
 OLDEST_SERVER = 150000  # PostgreSQL 15
+# What tells a database from others.
+_IDENTITY = text("SELECT system_identifier, current_database() FROM pg_control_system()")
 
 
 def explain(error: Exception) -> str:
@@ -20,15 +26,57 @@ def explain(error: Exception) -> str:
 
 async def check_database(url: URL, settings: Settings) -> list[str]:
     """The errors found."""
-    engine = make_engine(url, settings)
     try:
-        return [*await _check_server(engine), *await _check_schema(engine)]
+        if settings.database_pooler == "none" and await _leads_to_pooler(url, settings):
+            return [advice_on_pooler(settings)]
+        async with _disposing(make_engine(url, settings)) as engine:
+            return [
+                *await _check_server(engine),
+                *await _check_limits(engine, settings),
+                *await _check_schema(engine),
+                *await _check_migration_url(engine, settings),
+            ]
     except (SQLAlchemyError, OSError) as error:
-        fix = "start it" if isinstance(error, OSError) else "fix that"
-        what = f"The database cannot be used ({explain(error)})"
-        return [f"{what}: {fix}, or correct {settings.url_variable}."]
+        return [_unusable(error, "The database", settings.url_variable)]
+
+
+async def note_on_pooler(url: URL, settings: Settings) -> list[str]:
+    """What is no error, but should be known of a database without errors."""
+    if settings.database_pooler == "none":
+        return []
+    if not await _leads_to_pooler(url, settings):
+        found = f"{settings.url_variable} leads to no pooler that shares sessions"
+        return [f"{found}: DATABASE_POOLER=transaction doubles the round trips of each statement."]
+    if settings.migration_url is None:
+        return ["`satchel migrate`, `backup` and `restore` need MIGRATION_DATABASE_URL."]
+    return []
+
+
+def _unusable(error: Exception, what: str, variable: str) -> str:
+    fix = "start it" if isinstance(error, OSError) else "fix that"
+    return f"{what} cannot be used ({explain(error)}): {fix}, or correct {variable}."
+
+
+@asynccontextmanager
+async def _disposing(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    try:
+        yield engine
     finally:
         await engine.dispose()
+
+
+async def _leads_to_pooler(url: URL, settings: Settings) -> bool:
+    # As behind one, which refuses other connections.
+    own = settings.model_copy(update={"database_pooler": "transaction", "pool_size": 2})
+    async with (
+        _disposing(make_engine(url, own, autocommit=True)) as engine,
+        engine.connect() as one,
+    ):
+        driver = (await one.get_raw_connection()).driver_connection
+        if not await is_proxied(driver):
+            return False
+        async with engine.connect() as two:
+            return await share_sessions(driver, (await two.get_raw_connection()).driver_connection)
 
 
 async def _check_server(engine: AsyncEngine) -> list[str]:
@@ -49,6 +97,51 @@ async def _check_server(engine: AsyncEngine) -> list[str]:
             "The database is read-only: use the primary, or add ?target_session_attrs=read-write."
         )
     return errors
+
+
+async def _check_limits(engine: AsyncEngine, settings: Settings) -> list[str]:
+    """The limits that connections through a pooler cannot set."""
+    if settings.database_pooler == "none":
+        return []
+    wanted = server_limits(settings)
+    statement = text(
+        "SELECT name, setting::int, quote_ident(session_user) AS role,"
+        " quote_ident(current_database()) AS database FROM pg_settings WHERE name = ANY(:names)"
+        " ORDER BY name"
+    )
+    async with engine.connect() as connection:
+        found = (await connection.execute(statement, {"names": list(wanted)})).all()
+    return [
+        f"{row.name} is {row.setting} ms and not {wanted[row.name]} ms"
+        f" ({SERVER_LIMITS[row.name].upper()}):"
+        f" ALTER ROLE {row.role} IN DATABASE {row.database} SET {row.name} = {wanted[row.name]};"
+        " then RECONNECT in the console of PgBouncer."
+        for row in found
+        if row.setting != wanted[row.name]
+    ]
+
+
+async def _check_migration_url(engine: AsyncEngine, settings: Settings) -> list[str]:
+    if settings.migration_url is None:
+        return []
+    async with engine.connect() as connection:
+        served = (await connection.execute(_IDENTITY)).one()
+    try:
+        async with _disposing(
+            make_engine(settings.migration_url, settings, for_migrations=True)
+        ) as migrating:
+            async with migrating.connect() as connection:
+                migrated = (await connection.execute(_IDENTITY)).one()
+            errors = await _check_server(migrating)
+    except PoolerFound as error:
+        return [str(error)]
+    except (SQLAlchemyError, OSError) as error:
+        what = "The database of MIGRATION_DATABASE_URL"
+        return [_unusable(error, what, "MIGRATION_DATABASE_URL")]
+    if migrated != served:
+        other = f"another database than {settings.url_variable}"
+        return [f"MIGRATION_DATABASE_URL leads to {other}: correct one of them."]
+    return [f"MIGRATION_DATABASE_URL: {error}" for error in errors]
 
 
 async def _check_schema(engine: AsyncEngine) -> list[str]:

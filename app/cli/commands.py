@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.auth.guard import make_verifier
-from app.cli.checks import check_database
+from app.cli.checks import check_database, note_on_pooler
 from app.cli.demo import demo
 from app.cli.error_reports import reporting_errors
 from app.cli.exports import export_rows
@@ -67,11 +67,14 @@ def check() -> None:
         typer.echo(f"ok     settings (mode {settings.mode})")
         with server.database_url(settings) as url:
             errors = asyncio.run(check_database(url, settings))
+            notes = [] if errors else asyncio.run(note_on_pooler(url, settings))
     for error in errors:
         typer.echo(f"error  {error}", err=True)
     if errors:
         raise typer.Exit(1)
     typer.echo("ok     database")
+    for note in notes:
+        typer.echo(f"note   {note}", err=True)
 
 
 @app.command()
@@ -98,7 +101,7 @@ def backup(
         server.database_url(settings) as url,
         whole_file(file) as output,
     ):
-        backups.back_up(url, settings, output)
+        backups.back_up(settings.migration_url or url, settings, output)
     typer.echo(f"The backup is in {file}.", err=True)
 
 
@@ -108,7 +111,7 @@ def restore(
 ) -> None:
     """Restore a backup into an empty database, all or nothing."""
     with reporting_errors() as settings, server.database_url(settings) as url:
-        backups.restore(url, settings, file)
+        backups.restore(settings.migration_url or url, settings, file)
     typer.echo("The database is restored. Run `satchel migrate`, then `satchel check`.")
 
 

@@ -103,7 +103,7 @@ async def _run(settings: Settings, url: URL, export: Export, write: Write) -> No
         await server.migrate_database(url, settings)
     # However long it takes, only its user waits for it.
     own = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
-    copies = Copies(make_engine(url, own, autocommit=True), 1)
+    copies = Copies(make_engine(url, own, autocommit=True), 1, time_limit=0)
     try:
         await export.write(copies, write)
     finally:

@@ -15,6 +15,7 @@ from app.cli.progress import showing_progress
 from app.cli.rejected import RejectedRows
 from app.cli.row_batches import Batch, Checked
 from app.postgres.retries import retry
+from app.postgres.time_limits import lifting_limits
 from app.resources.import_writes import write
 from app.resources.imports import Importable, Options, Report
 
@@ -91,6 +92,7 @@ class ImportJob:
             if self._validate_only:
                 # It cannot run again without the batches before, and stores nothing anyway.
                 await connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
+            await connection.execute(lifting_limits())  # only the user of the command waits for it
         written = await write(
             connection,
             self._importable,

@@ -12,7 +12,7 @@ from app.cli.error_reports import reporting_errors
 from app.cli.import_job import SHOWN_FAULTS, ImportJob
 from app.cli.rejected import RejectedRows
 from app.cli.row_batches import IMPORTABLE, batches_of, check_ahead, open_rows, start_checkers
-from app.postgres.engine import make_engine
+from app.postgres.engine import SERVER_LIMITS, make_engine
 from app.resources.imports import OnConflict, Options
 from app.serving import server
 
@@ -62,7 +62,8 @@ def import_rows(
         runner = stack.enter_context(asyncio.Runner())
         if settings.migrate_on_start:
             runner.run(server.migrate_database(url, settings))
-        engine = make_engine(url, settings, for_migrations=True)
+        unlimited = settings.model_copy(update=dict.fromkeys(SERVER_LIMITS.values(), 0))
+        engine = make_engine(url, unlimited)
         stack.callback(lambda: runner.run(engine.dispose()))
         job = ImportJob(importable, options, bad, from_row, validate_only=validate_only)
         job.run(runner, engine, checked)

@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     """URL of the database in production mode: PostgreSQL 15 or newer, UTF-8, the primary"""
     database_url: DatabaseURL | None = None
     """URL of the database in staging or production mode if the mode's own variable is not set"""
+    database_pooler: Literal["none", "transaction"] = "none"
+    """What the URL leads to: none: PostgreSQL; transaction: a pooler in transaction mode"""
+    migration_database_url: DatabaseURL | None = None
+    """URL past the pooler, for migrations, backups and restores. Unset: the same URL"""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Database connections per worker, besides the one of its watchdog"""
     statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
@@ -195,7 +199,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
-        urls = [name for name in (*_URL_OF_MODE.values(), "database_url") if getattr(self, name)]
+        names = (*_URL_OF_MODE.values(), "database_url", "migration_database_url")
+        urls = [name for name in names if getattr(self, name)]
         if self.config_mode is None:
             if urls:
                 raise ValueError(f"{urls[0].upper()} is set, so CONFIG_MODE must be set too")
@@ -203,6 +208,8 @@ class Settings(BaseSettings):
                 raise ValueError("HOST is not a loopback address, so CONFIG_MODE must be set too")
         if self.mode in DEPLOYED_MODES and self.url is None:
             raise ValueError(f"{self.url_variable} (or DATABASE_URL) must name the database")
+        if self.migration_database_url is not None and self.url is None:
+            raise ValueError(f"MIGRATION_DATABASE_URL is set, but {self.url_variable} is not")
         return self
 
     @model_validator(mode="after")
@@ -242,7 +249,12 @@ class Settings(BaseSettings):
         secret: SecretStr | None = getattr(self, _URL_OF_MODE[self.mode])
         if secret is None and self.mode in DEPLOYED_MODES:
             secret = self.database_url
-        return None if secret is None else parse_database_url(secret.get_secret_value())
+        return _parsed(secret)
+
+    @property
+    def migration_url(self) -> URL | None:
+        """The same database, past the pooler; None: as `url`."""
+        return _parsed(self.migration_database_url)
 
     @property
     def traces_endpoint(self) -> str | None:
@@ -250,6 +262,10 @@ class Settings(BaseSettings):
         if self.otel_sdk_disabled or self.otel_exporter_otlp_endpoint is None:
             return None
         return f"{self.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
+
+
+def _parsed(url: SecretStr | None) -> URL | None:
+    return None if url is None else parse_database_url(url.get_secret_value())
 
 
 # The names of all settings that may come from files.

@@ -32,10 +32,18 @@ class Copies:
     # them meanwhile, or the copy itself, might be refused.
     _transaction: Mapping[str, Any] = {"isolation": "repeatable_read", "readonly": True}
 
-    def __init__(self, engine: AsyncEngine, limit: int) -> None:
-        """On an engine in AUTOCOMMIT that has no other users."""
+    def __init__(self, engine: AsyncEngine, limit: int, time_limit: float) -> None:
+        """On an engine in AUTOCOMMIT that has no other users.
+
+        time_limit: of the server for a copy, in seconds; 0: none.
+        """
         self._engine = engine
         self._limit = limit
+        # Of each transaction, since a pooler may give it any session. Dates that PostgreSQL writes
+        # are ISO 8601, whatever the database is set to.
+        self._settings = (
+            f"SET LOCAL statement_timeout = {round(time_limit * 1000)}; SET LOCAL DateStyle = 'ISO'"
+        )
         self.running = 0
 
     async def copy(
@@ -61,6 +69,7 @@ class Copies:
                 pieces = _Pieces(write)
                 transaction = driver.transaction(**self._transaction)
                 await transaction.start()  # what is left of it ends with its connection
+                await driver.execute(self._settings)
                 status = await driver.copy_from_query(sql, *arguments, output=pieces.add, **options)
                 await transaction.commit()
                 await pieces.pass_on()

@@ -1,6 +1,6 @@
 """Makes engines, and sets the limits of their connections."""
 
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings, driver_arguments
 from app.postgres.loop_timeout import loop_timeout
+from app.postgres.poolers import Connect, OwnSessions, PooledConnection, give_sessions_back
 from app.postgres.recovery import replace_dead_connections
 
 log = structlog.get_logger("satchel.sql")
@@ -21,6 +22,12 @@ MIGRATION_CONNECT_TIMEOUT_SECONDS = 5.0
 POOL_TIMEOUT_SECONDS = 2.0
 # Grace on top of statement_timeout before the client gives up.
 STATEMENT_GRACE_SECONDS = 1.0
+# The limits that PostgreSQL keeps, and the setting of each.
+SERVER_LIMITS: Final = {
+    "statement_timeout": "statement_timeout",
+    "lock_timeout": "lock_timeout",
+    "idle_in_transaction_session_timeout": "idle_in_transaction_timeout",
+}
 
 
 def make_engine(
@@ -31,11 +38,21 @@ def make_engine(
     With `autocommit` each statement is its own transaction: one round trip instead of three for
     BEGIN, statement and COMMIT. `transactional` makes a view with ordinary transactions.
     All are isolated as the database does it by default.
-    The limits of the settings do not hold `for_migrations`, which set their own.
+    The limits of the settings do not hold `for_migrations`, which set their own. Those need
+    sessions, so that a pooler is refused (PoolerFound), as it is unless the settings name it.
     """
+    connect: Connect = asyncpg.connect if for_migrations else _connect
+    is_pooled = settings.database_pooler == "transaction" and not for_migrations
+    if is_pooled:
+        url = url.update_query_dict({"prepared_statement_cache_size": "0"})
+    else:
+        advice = advice_on_pooler(settings, for_migrations=for_migrations)
+        connect = OwnSessions(connect, advice, logs=not for_migrations).connect
     url, arguments = driver_arguments(url)
     limits: dict[str, Any] = (
-        {"timeout": MIGRATION_CONNECT_TIMEOUT_SECONDS} if for_migrations else _limits(settings)
+        {"timeout": MIGRATION_CONNECT_TIMEOUT_SECONDS, "async_creator_fn": connect}
+        if for_migrations
+        else _limits(settings, connect)
     )
     engine = create_async_engine(
         url,
@@ -49,33 +66,49 @@ def make_engine(
         connect_args={**limits, **arguments},
     )
     replace_dead_connections(engine)
+    if is_pooled:
+        give_sessions_back(engine)
     return engine
 
 
-def _limits(settings: Settings) -> dict[str, Any]:
+def server_limits(settings: Settings) -> dict[str, int]:
+    """In milliseconds, by PostgreSQL's names; without those that are left to the database."""
+    seconds = {name: getattr(settings, setting) for name, setting in SERVER_LIMITS.items()}
+    return {name: round(limit * 1000) for name, limit in seconds.items() if limit}
+
+
+def _limits(settings: Settings, connect: Connect) -> dict[str, Any]:
     """Options of connections. The server's limits are start-up parameters, which cost no request a
-    round trip. A limit of 0 is not sent, since some poolers refuse such parameters.
+    round trip. Poolers refuse them: behind one, the limits are those of the role.
     """
-    seconds = {
-        "statement_timeout": settings.statement_timeout,
-        "lock_timeout": settings.lock_timeout,
-        "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout,
-    }
-    sent = {name: str(round(limit * 1000)) for name, limit in seconds.items() if limit}
+    parameters = {name: str(limit) for name, limit in server_limits(settings).items()}
     return {
-        # The driver's own timeout would also end while the event loop is busy.
-        "async_creator_fn": _connect,
+        "async_creator_fn": connect,
         "command_timeout": settings.statement_timeout + STATEMENT_GRACE_SECONDS
         if settings.statement_timeout
         else None,
-        # Dates that PostgreSQL writes are ISO 8601, whatever the database is set to.
-        "server_settings": {"application_name": "satchel", "DateStyle": "ISO", **sent},
+        **(
+            {"server_settings": {"application_name": "satchel", **parameters}}
+            if settings.database_pooler == "none"
+            else {"connection_class": PooledConnection}
+        ),
     }
 
 
 async def _connect(*args: Any, **options: Any) -> Any:
+    # The driver's own timeout would also end while the event loop is busy.
     async with loop_timeout(CONNECT_TIMEOUT_SECONDS):
         return await asyncpg.connect(*args, **options)
+
+
+def advice_on_pooler(settings: Settings, *, for_migrations: bool = False) -> str:
+    """What to do about a pooler where none may be."""
+    variable, fix = settings.url_variable, "set DATABASE_POOLER=transaction"
+    if for_migrations:
+        fix = "set MIGRATION_DATABASE_URL to a URL that leads past it"
+        if settings.migration_url is not None:
+            variable = "MIGRATION_DATABASE_URL"
+    return f"{variable} leads to a pooler that shares sessions, such as PgBouncer: {fix}."
 
 
 def transactional(engine: AsyncEngine) -> AsyncEngine:

@@ -1,18 +1,23 @@
-"""Another time limit for the statements of one transaction, instead of `STATEMENT_TIMEOUT`."""
+"""Other time limits for the statements of one transaction than those of the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.postgres.engine import STATEMENT_GRACE_SECONDS
+from app.postgres.engine import SERVER_LIMITS, STATEMENT_GRACE_SECONDS
 
 
 def set_time_limit(seconds: float) -> ColumnElement[str]:
     """A column for a SELECT, which sets the server's limit for the rest of its transaction."""
     return func.set_config("statement_timeout", str(round(seconds * 1000)), True)
+
+
+def lifting_limits() -> Select[Any]:
+    """A statement that lifts all limits of the server for the rest of its transaction."""
+    return select(*(func.set_config(name, "0", True) for name in SERVER_LIMITS))
 
 
 @asynccontextmanager

@@ -41,7 +41,7 @@ async def migrate_database(url: URL, settings: Settings, message: str | None = N
     """Migrate a database to the revision of this build; with a `message`, then write a migration
     from its schema to the models. Errors: RefoldingError, and those of the database.
     """
-    engine = make_engine(url, settings, for_migrations=True)
+    engine = make_engine(settings.migration_url or url, settings, for_migrations=True)
     try:
         await migrate(engine, folded=[EMAIL_KEYS, ITEM_WORDS])
         if message is not None:
@@ -116,6 +116,7 @@ def _given_to_workers(settings: Settings, url: URL, *, reload: bool) -> dict[str
         "config_mode": settings.mode,
         # After a reload there may be new migrations.
         "migrate_on_start": reload and settings.migrate_on_start,
+        "migration_database_url": settings.migration_database_url if reload else None,
         "host": settings.host,
         "port": settings.port,
         "workers": settings.workers,

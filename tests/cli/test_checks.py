@@ -1,5 +1,6 @@
 """What `satchel check` finds wrong with a database, and how it says to fix it."""
 
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 from sqlalchemy import URL
 
 from app.cli import checks
-from app.cli.checks import check_database, explain
+from app.cli.checks import check_database, explain, note_on_pooler
+from app.config import Settings
+from app.postgres import poolers
 from tests.applications import make_settings
-from tests.databases import add_revision, execute
+from tests.databases import LIMITS, add_revision, execute
 from tests.servers import free_port
 
 SETTINGS = make_settings()
@@ -114,6 +117,109 @@ class TestCheckDatabase:
         assert settings.url is not None
         (error,) = await check_database(settings.url, settings)
         assert error.endswith("correct PRODUCTION_DATABASE_URL.")
+
+
+async def always(*_: object) -> bool:
+    return True
+
+
+@pytest.fixture
+def behind_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database looks as it does through a pooler."""
+    for name in ("is_proxied", "share_sessions"):
+        monkeypatch.setattr(checks, name, always)
+
+
+POOLER = "leads to a pooler that shares sessions, such as PgBouncer"
+NO_LIMITS = dict.fromkeys(LIMITS, 0)
+POOLED = make_settings(database_pooler="transaction")
+
+
+class TestPoolers:
+    @pytest.mark.usefixtures("behind_pooler")
+    async def test_one_that_the_settings_do_not_name(self, database: URL) -> None:
+        assert await check_database(database, SETTINGS) == [
+            f"TEST_DATABASE_URL {POOLER}: set DATABASE_POOLER=transaction."
+        ]
+
+    async def test_limits_are_those_of_the_role(self, database: URL) -> None:
+        name = database.database
+        await execute(database, f"ALTER DATABASE {name} SET lock_timeout = '2s'")
+        errors = await check_database(database, POOLED)
+        found = [re.fullmatch(r"(\w+ is .+): (ALTER ROLE .+); then (.+)", e) for e in errors]
+        idle = "idle_in_transaction_session_timeout is 0 ms and not 10000 ms"
+        assert [each[1] for each in found if each is not None] == [
+            f"{idle} (IDLE_IN_TRANSACTION_TIMEOUT)",
+            "statement_timeout is 0 ms and not 5000 ms (STATEMENT_TIMEOUT)",
+        ]
+        await execute(database, *(each[2] for each in found if each is not None))
+        assert await check_database(database, POOLED) == []
+
+    async def test_limits_that_are_left_to_the_database_may_be_any(self, database: URL) -> None:
+        settings = make_settings(database_pooler="transaction", **NO_LIMITS)
+        assert await check_database(database, settings) == []
+
+    async def test_transaction_mode_without_one_is_noted(self, database: URL) -> None:
+        assert await note_on_pooler(database, SETTINGS) == []
+        (note,) = await note_on_pooler(database, POOLED)
+        assert note == (
+            "TEST_DATABASE_URL leads to no pooler that shares sessions:"
+            " DATABASE_POOLER=transaction doubles the round trips of each statement."
+        )
+
+    @pytest.mark.usefixtures("behind_pooler")
+    async def test_commands_that_need_another_url_are_noted(self, database: URL) -> None:
+        (note,) = await note_on_pooler(database, POOLED)
+        assert note == "`satchel migrate`, `backup` and `restore` need MIGRATION_DATABASE_URL."
+        settings = migrating(database).model_copy(update={"database_pooler": "transaction"})
+        assert await note_on_pooler(database, settings) == []
+
+
+def migrating(database: URL) -> Settings:
+    """Settings with this URL for migrations."""
+    url = database.render_as_string(hide_password=False)
+    return make_settings(test_database_url=url, migration_database_url=url)
+
+
+class TestMigrationURL:
+    async def test_of_the_same_database(self, database: URL) -> None:
+        assert await check_database(database, migrating(database)) == []
+
+    async def test_of_another_one(self, database: URL, database_server: URL) -> None:
+        (error,) = await check_database(database, migrating(database_server))
+        assert error == (
+            "MIGRATION_DATABASE_URL leads to another database than TEST_DATABASE_URL:"
+            " correct one of them."
+        )
+
+    async def test_that_leads_to_a_pooler(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = migrating(database).model_copy(
+            update={"database_pooler": "transaction", **NO_LIMITS}
+        )
+        for name in ("is_proxied", "share_sessions"):
+            monkeypatch.setattr(poolers, name, always)
+        (error,) = await check_database(database, settings)
+        fix = "set MIGRATION_DATABASE_URL to a URL that leads past it."
+        assert error == f"MIGRATION_DATABASE_URL {POOLER}: {fix}"
+
+    async def test_that_leads_nowhere(self, database: URL) -> None:
+        nowhere = URL.create("postgresql+asyncpg", "me", "hunter2", "127.0.0.1", free_port(), "d")
+        (error,) = await check_database(database, migrating(nowhere))
+        assert error.startswith("The database of MIGRATION_DATABASE_URL cannot be used (")
+        assert error.endswith("): start it, or correct MIGRATION_DATABASE_URL.")
+        assert "hunter2" not in error
+
+    async def test_that_is_read_only(self, database: URL) -> None:
+        read_only = database.update_query_dict({"options": "-cdefault_transaction_read_only=on"})
+        (error,) = await check_database(database, migrating(read_only))
+        assert error.startswith("MIGRATION_DATABASE_URL: The database is read-only: use the")
+
+    async def test_needs_no_privilege(self, database: URL, stranger: URL) -> None:
+        await execute(database, "GRANT SELECT ON alembic_version TO PUBLIC")
+        mine = stranger.set(database=database.database)
+        assert await check_database(mine, migrating(mine)) == []
 
 
 class TestExplain:

@@ -457,6 +457,45 @@ class TestDatabaseURL:
         assert "\n" not in shown
 
 
+class TestPooler:
+    def test_a_url_for_migrations_is_none_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch, CONFIG_MODE="production", DATABASE_URL=URL_TEXT)
+        assert (settings.database_pooler, settings.migration_url) == ("none", None)
+
+    def test_has_a_url_past_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(
+            monkeypatch,
+            CONFIG_MODE="production",
+            DATABASE_URL=URL_TEXT,
+            DATABASE_POOLER="transaction",
+            MIGRATION_DATABASE_URL="postgres://owner@direct/satchel",
+        )
+        assert settings.migration_url == parse_database_url("postgresql://owner@direct/satchel")
+        assert database_of(settings) == "satchel"
+
+    @pytest.mark.parametrize(
+        ("environment", "message"),
+        [
+            (
+                {"CONFIG_MODE": "testing", "MIGRATION_DATABASE_URL": URL_TEXT},
+                "MIGRATION_DATABASE_URL is set, but TEST_DATABASE_URL is not",
+            ),
+            (
+                {"MIGRATION_DATABASE_URL": URL_TEXT},
+                "MIGRATION_DATABASE_URL is set, so CONFIG_MODE must be set too",
+            ),
+            (
+                {"DATABASE_POOLER": "session"},
+                "DATABASE_POOLER: Input should be 'none' or 'transaction'",
+            ),
+        ],
+    )
+    def test_a_wrong_setting_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
+    ) -> None:
+        assert refusal(monkeypatch, **environment) == message
+
+
 class TestSecrets:
     def test_are_in_no_text_of_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = load(

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
+import asyncpg
 import pytest
-from sqlalchemy import URL, Integer, Select, bindparam, column, func, select
+from sqlalchemy import URL, Date, Integer, Select, bindparam, column, func, select
 from structlog.testing import capture_logs
 
 from app.errors import Overloaded
@@ -23,7 +25,8 @@ NUMBERS: Select[Any] = select(column("n")).select_from(
 
 @pytest.fixture
 async def copies(database: URL) -> AsyncIterator[Copies]:
-    copies = Copies(make_engine(database, make_settings(pool_size=2), autocommit=True), 2)
+    engine = make_engine(database, make_settings(pool_size=2), autocommit=True)
+    copies = Copies(engine, 2, time_limit=600)
     yield copies
     assert copies.running == 0
     await copies.close()
@@ -123,3 +126,26 @@ async def test_one_that_is_cancelled_leaves_its_place(copies: Copies) -> None:
             await come(task)
     reader.reads.set()
     assert await copy(copies, reader, 5) == 5
+
+
+@pytest.mark.parametrize("pooler", ["none", "transaction"])
+async def test_takes_its_own_time_and_writes_iso_dates(database: URL, pooler: str) -> None:
+    """Whatever the limit of the database is, and its style of dates."""
+    alter = f'ALTER DATABASE "{database.database}" SET'
+    await execute(database, f"{alter} statement_timeout = 1000", f"{alter} DateStyle = 'German'")
+    engine = make_engine(
+        database,
+        make_settings(database_pooler=pooler, pool_size=1, statement_timeout=0),
+        autocommit=True,
+    )
+    limit = func.current_setting("statement_timeout")
+    shown = select(limit, bindparam("day", type_=Date), func.make_date(1990, 5, 17))
+    for seconds, text in ((600, "10min"), (0, "0")):
+        reader = Reader()
+        reader.reads.set()
+        copies = Copies(engine, 1, time_limit=seconds)
+        await copies.copy(shown, {"day": date(2026, 1, 31)}, {"format": "csv"}, reader)
+        assert reader.pieces == [f"{text},2026-01-31,1990-05-17\n".encode()]
+    with pytest.raises(asyncpg.QueryCanceledError):
+        await Copies(engine, 1, time_limit=0.01).copy(select(func.pg_sleep(60)), {}, {}, reader)
+    await engine.dispose()

@@ -1,11 +1,11 @@
-"""A time limit of one transaction: for the server and the driver, and for nothing after it."""
+"""Time limits of one transaction: for the server and the driver, and for nothing after it."""
 
 import pytest
 from sqlalchemy import URL, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.postgres.engine import make_engine
-from app.postgres.time_limits import set_time_limit, waiting_longer
+from app.postgres.time_limits import lifting_limits, set_time_limit, waiting_longer
 from tests.applications import make_settings
 
 SHOW = text("SHOW statement_timeout")
@@ -25,4 +25,18 @@ async def test_holds_for_the_transaction_alone(database: URL) -> None:
                 raise ZeroDivisionError
         await session.rollback()
         assert (await session.scalar(SHOW), driver._config.command_timeout) == ("5s", 6)
+    await engine.dispose()
+
+
+async def test_are_all_lifted_for_one_transaction(database: URL) -> None:
+    shown = text(
+        "SELECT ARRAY[current_setting('statement_timeout'), current_setting('lock_timeout'),"
+        " current_setting('idle_in_transaction_session_timeout')]"
+    )
+    engine = make_engine(database, make_settings(pool_size=1))
+    async with AsyncSession(engine) as session:
+        await session.execute(lifting_limits())
+        assert await session.scalar(shown) == ["0", "0", "0"]
+        await session.commit()
+        assert await session.scalar(shown) == ["5s", "2s", "10s"]
     await engine.dispose()
