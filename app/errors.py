@@ -424,6 +424,15 @@ class DatabaseUnavailable(Problem):
         super().__init__(headers={"Retry-After": "2"})
 
 
+class OutcomeUnknown(DatabaseUnavailable):
+    """Like any other write that was in progress when the database failed."""
+
+    detail = (
+        "The outcome is unknown: the write is committed, or will be, or will not. Repeat it with "
+        "the same Idempotency-Key."
+    )
+
+
 class Overloaded(Problem):
     status = 503
     code = "overloaded"

@@ -12,9 +12,9 @@ from sqlalchemy import URL
 
 from app.config import Mode, Settings
 from app.main import create_app
-from tests.environment import ISOLATION
 from app.postgres.engine import server_limits
 from tests.databases import execute, pooled, serving_settings
+from tests.environment import ISOLATION
 from tests.transactions import WatchingTransport
 
 

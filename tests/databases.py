@@ -11,7 +11,7 @@ from contextlib import (
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import URL, Executable, Result, Row, text
+from sqlalchemy import URL, Executable, Result, Row, event, text
 from sqlalchemy.engine import IteratorResult
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
@@ -126,12 +126,17 @@ class OneConnection(Statements):
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection.engine)
+        event.remove(connection.engine.sync_engine, "connect", self._adopt)  # there is one
         self.compiled = _COMPILED
         self.connection = connection
         self.session_options = {"bind": connection, "join_transaction_mode": "create_savepoint"}
 
     async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = False,
     ) -> Result[Any]:
         count_statement()
         if is_observed(self.connection):

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import URL, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.postgres import statements
+from app.postgres import connection_queue
 from app.postgres.background import running
 from tests.applications import client_of, running_app
 from tests.catalog import Entry, Row, every_resource
@@ -113,7 +113,7 @@ async def is_gone(client: httpx.AsyncClient, path: str) -> bool:
 async def test_every_answer_is_true_and_no_change_is_lost(
     entry: Entry, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "POOL_WAIT_SECONDS", PATIENCE)
+    monkeypatch.setattr(connection_queue, "POOL_WAIT_SECONDS", PATIENCE)
     table, key = entry.resource.table.name, entry.free_text
     await execute(
         database,

@@ -13,7 +13,7 @@ from sqlalchemy import URL, text
 
 from app.api.routes import StrictRoute
 from app.api.sessions import SessionDep
-from app.postgres import statements
+from app.postgres import connection_queue
 from tests.applications import client_of, running_app
 from tests.catalog import Entry, every_resource
 from tests.databases import LIMITS
@@ -46,7 +46,7 @@ class Dns(Resolver):
 @pytest.fixture
 async def running(database: URL, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
     """An application with one connection. Whoever waits for it, waits."""
-    monkeypatch.setattr(statements, "POOL_WAIT_SECONDS", PATIENCE)
+    monkeypatch.setattr(connection_queue, "POOL_WAIT_SECONDS", PATIENCE)
     async with running_app(database, pool_size=1, **dict.fromkeys(LIMITS, 0)) as application:
         yield application
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from asyncpg import TargetServerAttributeNotMatched
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,6 +21,8 @@ _IDENTITY = text("SELECT system_identifier, current_database() FROM pg_control_s
 def explain(error: Exception) -> str:
     """The first line of the message of the driver or the system, without the statement."""
     cause = error.driver_exception if isinstance(error, DBAPIError) else error
+    if isinstance(cause, TargetServerAttributeNotMatched):
+        return "no host is what target_session_attrs asks for"
     lines = str(cause).splitlines()
     return lines[0] if lines else type(cause).__name__
 

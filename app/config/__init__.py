@@ -1,6 +1,6 @@
 """The settings: typed, documented, and refused at the start when they are wrong."""
 
-from app.config.database_urls import driver_arguments, parse_database_url
+from app.config.database_urls import driver_arguments, hosts_of, parse_database_url
 from app.config.loading import ConfigurationError, load_settings
 from app.config.modes import MODE_DEFAULTS, Mode
 from app.config.settings import SECRETS, Settings
@@ -13,6 +13,7 @@ __all__ = [
     "Mode",
     "Settings",
     "driver_arguments",
+    "hosts_of",
     "is_loopback",
     "load_settings",
     "parse_database_url",

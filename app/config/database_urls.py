@@ -11,6 +11,8 @@ from pydantic import AfterValidator, SecretStr
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+_ONE_HOST: Final = "postgresql://user:password@host:5432/name"
+_SEVERAL_HOSTS: Final = "postgresql://user:password@/name?host=one:5432&host=two:5432"
 _DRIVERS: Final = {
     "postgres",
     "postgresql",
@@ -28,7 +30,7 @@ _DSN_OPTIONS: Final = (*_FILES, "options")
 # The options that are taken, and the form of their values.
 _OPTIONS: Final = {
     "host": ".+",
-    "port": r"\d{1,5}",
+    "port": r"\d{1,5}(,\d{1,5})*",
     "ssl": "disable|allow|prefer|require|verify-ca|verify-full",
     "target_session_attrs": "any|primary|standby|read-write|read-only|prefer-standby",
     "prepared_statement_cache_size": r"\d+",
@@ -59,7 +61,8 @@ def parse_database_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ValueError("is not a URL like postgresql://user:password@host:5432/name") from None
+        form = _SEVERAL_HOSTS if "," in text.rpartition("@")[2] else _ONE_HOST
+        raise ValueError(f"is not a URL like {form}") from None
     if url.drivername not in _DRIVERS:
         raise ValueError(
             "must begin with postgresql://, postgresql+asyncpg:// or postgresql+psycopg2://"
@@ -69,13 +72,13 @@ def parse_database_url(text: str) -> URL:
     # An unescaped @ moves a part of the password into the host or the name, which errors show.
     if "@" in f"{url.host}{url.database}":
         raise ValueError("has more than one @: write one that belongs to the password as %40")
-    if url.port is not None and not 1 <= url.port <= 65535:
-        raise ValueError("has a port that is not in 1 to 65535")
     query: dict[str, str | list[str]] = {}
     for name, value in url.query.items():
         query |= _taken(name, [value] if isinstance(value, str) else list(value))
     _check_certificates(query)
-    return url.set(drivername="postgresql+asyncpg", query=query)
+    url = url.set(drivername="postgresql+asyncpg", query=query)
+    _check_hosts(url)
+    return url
 
 
 def _taken(name: str, values: list[str]) -> dict[str, str | list[str]]:
@@ -106,6 +109,28 @@ def _check_certificates(query: Mapping[str, str | list[str]]) -> None:
     for name, path in files.items():
         if not isinstance(path, str) or not Path(path).is_file():
             raise ValueError(f"names a file in {name} that is not there")
+
+
+def hosts_of(url: URL) -> list[str]:
+    """The hosts in the query of a URL, which may have ports. Without any, its only host is before
+    the path, or the driver's default.
+    """
+    given = url.query.get("host", ())
+    return given.split(",") if isinstance(given, str) else list(given)
+
+
+def _check_hosts(url: URL) -> None:
+    """Errors: ValueError, unless SQLAlchemy finds hosts and a port for each of several."""
+    several = f"write several like {_SEVERAL_HOSTS}"
+    if "," in (url.host or ""):
+        raise ValueError(f"names several hosts in the place of one: {several}")
+    try:
+        _, options = url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"does not have one port for each of its hosts: {several}") from None
+    ports = options.get("port", [] if url.port is None else url.port)
+    if not all(1 <= port <= 65535 for port in (ports if isinstance(ports, list) else [ports])):
+        raise ValueError("has a port that is not in 1 to 65535")
 
 
 def driver_arguments(url: URL) -> tuple[URL, dict[str, Any]]:

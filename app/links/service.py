@@ -3,11 +3,12 @@
 Each operation is one statement; a second one only finds out why the first found nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
+from sqlalchemy import Result
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import (
@@ -26,7 +27,6 @@ from app.links.schemas import ItemLink, ItemWish, LinkQuery
 from app.links.statements import delete_link, put_link, select_link
 from app.postgres.retries import retry
 from app.postgres.sessions import RequestSession, execute_only_write, execute_read
-from app.postgres.statements import Statements
 from app.resources import reads
 from app.resources.constraints import conflicts
 from app.resources.lists import Listing, Rows, fetch_rows
@@ -121,16 +121,18 @@ async def _put(
     statement = put_link(link, absence)
     new = {f"new_{name}": value for name, value in values.items()}
 
-    async def put(runner: AsyncSession | Statements) -> Any:
-        row = (await runner.execute(statement, new)).one_or_none()
+    async def put(execute: Callable[..., Awaitable[Result[Any]]]) -> Any:
+        row = (await execute(statement, new)).one_or_none()
         if row is not None and row.is_new is None:
             raise StaleVersion if absence else TransactionConflict
         return row
 
     with conflicts(problems):
         if isinstance(session, RequestSession) and session.autocommit is not None:
-            return await session.write_alone(lambda alone: retry(partial(put, alone), _is_unseen))
-        return await put(session)
+            return await session.write_alone(
+                lambda alone: retry(partial(put, partial(alone.execute, writes=True)), _is_unseen)
+            )
+        return await put(session.execute)
 
 
 def _is_unseen(error: Exception) -> bool:

@@ -2,20 +2,20 @@
 
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import Settings, driver_arguments
-from app.postgres.loop_timeout import loop_timeout
+from app.postgres import commits, hosts
 from app.postgres.poolers import Connect, OwnSessions, PooledConnection, give_sessions_back
-from app.postgres.recovery import replace_dead_connections
+from app.postgres.recovery import Pool, replace_dead_connections
 
 log = structlog.get_logger("satchel.sql")
 
 # The age at which the pool replaces a connection.
 RECYCLE_SECONDS = 1800
+# For each host of the URL.
 CONNECT_TIMEOUT_SECONDS = 2.0
 MIGRATION_CONNECT_TIMEOUT_SECONDS = 5.0
 # How long SQLAlchemy's pool waits for a connection. `Statements` queues callers before that.
@@ -41,7 +41,7 @@ def make_engine(
     The limits of the settings do not hold `for_migrations`, which set their own. Those need
     sessions, so that a pooler is refused (PoolerFound), as it is unless the settings name it.
     """
-    connect: Connect = asyncpg.connect if for_migrations else _connect
+    connect: Connect = _connect_to_migrate if for_migrations else _connect
     is_pooled = settings.database_pooler == "transaction" and not for_migrations
     if is_pooled:
         url = url.update_query_dict({"prepared_statement_cache_size": "0"})
@@ -50,12 +50,11 @@ def make_engine(
         connect = OwnSessions(connect, advice, logs=not for_migrations).connect
     url, arguments = driver_arguments(url)
     limits: dict[str, Any] = (
-        {"timeout": MIGRATION_CONNECT_TIMEOUT_SECONDS, "async_creator_fn": connect}
-        if for_migrations
-        else _limits(settings, connect)
+        {"async_creator_fn": connect} if for_migrations else _limits(settings, connect)
     )
     engine = create_async_engine(
         url,
+        poolclass=Pool,
         isolation_level="AUTOCOMMIT" if autocommit else None,
         skip_autocommit_rollback=True,
         pool_size=settings.pool_size,
@@ -95,10 +94,12 @@ def _limits(settings: Settings, connect: Connect) -> dict[str, Any]:
     }
 
 
-async def _connect(*args: Any, **options: Any) -> Any:
-    # The driver's own timeout would also end while the event loop is busy.
-    async with loop_timeout(CONNECT_TIMEOUT_SECONDS):
-        return await asyncpg.connect(*args, **options)
+async def _connect(**options: Any) -> commits.Connection:
+    return await hosts.connect(CONNECT_TIMEOUT_SECONDS, options)
+
+
+async def _connect_to_migrate(**options: Any) -> commits.Connection:
+    return await hosts.connect(MIGRATION_CONNECT_TIMEOUT_SECONDS, options)
 
 
 def advice_on_pooler(settings: Settings, *, for_migrations: bool = False) -> str:

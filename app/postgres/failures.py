@@ -6,7 +6,14 @@ from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.errors import DatabaseUnavailable, Overloaded, Problem, TransactionConflict
+from app.errors import (
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    Overloaded,
+    Problem,
+    TransactionConflict,
+)
+from app.postgres.commits import UnknownOutcome
 
 # All that a failing database raises. SQLAlchemy wraps the driver's errors, but neither those of the
 # operating system nor those during the set-up of a connection.
@@ -25,6 +32,7 @@ _UNAVAILABLE: Final = (
     "25006",  # read-only: a standby, or a demoted primary
     "28",  # authentication refused
     "3D000",  # no such database
+    "40003",  # the outcome is unknown
     "53",  # out of connections, disk or memory
     "57P",  # shutting down, crashed, starting up
     "58030",  # I/O error
@@ -40,15 +48,24 @@ _OVERLOADED: Final = (
 
 def problem_of(error: BaseException) -> Problem | None:
     """The problem that clients get for this error; None if the error is a bug."""
-    if isinstance(error, PoolTimeoutError):
+    raised, state = _raised_in(error), _sqlstate_of(error)
+    if isinstance(error, PoolTimeoutError) or state.startswith(_OVERLOADED):
         return Overloaded()
-    if isinstance(error, (OSError, InterfaceError, InternalClientError)):
-        return DatabaseUnavailable()
+    if isinstance(raised, UnknownOutcome):
+        return OutcomeUnknown()
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    state = _sqlstate_of(error)
-    if state.startswith(_OVERLOADED):
-        return Overloaded()
-    return DatabaseUnavailable() if lost or state.startswith(_UNAVAILABLE) else None
+    if lost or state.startswith(_UNAVAILABLE) or is_connection_failure(raised):
+        return DatabaseUnavailable()
+    return None
+
+
+def is_connection_failure(error: BaseException | None) -> bool:
+    """Whether the driver or the operating system raised this, since the server did not answer as it
+    should: no SQLSTATE says what happened.
+    """
+    if isinstance(error, InterfaceError):
+        return not isinstance(error, ValueError)  # what the driver was given is wrong
+    return isinstance(error, (OSError, InternalClientError))
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -61,6 +78,9 @@ def is_deadlock(error: BaseException) -> bool:
     return _sqlstate_of(error).startswith(_DEADLOCK)
 
 
+def _raised_in(error: BaseException) -> BaseException:
+    return error.driver_exception if isinstance(error, DBAPIError) else error
+
+
 def _sqlstate_of(error: BaseException) -> str:
-    raised = error.driver_exception if isinstance(error, DBAPIError) else error
-    return str(getattr(raised, "sqlstate", None) or "")
+    return str(getattr(_raised_in(error), "sqlstate", None) or "")

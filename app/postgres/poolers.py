@@ -6,7 +6,7 @@ statements, advisory locks.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -15,14 +15,8 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
+from app.postgres.commits import Connection
 from app.postgres.loop_timeout import loop_timeout
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    _Connection = asyncpg.Connection[Record]
-else:
-    _Connection = asyncpg.Connection
 
 log = structlog.get_logger("satchel.database")
 
@@ -40,14 +34,12 @@ class PoolerFound(ConnectionError):
     """A pooler is in the way of a session. The message says what to set."""
 
 
-class PooledConnection(_Connection):
+class PooledConnection(Connection):
     """A connection of the driver through a pooler.
 
     The driver looks types up that it does not know, such as arrays, and sets `jit` meanwhile. In a
     transaction, this reaches one session, which then is as it was.
     """
-
-    __slots__ = ()
 
     async def _introspect_types(self, *arguments: Any) -> Any:
         inherited: Any = super()

@@ -47,6 +47,8 @@ class RequestSession(AsyncSession):
         self.is_transactional = False
         # Whether anything that it did can no longer be undone.
         self.has_committed = False
+        # Whether the transaction to come writes nothing.
+        self.only_reads = False
         self._start: Start | None = None
 
     @property
@@ -157,7 +159,7 @@ class RequestSession(AsyncSession):
             await self.close()
         finally:
             if orm.has_connection:
-                self._statements.release()
+                self._statements.release(writes=orm.writes)
             self._orm = None
 
 
@@ -168,6 +170,7 @@ class _OrmSession(Session):
         super().__init__(**options)
         self._statements = statements
         self.owner = owner
+        self.writes = not owner.only_reads
         self.has_connection = False
         self.is_used = False
 
@@ -180,7 +183,7 @@ class _OrmSession(Session):
         """Called before each statement. Outside of a greenlet no statement follows."""
         self.is_used = True
         if not self.has_connection and in_greenlet():
-            await_only(self._statements.reserve())
+            await_only(self._statements.reserve(writes=self.writes))
             self.has_connection = True
         return super().get_bind(*args, **options)
 
@@ -273,7 +276,9 @@ async def execute_only_write(
 ) -> Result[Any]:
     """Run the only write of a request: alone, or in the session's transaction."""
     if isinstance(session, RequestSession) and session.autocommit is not None:
-        return await session.write_alone(lambda alone: alone.execute(statement, parameters))
+        return await session.write_alone(
+            lambda alone: alone.execute(statement, parameters, writes=True)
+        )
     return await session.execute(statement, parameters)
 
 

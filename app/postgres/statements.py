@@ -3,64 +3,28 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Result
+from sqlalchemy import Executable, Result, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from app.errors import Overloaded
 from app.postgres.coalescing import Coalescer, Outcome
+from app.postgres.commits import UnknownOutcome
 from app.postgres.compiled import CompiledStatements
+from app.postgres.connection_queue import ConnectionQueue
 from app.postgres.engine import RECYCLE_SECONDS, transactional
 from app.postgres.retries import retried
 from app.postgres.statement_count import count_statement, count_statements
 
-# Seconds that a request waits for a connection.
-POOL_WAIT_SECONDS = 2.0
 # A connection, the driver's own, and since when it is out of the pool.
 Idle = tuple[AsyncConnection, Any, float]
 
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
 OnBatch = Callable[[int], object]
-
-
-class ConnectionQueue(asyncio.Semaphore):
-    """Lets as many callers in as there are connections, in the order in which they came.
-
-    SQLAlchemy's pool does not keep an order, so that under load some callers wait for many others.
-    Errors: Overloaded after POOL_WAIT_SECONDS.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
-        self.in_use = 0
-        self.waiting = 0
-
-    async def acquire(self) -> Literal[True]:
-        if self.locked():
-            await self._wait()
-        else:
-            await super().acquire()
-        self.in_use += 1
-        return True
-
-    def release(self) -> None:
-        self.in_use -= 1
-        super().release()
-
-    async def _wait(self) -> None:
-        self.waiting += 1
-        try:
-            async with asyncio.timeout(POOL_WAIT_SECONDS):
-                await super().acquire()
-        except TimeoutError:
-            raise Overloaded from None
-        finally:
-            self.waiting -= 1
 
 
 class Statements:
@@ -91,6 +55,9 @@ class Statements:
         assert isinstance(engine.pool, QueuePool)
         self.queue = ConnectionQueue(engine.pool.size())
         self._idle: list[Idle] = []
+        # Whose commits are not answered, and wait for nobody here.
+        self._abandoned: set[Any] = set()
+        event.listen(engine.sync_engine, "connect", self._adopt)
         self.compiled = CompiledStatements()
         self._coalescers: dict[object, Coalescer[Any, Any]] = {}
         self.on_read = on_read
@@ -116,46 +83,73 @@ class Statements:
 
     @retried
     async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = False,
     ) -> Result[Any]:
+        """The result of a statement.
+
+        writes: whether it writes; one that shows it (INSERT, UPDATE, DELETE) need not be told of.
+        """
         count_statement()
-        async with self.queue:
+        writes = writes or statement.is_dml
+        await self.queue.acquire(writes=writes)
+        try:
             connection, driver, since = await self._take()
+            driver.writes = writes
             try:
                 result = await self.compiled.execute(connection, driver, statement, parameters)
+                if driver.is_unconfirmed:
+                    driver.require_confirmed()
             except BaseException as error:
                 # The pool knows which of its connections are still good.
                 await asyncio.shield(connection.close())
-                if isinstance(error, OSError) or (
-                    isinstance(error, DBAPIError) and error.connection_invalidated
-                ):
+                if _have_others_failed(error):
                     await self._close_idle()
                 raise
             self._idle.append((connection, driver, since))
             return result
+        finally:
+            self.queue.release(writes=writes)
 
     async def scalar(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Any:
         return (await self.execute(statement, parameters)).scalar()
 
-    async def reserve(self) -> None:
+    async def reserve(self, *, writes: bool = True) -> None:
         """Wait until the pool has a connection for a transaction; `release` when it has ended."""
-        await self.queue.acquire()
+        await self.queue.acquire(writes=writes)
         try:
             if self._idle:  # the queue lets in as many as there are connections: one is here
                 await self._idle.pop()[0].close()
         except BaseException:
-            self.queue.release()
+            self.queue.release(writes=writes)
             raise
 
-    def release(self) -> None:
-        self.queue.release()
+    def release(self, *, writes: bool = True) -> None:
+        self.queue.release(writes=writes)
 
     async def close(self) -> None:
         """Close all connections; the next statement would open others."""
         await self._close_idle()
         await self._engine.dispose()
+        for driver in tuple(self._abandoned):
+            driver.drop()
+
+    def _adopt(self, connection: Any, _entry: object) -> None:
+        connection.driver_connection.on_abandoned = self._keep_place
+
+    def _keep_place(self, driver: Any) -> None:
+        self._abandoned.add(driver)
+        self.queue.keep()
+        driver.when_answered(partial(self._give_place_back, driver))
+
+    def _give_place_back(self, driver: Any) -> None:
+        self._abandoned.discard(driver)
+        self.queue.give_back()
 
     async def _take(self) -> Idle:
         now = time.monotonic()
@@ -171,3 +165,10 @@ class Statements:
     async def _close_idle(self) -> None:
         while self._idle:
             await self._idle.pop()[0].close()
+
+
+def _have_others_failed(error: BaseException) -> bool:
+    """Whether other connections are likely to be lost too."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, OSError) and not isinstance(error, UnknownOutcome)

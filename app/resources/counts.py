@@ -12,7 +12,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
-from app.postgres.sessions import execute_read
+from app.postgres.sessions import RequestSession, execute_read
 
 COUNT_TIMEOUT_SECONDS = 1
 # A smaller figure may be that of a table that the planner has not seen.
@@ -51,6 +51,8 @@ async def _count(
     session: AsyncSession, statement: Select[Any], parameters: Mapping[str, Any]
 ) -> int | None:
     counting = statement.with_only_columns(func.count(), maintain_column_froms=True)
+    if isinstance(session, RequestSession):
+        session.only_reads = True
     begin = session.begin_nested if session.in_transaction() else session.begin
     try:
         async with begin() as transaction:

@@ -39,14 +39,18 @@ class Counted(OneConnection):
         self.error: Exception | None = None
 
     async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = False,
     ) -> Result[Any]:
         assert parameters is not None
         self.batches.append(len(parameters["digests"]))
         await self.let_go.wait()
         if self.error is not None:
             raise self.error
-        return await super().execute(statement, parameters)
+        return await super().execute(statement, parameters, writes=writes)
 
 
 @pytest.fixture

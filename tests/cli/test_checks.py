@@ -69,6 +69,17 @@ class TestCheckDatabase:
             "The database is read-only: use the primary, or add ?target_session_attrs=read-write."
         ]
 
+    async def test_no_primary(self, database: URL) -> None:
+        await execute(
+            database, f"ALTER DATABASE {database.database} SET default_transaction_read_only = on"
+        )
+        url = database.update_query_dict({"target_session_attrs": "read-write"})
+        (error,) = await check_database(url, SETTINGS)
+        assert error == (
+            "The database cannot be used (no host is what target_session_attrs asks for):"
+            " fix that, or correct TEST_DATABASE_URL."
+        )
+
     async def test_wrong_encoding(self, make_database: Callable[..., Awaitable[URL]]) -> None:
         url = await make_database(
             "ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"

@@ -384,6 +384,7 @@ class TestDatabaseURL:
         [
             ("host=/run/postgresql&port=5433", {"host": "/run/postgresql", "port": "5433"}),
             ("host=a:1&host=b:2", {"host": ("a:1", "b:2")}),
+            ("host=a,b&port=1,2", {"host": "a,b", "port": "1,2"}),
             ("target_session_attrs=read-write", {"target_session_attrs": "read-write"}),
             ("prepared_statement_cache_size=0", {"prepared_statement_cache_size": "0"}),
             ("options=endpoint%3Dep-x", {"options": "endpoint=ep-x"}),
@@ -437,6 +438,20 @@ class TestDatabaseURL:
             (f"postgresql://me:x@h/d?ssl={SECRET}", "a value of ssl that"),
             (f"postgresql://me:x@h/d?port={SECRET}", "a value of port that"),
             (f"postgresql:///d?host=a&port=1&port={SECRET}", "a value of port that"),
+            (
+                f"postgresql://me:{SECRET}@a:1,b:2/d",
+                "is not a URL like postgresql://user:password@/",
+            ),
+            (f"postgresql://me:{SECRET}@a,b/d", "names several hosts in the place of one: write"),
+            (f"postgresql://me:{SECRET}@/d?host=a:1&host=b", "one port for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?host=a,b,c&port=1,2", "one port for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?host=a,b", "one port for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?host=a:1&host=b:2&port=3", "for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?host=a:1&host=[::1]:2", "for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?host=a&host=b&port=1&port=2", "for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?port=1&port=2", "one port for each of its hosts"),
+            (f"postgresql://me:{SECRET}@/d?host=a:1&host=b:70000", "port that is not in 1 to"),
+            (f"postgresql://me:{SECRET}@/d?host=a&port=70000", "port that is not in 1 to 65535"),
             (
                 f"postgresql://h/d?target_session_attrs={SECRET}",
                 "a value of target_session_attrs that",

@@ -84,7 +84,7 @@ async def database(cluster: Cluster) -> AsyncIterator[URL]:
 
 
 # A service that refuses nobody because the machine is slow: who waits for a connection, waits.
-_PATIENCE = f"from app.postgres import statements; statements.POOL_WAIT_SECONDS = {PATIENCE}"
+_PATIENCE = f"from app.postgres import connection_queue as q; q.POOL_WAIT_SECONDS = {PATIENCE}"
 PATIENT = ("-c", f"{_PATIENCE}; from app.cli.commands import main; main()", "serve")
 
 

@@ -63,6 +63,7 @@ async def assert_nothing_left(app: FastAPI, database: URL) -> None:
 
     async def hold() -> None:
         async with request_session(statements) as session:
+            session.only_reads = True
             await session.execute(text("SELECT 1"))
             await all_connections.wait()
 
@@ -100,6 +101,7 @@ async def test_a_wait_for_a_connection(database: URL) -> None:
         statements: Statements = app.state.statements
         async with request_session(statements) as one, request_session(statements) as other:
             for session in (one, other):
+                session.only_reads = True
                 await session.execute(text("SELECT 1"))
             work = partial(statements.scalar, text("SELECT 1"))
             assert await cancelled_at_many_points(work, ends=False) == 0

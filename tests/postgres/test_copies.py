@@ -76,7 +76,7 @@ async def test_has_one_snapshot_and_keeps_no_note_of_what_it_reads(
 ) -> None:
     setting = f"default_transaction_isolation = '{level}'"
     await execute(database, f'ALTER DATABASE "{database.database}" SET {setting}')
-    copies = Copies(make_engine(database, make_settings(), autocommit=True), 1)
+    copies = Copies(make_engine(database, make_settings(), autocommit=True), 1, time_limit=600)
     names = ("transaction_isolation", "transaction_read_only")
     shown: Select[Any] = select(*map(func.current_setting, names))
     reader = Reader()

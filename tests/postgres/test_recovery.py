@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from asyncpg import InternalClientError
+from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -83,7 +83,13 @@ async def test_the_late_close_of_a_replaced_one_is_ignored(engine: AsyncEngine) 
 
 
 @pytest.mark.parametrize(
-    "error", [InternalClientError("cannot switch"), ConnectionError("lost"), TimeoutError()]
+    "error",
+    [
+        InternalClientError("cannot switch"),
+        InterfaceError("another operation is in progress"),
+        ConnectionError("lost"),
+        TimeoutError(),
+    ],
 )
 async def test_one_that_lost_a_statement_is_closed(
     engine: AsyncEngine, error: Exception, monkeypatch: pytest.MonkeyPatch

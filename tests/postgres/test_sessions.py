@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from app.errors import Overloaded
 from app.models import Account, table_of
-from app.postgres import statements as statements_module
+from app.postgres import connection_queue
 from app.postgres.engine import make_engine
 from app.postgres.sessions import (
     RequestSession,
@@ -220,7 +220,7 @@ class TestORM:
     async def test_waits_for_its_turn_as_statements_do(
         self, statements: Statements, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(statements_module, "POOL_WAIT_SECONDS", 0.05)
+        monkeypatch.setattr(connection_queue, "POOL_WAIT_SECONDS", 0.05)
         async with request_session(statements) as session:
             await session.execute(text("SELECT 1"))
             for _ in range(2):

@@ -9,61 +9,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import base as pool
 
-from app.errors import Overloaded
 from app.postgres import engine as engine_module
 from app.postgres import statements as statements_module
 from app.postgres.sessions import request_session
-from app.postgres.statements import ConnectionQueue
 from tests.applications import running_app
 from tests.databases import execute
-
-
-class TestConnectionQueue:
-    async def test_first_come_first_served(self) -> None:
-        queue = ConnectionQueue(2)
-        served: list[int] = []
-
-        async def take(number: int) -> None:
-            async with queue:
-                served.append(number)
-                for _ in range(3):
-                    await asyncio.sleep(0)
-
-        await asyncio.gather(*(take(number) for number in range(20)))
-        assert served == list(range(20))
-
-    async def test_who_waits_too_long_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(statements_module, "POOL_WAIT_SECONDS", 0.01)
-        queue = ConnectionQueue(1)
-        async with queue:
-            with pytest.raises(Overloaded):
-                async with queue:
-                    pass
-        async with queue:  # and takes no place with it
-            pass
-
-    async def test_who_goes_away_takes_no_place_with_it(self) -> None:
-        queue = ConnectionQueue(1)
-
-        async def take() -> None:
-            async with queue:
-                pass
-
-        async with queue:
-            waiting = [asyncio.create_task(take()) for _ in range(2)]
-            await asyncio.sleep(0)
-            waiting[0].cancel()
-            await asyncio.sleep(0)
-        await waiting[1]
-        async with queue:
-            pass
-
-    async def test_a_failure_inside_gives_the_place_back(self) -> None:
-        queue = ConnectionQueue(1)
-        for _ in range(2):
-            with pytest.raises(ValueError, match="no"):
-                async with queue:
-                    raise ValueError("no")
 
 
 class TestStatements:

@@ -22,6 +22,7 @@ from app.postgres.failures import FAILURES
 from app.postgres.watchdog import watchdog
 from tests.applications import make_settings
 from tests.busy_loop import busy_loop
+from tests.databases import execute
 from tests.servers import free_port
 from tests.waiting import PATIENCE, until
 
@@ -29,12 +30,14 @@ pytestmark = pytest.mark.slow
 
 
 class Relay:
-    """A proxy of a database that can hold back all data."""
+    """A proxy of a database that can hold back all data, or that of new connections."""
 
     def __init__(self, database: URL) -> None:
         self._socket = f"{database.query['host']}/.s.PGSQL.5432"
         self._flows = asyncio.Event()
         self._flows.set()
+        self._serves = asyncio.Event()
+        self._serves.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -51,10 +54,15 @@ class Relay:
     def hold(self) -> None:
         self._flows.clear()
 
+    def hold_new(self) -> None:
+        self._serves.clear()
+
     def release(self) -> None:
         self._flows.set()
+        self._serves.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._serves.wait()
         ours = await asyncio.open_unix_connection(self._socket)
         for source, target in ((reader, ours[1]), (ours[0], writer)):
             task = asyncio.create_task(self._pass(source, target))
@@ -94,8 +102,10 @@ class Watched(NamedTuple):
 @pytest.fixture
 def watch_at(
     relay: Relay, database: URL, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], AbstractAsyncContextManager[Watched]]:
-    """Run a watchdog with short timeouts for the database behind the relay."""
+) -> Callable[..., AbstractAsyncContextManager[Watched]]:
+    """Run a watchdog with short timeouts, for the database behind the relay or at another URL. It
+    watches other engines too.
+    """
     monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr(module, "PROBE_TIMEOUT_SECONDS", 0.8)
     monkeypatch.setattr(timeouts, "STEP_SECONDS", 0.008)
@@ -109,15 +119,15 @@ def watch_at(
         conclude(self, silent=silent)
 
     monkeypatch.setattr(module._Watchdog, "_conclude", record)
-    url = database.set(host="127.0.0.1", port=relay.port, query={})
+    behind_relay = database.set(host="127.0.0.1", port=relay.port, query={})
 
     @asynccontextmanager
-    async def watched() -> AsyncIterator[Watched]:
+    async def watched(*others: AsyncEngine, url: URL = behind_relay) -> AsyncIterator[Watched]:
         engine, probe = (
             make_engine(url, make_settings(pool_size=size, statement_timeout=0), autocommit=True)
             for size in (5, 1)
         )
-        async with watchdog([engine], probe):
+        async with watchdog([engine, *others], probe):
             yield Watched(engine, silences)
         relay.release()
         await engine.dispose()
@@ -131,6 +141,9 @@ async def watched(
 ) -> AsyncIterator[Watched]:
     async with watch_at() as watched:
         yield watched
+
+
+PID = text("SELECT pg_backend_pid()")
 
 
 async def ask(engine: AsyncEngine) -> int:
@@ -214,6 +227,112 @@ async def test_new_connections_time_out_too(watched: Watched, relay: Relay) -> N
     async with asyncio.timeout(PATIENCE):
         with pytest.raises((TimeoutError, ConnectionError)):
             await ask(watched.engine)
+
+
+async def test_good_connections_stay_while_new_ones_are_not_answered(
+    watched: Watched, relay: Relay, database: URL
+) -> None:
+    async with watched.engine.connect() as good:
+        pid = await good.scalar(PID)
+        await watched.concluded(1)
+        relay.hold_new()
+        await execute(
+            database,
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE"
+            f" datname = current_database() AND application_name = 'satchel' AND pid <> {pid}",
+        )
+        await until(lambda: watched.silences[-1], "it is not noticed")
+        with pytest.raises(ConnectionError, match="does not respond"):
+            await ask(watched.engine)
+        await watched.concluded(2)
+        assert watched.silences[-1]
+        assert await good.scalar(PID) == pid
+        relay.release()
+        await until(lambda: not watched.silences[-1], "its return is not detected")
+        assert await good.scalar(PID) == pid
+        assert await ask(watched.engine) == 7
+
+
+async def test_silence_before_the_first_probe_ends_all_waiting_too(
+    relay: Relay, database: URL, watch_at: Callable[..., AbstractAsyncContextManager[Watched]]
+) -> None:
+    other = make_engine(database, make_settings(statement_timeout=0), autocommit=True)
+    relay.hold_new()
+    async with watch_at(other) as watched, other.connect() as connection:
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(DBAPIError):
+                await connection.execute(text(f"SELECT pg_sleep({PATIENCE})"))
+        with pytest.raises(ConnectionError, match="does not respond"):
+            await ask(watched.engine)
+        relay.release()
+        await until(lambda: not watched.silences[-1], "its return is not detected")
+        assert await ask(watched.engine) == 7
+    await other.dispose()
+
+
+async def test_a_silent_host_costs_no_connection_to_another(
+    relay: Relay, database: URL, watch_at: Callable[..., AbstractAsyncContextManager[Watched]]
+) -> None:
+    """As after a failover, while the last primary still does not answer."""
+    engine = make_engine(database, make_settings(), autocommit=True)
+    async with watch_at(engine) as watched, engine.connect() as good:
+        pid = await good.scalar(PID)
+        await watched.concluded(1)
+        async with watched.engine.connect() as bad:
+            relay.hold()
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(DBAPIError):
+                    await bad.scalar(PID)
+        assert watched.silences[-1]
+        assert await good.scalar(PID) == pid
+    await engine.dispose()
+
+
+async def test_a_host_that_does_not_answer_is_no_silence_of_the_next(
+    relay: Relay, database: URL, watch_at: Callable[..., AbstractAsyncContextManager[Watched]]
+) -> None:
+    relay.hold()
+    hosts = [f"127.0.0.1:{relay.port}", f"{database.query['host']}:5432"]
+    url = database.set(query={"host": hosts})
+    async with watch_at(url=url) as watched:
+        await watched.concluded(3)
+        assert await ask(watched.engine) == 7
+        assert True not in watched.silences
+
+
+async def test_refusals_are_logged_once(monkeypatch: pytest.MonkeyPatch, database: URL) -> None:
+    monkeypatch.setattr(module, "PROBE_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "log", structlog.get_logger("satchel.database"))
+    name = f'"{database.database}"'
+    server = database.set(database="postgres")
+    engine, probe = (make_engine(database, make_settings(), autocommit=True) for _ in range(2))
+    probes = 0
+
+    def count(*_: object) -> None:
+        nonlocal probes
+        probes += 1
+
+    event.listen(probe.sync_engine, "do_connect", count)
+    with capture_logs() as logs:
+        async with watchdog([engine], probe):
+            await until(lambda: probes == 1)
+            await execute(
+                server,
+                f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+                f" WHERE datname = '{database.database}'",
+            )
+            await until(lambda: probes >= 4, "it has stopped")
+            await execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await until(lambda: logs and logs[-1]["event"] == "database answers again")
+    await engine.dispose()
+    refusals = [log for log in logs if log["event"] == "database refuses"]
+    assert refusals[-1] == {
+        "event": "database refuses",
+        "error": "ObjectNotInPrerequisiteStateError",
+        "log_level": "warning",
+    }
+    assert len(refusals) <= 2  # the first may be that its connection was ended
 
 
 async def test_a_pause_shorter_than_the_timeout_is_not_silence(

@@ -30,6 +30,12 @@ async def session(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+async def test_a_session_of_ones_own_counts_too(connection: AsyncConnection) -> None:
+    statement = select(text("1")).select_from(text("accounts"))
+    async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
+        assert await count_rows(session, statement, {}, "exact") == 0
+
+
 class TestOverHTTP:
     async def test_none_unless_asked_for(
         self, client: httpx.AsyncClient, statements: list[str]

@@ -9,15 +9,17 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.accounts.service import delete_account_with_items
 from app.links.kinds import FAVORITED_BY, WISHED_BY, WISHED_ITEMS
 from app.links.schemas import LinkQuery
+from app.postgres.engine import make_engine
 from app.postgres.sessions import request_session
 from app.postgres.statements import Statements
 from app.resources.lists import Listing, PageQuery, Rows, fetch_rows
 from app.resources.preconditions import Precondition
+from tests.applications import make_settings
 from tests.catalog import CATALOG, NOON, Entry, List, Row, every_list, parent_name
 from tests.databases import CloneDatabase
 from tests.resources.test_filters import takes_many, written
@@ -67,7 +69,7 @@ async def filled(
 ) -> AsyncIterator[AsyncEngine]:
     """A database with many rows."""
     async with clone_database() as url:
-        engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+        engine = make_engine(url, make_settings(), autocommit=True)
         async with engine.begin() as connection:
             await connection.execute(text(ID_OF))
             for entry in CATALOG:

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from app.api import idempotency_keys as idempotency
 from app.cli import commands as cli
 from app.postgres.background import running
+from app.postgres.engine import make_engine
 from app.postgres.statements import Statements
 from app.serving import sweeper
 from app.serving.sweeper import sweep_all, sweep_periodically
-from tests.applications import running_app
+from tests.applications import make_settings, running_app
 from tests.databases import execute
 from tests.servers import server_environment
 from tests.waiting import PATIENCE
@@ -41,7 +42,7 @@ async def fill(database: URL, *, expired: int = 0, live: int = 0) -> None:
 
 @pytest.fixture
 async def statements(database: URL) -> AsyncIterator[Statements]:
-    statements = Statements(create_async_engine(database, isolation_level="AUTOCOMMIT"))
+    statements = Statements(make_engine(database, make_settings(), autocommit=True))
     yield statements
     await statements.close()
 
