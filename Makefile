@@ -135,6 +135,7 @@ $(VENV)/bench: $(VENV)/run requirements/bench.lock
 bench: $(VENV)/bench ## Measure Satchel beside its peers (an hour; needs wrk; published: PYTHON=/usr/bin/python3)
 	@$(BIN)/python -m benchmarks --command "make bench$(NAMED)" --results benchmarks/results.json
 	@$(BIN)/python -m benchmarks.chart
+	@$(BIN)/python -m benchmarks.scale
 
 bench-quick: $(VENV)/bench ## The marks alone, in six minutes
 	@$(BIN)/python -m benchmarks --quick --command "make bench-quick$(NAMED)"

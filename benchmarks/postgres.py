@@ -53,6 +53,9 @@ class Postgres:
     def execute(self, sql: str, database: str = "postgres") -> None:
         self._run(database, lambda connection: connection.execute(sql))
 
+    def rows(self, sql: str, database: str = "postgres") -> list[Any]:
+        return list(self._run(database, lambda connection: connection.fetch(sql)))
+
     def count_accounts(self, database: str) -> int:
         return int(self._run(database, lambda c: c.fetchval("SELECT count(*) FROM accounts")))
 
