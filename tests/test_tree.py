@@ -7,7 +7,7 @@ from pathlib import Path
 from scripts.locks import LOCKS
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = {"alembic", "app", "benchmarks", "docs", "requirements", "scripts", "tests"}
+FOLDERS = {"alembic", "app", "benchmarks", "deploy", "docs", "requirements", "scripts", "tests"}
 FILES = {
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
     *("Makefile", "Dockerfile", "alembic.ini", "pyproject.toml"),

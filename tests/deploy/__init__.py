@@ -1,0 +1,1 @@
+"""The files in deploy/: they are valid, and agree with the application and with each other."""
