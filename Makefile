@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 INSTALL = $(BIN)/python -m scripts.install
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-quick test-serializable test-poolers test-sdks check lint types fmt migrate revision clean
+.PHONY: help install run test test-quick test-serializable test-poolers test-sdks test-cluster check lint types fmt migrate revision clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -57,9 +57,9 @@ PYTEST = -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loa
 # From Python 3.14 on, coverage counts branches by sys.monitoring, which costs a fraction.
 COVERAGE = $(shell $(BIN)/python -c 'import sys; print("COVERAGE_CONCURRENCY=thread" * (sys.version_info >= (3, 14)))')
 
-test: $(VENV)/dev ## Run every test but those of SDKs, with branch coverage
+test: $(VENV)/dev ## Run every test but those of SDKs and clusters, with branch coverage
 	@$(BIN)/python -m coverage erase
-	@$(COVERAGE) $(BIN)/python -m coverage run $(PYTEST) -m 'not sdks'
+	@$(COVERAGE) $(BIN)/python -m coverage run $(PYTEST) -m 'not sdks and not cluster'
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
@@ -84,6 +84,9 @@ test-poolers: $(VENV)/dev ## Run the tests of the contract through PgBouncer
 
 test-sdks: $(VENV)/dev ## Generate SDKs in eight languages, compile and use them
 	@$(BIN)/python -m pytest tests/sdks
+
+test-cluster: $(VENV)/dev ## Fail over and roll over a cluster under load (Debian's patroni, etcd, haproxy, pgbouncer)
+	@$(BIN)/python -m pytest tests/cluster
 
 check: lint types locks ## All that takes no tests: lint, types and locks
 

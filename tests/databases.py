@@ -205,9 +205,16 @@ def shown(outcome: Exception | Sequence[Row[Any]]) -> Any:
     ]
 
 
-def add_revision(versions: Path) -> str:
-    """Add a migration that changes nothing; the revision before it."""
+def add_revision(versions: Path, statement: str = "SELECT 1") -> str:
+    """Add a migration that runs this statement; the revision before it."""
     head = max(script.name for script in versions.glob("*.py"))[:4]
-    script = f"revision, down_revision = 'next', '{head}'\ndef upgrade(): pass\n"
+    script = f"""from alembic import op
+
+revision, down_revision = "next", "{head}"
+
+
+def upgrade() -> None:
+    op.execute("{statement}")
+"""
     (versions / "next.py").write_text(script)
     return head

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -19,13 +20,17 @@ def find_file(path: str, package: str) -> Path:
 
 
 def find_package(path: str | None, name: str, package: str) -> str:
-    """Skip the test if there is no path. With REQUIRE_ALL=1 nothing is skipped."""
+    """Skip the test if there is no path."""
     if path is None:
-        message = f"{name} is missing: install the package {package}"
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        leave_out(f"{name} is missing: install the package {package}")
     return path
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Skip the test. With REQUIRE_ALL=1 nothing is skipped."""
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def write_program(path: Path, script: str) -> None:

@@ -1,5 +1,7 @@
 """Migrates a database to a revision of the schema, one process at a time."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -10,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.postgres.refolding import Folded, refold
 
@@ -21,6 +23,8 @@ ROOT = _PACKAGE if (_PACKAGE / "alembic.ini").is_file() else _PACKAGE.parent
 _LOCK_KEY = 0x7361746368656C
 # How long to wait for another instance that migrates.
 LOCK_TIMEOUT_SECONDS: float = 120
+# From one of its tries to the next.
+LOCK_TRY_SECONDS = 0.2
 # A migration must not wait long for a table's lock, since all other queries would queue up behind
 # it, nor hold its locks for long.
 LIMITS = {"lock_timeout": "5s", "statement_timeout": "10min"}
@@ -63,17 +67,23 @@ async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
     async with engine.connect() as connection:
         await connection.run_sync(Connection.detach)  # takes no place in the pool
         async with connection.begin():
-            for statement in (
-                # A snapshot would hold up indexes that are built concurrently. That of the SELECT
-                # is kept until the next statement.
-                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET LOCAL statement_timeout = 0",
-                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'",
-                f"SELECT pg_advisory_xact_lock({_LOCK_KEY})",
-                "SET LOCAL idle_in_transaction_session_timeout = 0",
-            ):
-                await connection.execute(text(statement))
+            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
+            await _lock(connection)
             yield
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    """Errors: TimeoutError, and those of the database."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    is_locked = False
+    while not is_locked:
+        is_locked = await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY})"))
+        # Ends the snapshot of that query. Indexes that are built concurrently wait for snapshots.
+        await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        if not is_locked:
+            if time.monotonic() > deadline:
+                raise TimeoutError("Another instance migrates and does not end.")
+            await asyncio.sleep(LOCK_TRY_SECONDS)
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import subprocess
 import sys
 import sysconfig
@@ -25,6 +26,7 @@ from app.postgres.migrations import (
     older_revisions,
 )
 from tests.databases import SCHEMA, add_revision, describe, execute
+from tests.expansion import add_expansion
 from tests.waiting import PATIENCE, come
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
@@ -105,6 +107,18 @@ class TestMigrate:
 
         await asyncio.gather(*(one() for _ in range(10)))
 
+    async def test_at_once_with_an_index_that_is_made_concurrently(
+        self, empty_database: URL, own_migrations: Path
+    ) -> None:
+        last = add_expansion(own_migrations)
+
+        async def one() -> None:
+            engine = create_async_engine(empty_database, poolclass=NullPool)
+            await migrate(engine)
+            assert await current_revision(engine) == last
+
+        await asyncio.gather(*(one() for _ in range(5)))
+
     def test_does_not_change_the_module_path(self) -> None:
         """Installed migrations are in the package's folder, whose modules must not become top-level
         modules."""
@@ -162,7 +176,7 @@ class TestMigrate:
         other = create_async_engine(database, poolclass=NullPool)
         async with other.connect() as holder:
             await holder.execute(text(f"SELECT pg_advisory_lock({migrations._LOCK_KEY})"))
-            with pytest.raises(DBAPIError, match="lock timeout"):
+            with pytest.raises(TimeoutError, match="Another instance migrates"):
                 await migrate(engine)
         await migrate(engine)
 
@@ -170,11 +184,8 @@ class TestMigrate:
         self, database: URL, own_migrations: Path
     ) -> None:
         await isolate(database)
-        head = add_revision(own_migrations)
-        seen = "CREATE TABLE seen AS SELECT current_setting('transaction_isolation') AS level"
-        script = (own_migrations / "next.py").read_text()
-        script = "from alembic import op\n" + script.replace("pass", f'op.execute("{seen}")')
-        (own_migrations / "next.py").write_text(script)
+        statement = "CREATE TABLE seen AS SELECT current_setting('transaction_isolation') AS level"
+        head = add_revision(own_migrations, statement)
         engine = create_async_engine(database, poolclass=NullPool)
         assert await current_revision(engine) == head
         await migrate(engine)
@@ -217,27 +228,69 @@ class TestOlderRevisions:
         assert older_revisions() == {script.revision for script in scripts} - {HEAD}
 
 
+def lint(revisions: str, script: Path, *excluded: str) -> str:
+    """What is wrong with the SQL of these migrations; empty if nothing is."""
+    config = alembic_config()
+    config.output_buffer = io.StringIO()
+    command.upgrade(config, revisions, sql=True)
+    script.write_text(config.output_buffer.getvalue())
+    # Alembic's own table has a varchar, and versions of rows are integers by design.
+    names = ",".join(["prefer-text-field", "prefer-bigint-over-int", *excluded])
+    squawk = Path(sysconfig.get_path("scripts")) / "squawk"
+    done = subprocess.run(
+        [squawk, "--pg-version=15", f"--exclude={names}", script],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    change = r"^(?:INSERT INTO|UPDATE|DELETE FROM) (?!alembic_version).*"
+    changes = re.findall(change, script.read_text(), re.MULTILINE)
+    return "\n".join([done.stdout if done.returncode else "", *changes]).strip()
+
+
+# Servers of earlier builds had to be stopped for the migrations up to this one.
+LAST_WITH_A_STOP = "0003"
+
+
 class TestOffline:
-    def test_the_sql_passes_the_linter(self, tmp_path: Path) -> None:
-        config = alembic_config()
-        config.output_buffer = io.StringIO()
-        command.upgrade(config, "head", sql=True)
-        script = tmp_path / "upgrade.sql"
-        script.write_text(config.output_buffer.getvalue())
+    @pytest.fixture
+    def script(self, tmp_path: Path) -> Path:
+        return tmp_path / "upgrade.sql"
+
+    def test_the_sql_of_migrations_with_a_stop_passes_the_linter(self, script: Path) -> None:
+        assert lint(f"base:{LAST_WITH_A_STOP}", script, "require-concurrent-index-deletion") == ""
         assert "CREATE TABLE accounts" in script.read_text()
-        # Alembic's own table has a varchar, and versions of rows are integers by design.
-        excluded = "prefer-text-field,prefer-bigint-over-int"
-        # No server of an earlier build runs while 0003 changes the search words.
-        excluded += ",require-concurrent-index-deletion"
-        squawk = Path(sysconfig.get_path("scripts")) / "squawk"
-        done = subprocess.run(
-            [squawk, "--pg-version=15", f"--exclude={excluded}", script],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
+
+    def test_all_later_migrations_leave_the_build_before_working(
+        self, script: Path, own_migrations: Path
+    ) -> None:
+        add_expansion(own_migrations)
+        assert lint(f"{LAST_WITH_A_STOP}:head", script) == ""
+        assert "CREATE INDEX CONCURRENTLY" in script.read_text()
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "ALTER TABLE accounts ADD COLUMN nickname text NOT NULL",
+            "ALTER TABLE accounts ALTER COLUMN country SET NOT NULL",
+            "ALTER TABLE accounts ALTER COLUMN version TYPE bigint",
+            "ALTER TABLE accounts RENAME COLUMN username TO name",
+            "ALTER TABLE accounts RENAME TO people",
+            "ALTER TABLE accounts DROP COLUMN country",
+            "DROP TABLE wishes",
+            "CREATE INDEX ix_accounts_nickname ON accounts (country, id)",
+            "DROP INDEX ix_accounts_created",
+            "UPDATE accounts SET country = NULL",
+            "DELETE FROM accounts",
+        ],
+    )
+    def test_a_migration_that_the_build_before_does_not_survive_is_refused(
+        self, script: Path, own_migrations: Path, statement: str
+    ) -> None:
+        add_revision(own_migrations, statement)
+        assert lint(f"{LAST_WITH_A_STOP}:head", script) != ""
+        assert statement in script.read_text()
 
     def test_without_a_connection_says_what_to_run(self) -> None:
         with pytest.raises(SystemExit, match="satchel migrate"):
