@@ -100,16 +100,14 @@ class ImportJob:
             self._options,
             has_bad=bool(checked.faults),
         )
-        written.rows = len(batch.sources)
+        written.rows = batch.size
         faults = sorted((*checked.faults, *written.errors), key=lambda fault: fault["row"])
         by_row = {row: list(each) for row, each in groupby(faults, key=lambda fault: fault["row"])}
         written.rejected = len(by_row)
         written.errors = faults
         new = {row: each for row, each in by_row.items() if row not in in_file}
         if new and self._rejected is not None:
-            self._rejected.write(
-                (batch.sources[row - batch.first], each) for row, each in new.items()
-            )
+            self._rejected.write((source, new[row]) for row, source in batch.rows() if row in new)
             in_file.update(new)
         if self._validate_only:
             pass  # the transaction goes on, so that later rows are compared with these
@@ -125,7 +123,7 @@ class ImportJob:
             await asyncio.shield(commit)
         finally:
             await commit  # also where Ctrl-C has cancelled this
-            self._next = batch.first + len(batch.sources)
+            self._next = batch.first + batch.size
 
     def _add(self, written: Report) -> None:
         report = self.report

@@ -4,14 +4,15 @@ import codecs
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -26,17 +27,31 @@ from app.resources.imports import Importable
 
 IMPORTABLE: Final[dict[str, Importable[Any]]] = {"accounts": ACCOUNT_IMPORT, "items": ITEM_IMPORT}
 _PIECE: Final = 2**20
+_PART: Final = 500
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _JSON_SUFFIXES: Final = frozenset({".ndjson", ".jsonl"})
 _MAX_BATCH: Final = 2**24  # characters, so that memory does not depend on the length of rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """Rows that are written in one transaction; `first` is the number of the first of them."""
+    """Rows that are written in one transaction; `first` is the number of the first of them.
+
+    They are kept as bytes, a part at a time: as objects they would take five times the memory.
+    """
 
     first: int
-    sources: list[Source]
+    size: int = 0
+    _parts: list[bytes] = field(default_factory=list)
+
+    def add(self, sources: Sequence[Source]) -> None:
+        self.size += len(sources)
+        self._parts.append(pickle.dumps(sources))
+
+    def rows(self) -> Iterator[tuple[int, Source]]:
+        """Their numbers and sources."""
+        sources = chain.from_iterable(map(pickle.loads, self._parts))
+        return enumerate(sources, self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +96,23 @@ def _peek(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def batches_of(rows: Iterator[Source], size: int, from_row: int) -> Iterator[Batch]:
-    first = from_row
-    rows = islice(rows, from_row - 1, None)
-    sources: list[Source] = []
+    batch = Batch(from_row)
+    part: list[Source] = []
     length = 0
-    for source in rows:
-        sources.append(source)
+    for source in islice(rows, from_row - 1, None):
+        part.append(source)
         length += len(source) if isinstance(source, str) else len(source) + sum(map(len, source))
-        if len(sources) == size or length > _MAX_BATCH:
-            yield Batch(first, sources)
-            first += len(sources)
-            sources, length = [], 0
-    if sources:
-        yield Batch(first, sources)
+        is_full = batch.size + len(part) == size or length > _MAX_BATCH
+        if is_full or len(part) == _PART:
+            batch.add(part)
+            part = []
+        if is_full:
+            yield batch
+            batch, length = Batch(batch.first + batch.size), 0
+    if part:
+        batch.add(part)
+    if batch.size:
+        yield batch
 
 
 # Each process that checks rows makes its own.
@@ -106,7 +125,7 @@ def _check(batch: Batch, *checker: Any) -> Checked:
     """By one process, so that new ids are in the order of the rows."""
     check = _checker(*checker).check
     lines, faults = [], []
-    for number, source in enumerate(batch.sources, batch.first):
+    for number, source in batch.rows():
         checked = check(number, source)
         if isinstance(checked, bytes):
             lines.append(checked)

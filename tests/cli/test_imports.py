@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner, Result
 
+from app.api.imports.records import Source
 from app.cli import commands, row_batches
 from app.resources.fields import EXAMPLE_ID
 from tests.cli.test_commands import ROOT, ask, count_accounts
@@ -319,7 +320,15 @@ class TestBatches:
         monkeypatch.setattr(row_batches, "_MAX_BATCH", 1000)
         for source in ("x" * 400, ["x" * 100, "x" * 300], [""] * 400):
             batches = [*row_batches.batches_of(iter([source] * 7), 5, 1)]
-            assert [(each.first, len(each.sources)) for each in batches] == [(1, 3), (4, 3), (7, 1)]
+            assert [(each.first, each.size) for each in batches] == [(1, 3), (4, 3), (7, 1)]
+
+    @pytest.mark.parametrize("size", [1, 4, 5, 6, 7, 15, 100])
+    def test_have_all_rows_in_order(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        monkeypatch.setattr(row_batches, "_PART", 5)
+        rows: list[Source] = [[str(n), "\ud800"] if n % 2 else str(n) for n in range(15)]
+        batches = [*row_batches.batches_of(iter(rows), size, 4)]
+        assert all(each.size == size for each in batches[:-1])
+        assert [row for each in batches for row in each.rows()] == [*enumerate(rows, 1)][3:]
 
     def test_of_a_huge_row_number_are_none(self, named_database: URL) -> None:
         result = run(write(HEADER + lines(1, 3)), "--from-row", "9" * 15)
