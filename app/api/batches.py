@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.faults import faults_of
 from app.errors import Fault, FaultCode
-from app.postgres.turns import give_turn
+from app.postgres.turns import Turns
 from app.resources.batches import Batch
 
 Key = Callable[[Any], Hashable]
@@ -30,9 +30,9 @@ async def validate_batch(
     except ValidationError as error:
         return None, _faults(error, system_fields)
     reader = _RowReader(schema, system_fields)
-    rows = []
+    rows, turns = [], Turns()
     for position, row in enumerate(given):
-        await give_turn(position)
+        await turns.give()
         rows.append(reader.read(position, row))
     return (None if reader.faults else schema.model_construct(data=rows)), reader.faults
 

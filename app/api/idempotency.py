@@ -16,7 +16,7 @@ from app.api.requests import header_values
 from app.api.validate_only import is_validation
 from app.errors import Fault, MalformedHeader
 from app.postgres.sessions import begin_with
-from app.postgres.turns import give_turn
+from app.postgres.turns import Turns
 from app.resources.batches import Batch
 from app.resources.canonical import canonical
 
@@ -110,7 +110,8 @@ async def _fingerprint(request: Request) -> bytes:
             arguments = {**arguments, name: None}
             rows = value.data
     digest = blake2b(canonical([arguments, *others]), digest_size=32)
-    for position, row in enumerate(rows):
-        await give_turn(position)
+    turns = Turns()
+    for row in rows:
+        await turns.give()
         digest.update(canonical(row))
     return FORMAT + digest.digest()

@@ -3,12 +3,20 @@ decides how long they take but the requests of this process.
 """
 
 import asyncio
+from time import perf_counter
 from typing import Final
 
-ROWS_PER_TURN: Final = 4
+TURN_SECONDS: Final = 0.0005
 
 
-async def give_turn(position: int = 0) -> None:
-    """Let others run before the row of this position, unless they have a short time ago."""
-    if position % ROWS_PER_TURN == 0:
-        await asyncio.sleep(0)
+class Turns:
+    """Of one work, which begins now."""
+
+    def __init__(self) -> None:
+        self._since = perf_counter()
+
+    async def give(self) -> None:
+        """Let others run, unless they have a short time ago."""
+        if perf_counter() - self._since > TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._since = perf_counter()

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from app.postgres.turns import give_turn
+from app.postgres.turns import Turns
 from app.resources.resource import Resource
 
 Given = TypeVar("Given")
 Values = Mapping[str, Any]
 # Characters that a statement writes. More would take long, and much memory.
 MAX_TEXT: Final = 2**19
-# Characters of a row whose words may take some milliseconds. Those of 10,000 take up to 30.
-LARGE_ROW: Final = 4000
 
 
 class BatchRows(Generic[Given]):
@@ -24,6 +22,7 @@ class BatchRows(Generic[Given]):
     def __init__(self, rows: Sequence[Given], make: Callable[[Given], Values]) -> None:
         self._rows = rows
         self._make = make
+        self._turns = Turns()
         self._position = 0
         self._part: Sequence[Values] = ()
 
@@ -56,9 +55,6 @@ class BatchRows(Generic[Given]):
 
     async def _values(self, position: int) -> tuple[Values, int]:
         """The values of a row, and the number of their characters."""
-        await give_turn(position)
+        await self._turns.give()
         values = self._make(self._rows[position])
-        size = sum(len(value) for value in values.values() if isinstance(value, str))
-        if size > LARGE_ROW:
-            await give_turn()
-        return values, size
+        return values, sum(len(value) for value in values.values() if isinstance(value, str))

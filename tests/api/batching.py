@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import httpx
+import pytest
 
+from app.postgres.turns import TURN_SECONDS
 from tests.catalog import Entry, Row
 
 SYSTEM_FIELDS = ("id", "created", "updated", "version")
@@ -57,7 +60,13 @@ def at_rows(faults: dict[str, str], *rows: int) -> dict[str, str]:
     return {f"/data/{row}{place}": code for row in rows for place, code in faults.items()}
 
 
-class Turns:
+def make_turns_last(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a work on rows, whatever time it takes."""
+    clock = count(0, 1.01 * TURN_SECONDS / rows)
+    monkeypatch.setattr("app.postgres.turns.perf_counter", clock.__next__)
+
+
+class LoopTurns:
     """Counts the turns of the event loop while it runs."""
 
     def __init__(self) -> None:

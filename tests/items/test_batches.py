@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.items import search_words
-from tests.api.batching import Turns, at_rows, create, send, stored
+from tests.api.batching import LoopTurns, at_rows, create, make_turns_last, send, stored
 from tests.catalog import Row, entry_of
 from tests.factories import create_account, item_body
 from tests.responses import assert_problem
@@ -67,11 +67,12 @@ async def test_move_to_other_owners(client: httpx.AsyncClient) -> None:
     assert_problem(answer, 409, "account_has_items", at_rows({"/id": "account_has_items"}, 0, 1))
 
 
-async def test_others_have_their_turn_after_each_large_row(
+async def test_others_have_their_turn_after_each_row_that_takes_long(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = (await create_account(client))["id"]
-    turns = Turns()
+    turns = LoopTurns()
+    make_turns_last(1, monkeypatch)
     large: Counter[int] = Counter()
     words = search_words.words
 
