@@ -1,5 +1,6 @@
 """Many rows in one request beside many requests, and what long requests do to short ones."""
 
+import itertools
 import json
 import threading
 import time
@@ -43,14 +44,16 @@ def measure_many_rows(postgres: Postgres, plan: Plan, folder: Path) -> Iterator[
             return vars(take_sample(server, postgres, cell, path, seconds))
 
         single = sample("create", 32)["requests_per_second"]
-        rate = _CREATED * _repeat(seconds, _creator(client, amount.accounts + 10**6))[0]
+        bodies = _bodies(amount.accounts + 10**6)
+        rate = _CREATED * _repeat(seconds, lambda body: _create(client, body), bodies)[0]
         title = f"batchCreate of {_CREATED:,} / creates by 32 connections: rows a second"
         yield Finding(title, rate / single, 5, at_most=False)
 
         alone = sample("get", 32)["server_us"]
         ids = "&".join(f"id={account_id(n)}" for n in range(1, min(_GOT, amount.accounts) + 1))
         before = measure.cpu_seconds(measure.trees(server.pid)[0])
-        _, times = _repeat(seconds, lambda: client.get_json(f"/accounts:batchGet?{ids}"))
+        asked = itertools.repeat(f"/accounts:batchGet?{ids}")
+        _, times = _repeat(seconds, client.get_json, asked)
         after = measure.cpu_seconds(measure.trees(server.pid)[0])
         together = measure.cpu_between(before, after) / times * 1e6
         title = f"batchGet of {_GOT} / {_GOT} gets by 32 connections: CPU"
@@ -63,31 +66,34 @@ def measure_many_rows(postgres: Postgres, plan: Plan, folder: Path) -> Iterator[
         yield Finding(title, loud / quiet, 3, at_most=True)
 
 
-def _repeat(seconds: float, request: Callable[[], object]) -> tuple[float, int]:
-    """How often a second a request is answered, and how often it was."""
-    times, began = 0, time.monotonic()
-    while not times or time.monotonic() - began < seconds:
-        request()
+def _repeat(
+    seconds: float, request: Callable[[str], object], given: Iterator[str]
+) -> tuple[float, int]:
+    """How often a second a request is answered, and how often it was, for so long.
+
+    given: what the requests are given. The time in which it is made does not count.
+    """
+    times, taken = 0, 0.0
+    while taken < seconds:
+        body = next(given)
+        began = time.monotonic()
+        request(body)
+        taken += time.monotonic() - began
         times += 1
-    return times / (time.monotonic() - began), times
+    return times / taken, times
 
 
-def _creator(client: Client, first: int) -> Callable[[], None]:
-    numbers = iter(range(first, 10**9, _CREATED))
-
-    def create() -> None:
-        start = next(numbers)
+def _bodies(first: int) -> Iterator[str]:
+    for start in itertools.count(first, _CREATED):
         rows = [_body(number) for number in range(start, start + _CREATED)]
-        answer = client.ask(
-            "POST",
-            "/accounts:batchCreate",
-            json.dumps({"data": rows}),
-            {"Content-Type": "application/json"},
-        )
-        if answer.status != 201:
-            raise ValueError(f"the batch answered {answer.status}: {answer.body[:200]!r}")
+        yield json.dumps({"data": rows})
 
-    return create
+
+def _create(client: Client, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = client.ask("POST", "/accounts:batchCreate", body, headers)
+    if answer.status != 201:
+        raise ValueError(f"the batch answered {answer.status}: {answer.body[:200]!r}")
 
 
 def _body(number: int) -> dict[str, str]:
