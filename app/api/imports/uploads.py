@@ -5,12 +5,12 @@ the database. It is checked in a thread, which pauses so that other requests nee
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from tempfile import TemporaryFile
+from time import perf_counter, sleep
 from typing import IO, Annotated, Any, Final
 
 import structlog
@@ -27,14 +27,16 @@ from app.config import Settings
 from app.errors import Fault, InvalidRequest, MissingScope, Overloaded, UnsupportedMediaType
 from app.resources.fields import Flag
 from app.resources.imports import MAX_FAULTS, Importable, OnConflict, OnError, Options, Upload
+from app.telemetry.request_counters import RequestCounters
 
 log = structlog.get_logger("satchel.imports")
 
 _FORMATS: Final = {media_type: each for each, media_type in MEDIA_TYPES.items()}
 _PIECE: Final = 2**16
-# Rows that are checked between two pauses, which let others have the interpreter.
-_ROWS_AT_ONCE: Final = 20
-_PAUSE_SECONDS: Final = 0.0001
+# The thread that checks rows keeps the interpreter for so long, though others wait for it.
+_HOLD_SECONDS: Final = 0.0001
+# Then, if there are other requests, it leaves it to them for so long.
+_PAUSE_SECONDS: Final = 0.0003
 
 
 class ImportQuery(WriteQuery):
@@ -73,18 +75,18 @@ class UploadSlots:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._taken = 0
+        self.taken = 0
 
     @contextmanager
     def take(self) -> Iterator[None]:
         """Errors: Overloaded."""
-        if self._taken >= self._limit:
+        if self.taken >= self._limit:
             raise Overloaded
-        self._taken += 1
+        self.taken += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self.taken -= 1
 
 
 class Uploads:
@@ -109,13 +111,20 @@ class Uploads:
             "is_upload": True,
         }
         slots: UploadSlots = request.app.state.upload_slots
+        counters: RequestCounters = request.app.state.counters
         body = request.stream()
         first = await anext(body)
         with slots.take(), TemporaryFile() as spooled, TemporaryFile() as staged:
             digest = await _spool(first, body, spooled)
             # What Idempotency-Key compares.
             request.scope["taken"].append([digest, form.format, is_zipped])
-            checking = _Checking(self.importable, form, staged, keeps_ids=query.keep_ids)
+            checking = _Checking(
+                self.importable,
+                form,
+                staged,
+                keeps_ids=query.keep_ids,
+                have_others=lambda: counters.in_flight > slots.taken,
+            )
             pieces: Iterator[bytes] = iter(partial(spooled.read, _PIECE), b"")
             if is_zipped:
                 pieces = unzipped(pieces)
@@ -169,11 +178,19 @@ class _Checking:
     """Checks a file, and stages its good rows in another."""
 
     def __init__(
-        self, importable: Importable[Any], form: Form, staged: IO[bytes], *, keeps_ids: bool
+        self,
+        importable: Importable[Any],
+        form: Form,
+        staged: IO[bytes],
+        *,
+        keeps_ids: bool,
+        have_others: Callable[[], bool],
     ) -> None:
+        """have_others: whether there are requests that are no uploads."""
         self._importable = importable
         self._form = form
         self._keeps_ids = keeps_ids
+        self._have_others = have_others
         self.upload = Upload(staged)
         self.is_stopped = False
 
@@ -184,6 +201,7 @@ class _Checking:
             lines_of(pieces), self._form, columns_of(importable), required_of(importable)
         )
         check = RowChecker(importable, form, keeps_ids=self._keeps_ids).check
+        since = perf_counter()
         for number, source in enumerate(rows, 1):
             checked = check(number, source)
             if isinstance(checked, bytes):
@@ -192,10 +210,11 @@ class _Checking:
                 upload.rejected += 1
                 upload.faults += checked[: MAX_FAULTS - len(upload.faults)]
             upload.rows = number
-            if number % _ROWS_AT_ONCE == 0:
+            if perf_counter() - since > _HOLD_SECONDS:
                 if self.is_stopped:
                     return
-                time.sleep(_PAUSE_SECONDS)
+                sleep(_PAUSE_SECONDS if self._have_others() else 0)
+                since = perf_counter()
 
 
 async def _in_thread(checking: _Checking, pieces: Iterator[bytes]) -> None:

@@ -9,9 +9,9 @@ import json
 import os
 import tempfile
 import threading
-import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import httpx
@@ -418,8 +418,14 @@ class TestReceiving:
         assert len(made) == 4
         assert all(file.closed for file in made)
 
-    async def test_checks_rows_beside_the_event_loop(
-        self, committed_client: httpx.AsyncClient, entry: Entry, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("others", [0, 1])
+    async def test_checks_rows_beside_the_event_loop_and_pauses_for_others(
+        self,
+        committed_app: FastAPI,
+        committed_client: httpx.AsyncClient,
+        entry: Entry,
+        monkeypatch: pytest.MonkeyPatch,
+        others: int,
     ) -> None:
         threads: set[int] = set()
         pauses: list[float] = []
@@ -430,14 +436,16 @@ class TestReceiving:
             return check(*arguments)
 
         monkeypatch.setattr(RowChecker, "check", recorded)
-        monkeypatch.setattr(time, "sleep", pauses.append)
+        monkeypatch.setattr(uploads, "sleep", pauses.append)
+        monkeypatch.setattr(uploads, "perf_counter", count().__next__)
+        committed_app.state.counters.in_flight += others
         sent = await valid_bodies(committed_client, entry, 100)
         assert (await send(committed_client, entry, as_csv(sent))).json() == report(
             100, created=100
         )
         assert len(threads) == 1
         assert threading.get_ident() not in threads
-        assert len(pauses) == 5
+        assert pauses == [others * uploads._PAUSE_SECONDS] * 100
 
     async def test_ends_with_its_client(
         self, committed_client: httpx.AsyncClient, entry: Entry, monkeypatch: pytest.MonkeyPatch
@@ -455,11 +463,12 @@ class TestReceiving:
             return check(self, number, source)
 
         monkeypatch.setattr(RowChecker, "check", slowly)
+        monkeypatch.setattr(uploads, "perf_counter", count().__next__)
         task = asyncio.create_task(send(committed_client, entry, as_csv(sent)))
         await until(begun.is_set)
         task.cancel()
         await asyncio.sleep(0)
         go_on.set()
         assert_problem(await task, 503, "database_unavailable")
-        assert len(checked) == 20  # up to the next pause
+        assert checked == [1]  # up to the next pause
         assert await total(committed_client, entry) == before
