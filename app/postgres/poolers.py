@@ -6,6 +6,7 @@ statements, advisory locks.
 """
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, Final
 
 import asyncpg
@@ -45,6 +46,12 @@ class PooledConnection(Connection):
         inherited: Any = super()
         async with self.transaction():
             return await inherited._introspect_types(*arguments)
+
+    def get_settings(self) -> Any:
+        """None. A pooler repeats what its first session reported, such as that it was on a standby.
+        Without that, the driver asks whether the host is what `target_session_attrs` wants.
+        """
+        return SimpleNamespace()
 
 
 def give_sessions_back(engine: AsyncEngine) -> None:

@@ -315,6 +315,32 @@ class TestTransactionMode:
         assert emails == sorted(account["email"] for account in made)
         assert 1 <= most <= SERVER_CONNECTIONS
 
+    async def test_a_new_primary_is_found_although_the_pooler_remembers_a_standby(
+        self, pooler: Pooler, database: URL
+    ) -> None:
+        """Read-only sessions stand in for those of a standby: both are reported at the login."""
+        url = pooler.url_of(database)
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        alter = f'ALTER DATABASE "{database.database}"'
+        end_sessions = (
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            f" WHERE datname = '{database.database}' AND pid <> pg_backend_pid()"
+        )
+        await execute(database, f"{alter} SET default_transaction_read_only = on", end_sessions)
+        first = await asyncpg.connect(dsn, statement_cache_size=0)
+        await first.close()
+        reset = f"{alter} RESET default_transaction_read_only"
+        await execute(database, "SET default_transaction_read_only = off", reset, end_sessions)
+        later = await asyncpg.connect(dsn, statement_cache_size=0)
+        assert later.get_settings().default_transaction_read_only == "on"
+        assert await later.fetchval("SHOW default_transaction_read_only") == "off"
+        await later.close()
+
+        wanted = url.update_query_dict({"target_session_attrs": "read-write"})
+        engine = make_engine(wanted, make_settings(database_pooler="transaction"))
+        assert await ask(engine) == 7
+        await engine.dispose()
+
     async def test_sessions_stay_as_they_were(self, pooler: Pooler, database: URL) -> None:
         state = (
             "SELECT ARRAY[(SELECT count(*) FROM pg_prepared_statements WHERE name <> ''),"
