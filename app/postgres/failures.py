@@ -32,11 +32,11 @@ _UNAVAILABLE: Final = (
     "25006",  # read-only: a standby, or a demoted primary
     "28",  # authentication refused
     "3D000",  # no such database
-    "40003",  # the outcome is unknown
     "53",  # out of connections, disk or memory
     "57P",  # shutting down, crashed, starting up
     "58030",  # I/O error
 )
+_UNKNOWN: Final = "40003"  # distributed engines say this of a commit
 _DEADLOCK: Final = "40P01"
 _CONFLICTS: Final = ("40001", _DEADLOCK)  # the first is a serialization failure
 _OVERLOADED: Final = (
@@ -51,10 +51,9 @@ def problem_of(error: BaseException) -> Problem | None:
     raised, state = _raised_in(error), _sqlstate_of(error)
     if isinstance(error, PoolTimeoutError) or state.startswith(_OVERLOADED):
         return Overloaded()
-    if isinstance(raised, UnknownOutcome):
+    if isinstance(raised, UnknownOutcome) or state == _UNKNOWN:
         return OutcomeUnknown()
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if lost or state.startswith(_UNAVAILABLE) or is_connection_failure(raised):
+    if _is_lost(error) or state.startswith(_UNAVAILABLE) or is_connection_failure(raised):
         return DatabaseUnavailable()
     return None
 
@@ -73,9 +72,18 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(error, TransactionConflict) or _sqlstate_of(error).startswith(_CONFLICTS)
 
 
+def may_be_committed(error: DBAPIError) -> bool:
+    """Whether a write that failed so may be committed nevertheless."""
+    return _is_lost(error) or _sqlstate_of(error) == _UNKNOWN
+
+
 def is_deadlock(error: BaseException) -> bool:
     """Whether what waited for each other has ended with the rollback to a savepoint."""
     return _sqlstate_of(error).startswith(_DEADLOCK)
+
+
+def _is_lost(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _raised_in(error: BaseException) -> BaseException:

@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from app.postgres.coalescing import Outcome
-from app.postgres.failures import is_conflict
+from app.postgres.failures import is_conflict, may_be_committed
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -69,8 +69,7 @@ async def write_together(
     try:
         return await write(batch)
     except DBAPIError as error:
-        # After a lost connection it is unknown whether the rows were written. A second attempt
-        # would meet those that were.
-        if len(batch) == 1 or error.connection_invalidated:
+        # A second attempt would meet the rows that the first one has written.
+        if len(batch) == 1 or may_be_committed(error):
             raise
     return [asyncio.create_task(write_alone(asked)) for asked in batch]

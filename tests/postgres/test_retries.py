@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import httpx
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
 from sqlalchemy import URL, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from structlog.testing import capture_logs
 
@@ -284,6 +285,22 @@ async def test_a_stricter_default_of_the_database_is_no_problem(
             await other.execute(text("COMMIT"))
         answer = await change
         assert (answer.status_code, answer.json()["version"]) == (200, 3)
+
+
+@pytest.mark.parametrize(("sqlstate", "is_lost"), [("40003", False), ("08006", True)])
+async def test_a_batch_that_may_be_committed_is_not_written_again(
+    sqlstate: str, *, is_lost: bool
+) -> None:
+    refused = type("Refused", (Exception,), {"sqlstate": sqlstate})()
+    batches: list[Sequence[str]] = []
+
+    async def write(batch: Sequence[str]) -> Sequence[str]:
+        batches.append(batch)
+        raise DBAPIError("INSERT", {}, refused, connection_invalidated=is_lost)
+
+    with pytest.raises(DBAPIError):
+        await retries.write_together(write, ["one", "two"])
+    assert batches == [["one", "two"]]
 
 
 REFUSING_READ = select(func.refuse_read())
