@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.poolers import shown_settings
+
 HOST = "127.0.0.1"
 SUPERUSER, REPLICATOR, API_USER = "postgres", "replicator", "patroni"
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -154,20 +156,14 @@ class Configuration:
 
     def write_pgbouncer(self) -> Path:
         users = write(self.home / "userlist.txt", f'"satchel" "{self.password}"\n')
-        settings = f"""
-[databases]
-satchel = host={HOST} port={self.primary}
-
-[pgbouncer]
-listen_addr = {HOST}
-listen_port = {self.pooler}
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = {users}
-pool_mode = transaction
-server_login_retry = 0.1
-"""
-        return write(self.home / "pgbouncer.ini", settings)
+        settings = shown_settings()
+        settings["databases"]["satchel"] = f"host={HOST} port={self.primary}"
+        own = {"listen_port": self.pooler, "unix_socket_dir": "", "auth_file": users}
+        settings["pgbouncer"].update({name: str(value) for name, value in own.items()})
+        path = write(self.home / "pgbouncer.ini", "")
+        with path.open("w") as file:
+            settings.write(file)
+        return path
 
 
 def replace(text: str, old: str, new: str) -> str:

@@ -21,11 +21,6 @@ from tests.waiting import PATIENCE, until
 
 COLUMNS = ("event", "through", "longest gap", "mark", "acknowledged", "lost", "doubled", "others")
 TABLE: pytest.StashKey[list[tuple[str, ...]]] = pytest.StashKey()
-# The limits of the role stand in for those that PgBouncer refuses as parameters of a connection.
-POOLED = {
-    "DATABASE_POOLER": "transaction",
-    **dict.fromkeys(("STATEMENT_TIMEOUT", "LOCK_TIMEOUT", "IDLE_IN_TRANSACTION_TIMEOUT"), "0"),
-}
 
 
 def pytest_terminal_summary(
@@ -70,7 +65,10 @@ async def satchels(
     ways = {
         "HAProxy": (cluster.url(cluster.parts.primary), {"WORKERS": "2"}),
         "several hosts": (all_nodes, {}),
-        "PgBouncer, HAProxy": (cluster.url(cluster.parts.pooler, pgbouncer="true"), POOLED),
+        "PgBouncer, HAProxy": (
+            cluster.url(cluster.parts.pooler),
+            {"DATABASE_POOLER": "transaction"},
+        ),
     }
     servers = {}
     try:
