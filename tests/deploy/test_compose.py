@@ -11,6 +11,7 @@ import yaml
 
 from app.config import Settings
 from app.postgres.watchdog import PROBE_TIMEOUT_SECONDS
+from tests.cluster.configuration import NEW_BUILDS, block
 from tests.deploy.files import (
     DEPLOY,
     IMAGE_PORT,
@@ -21,6 +22,7 @@ from tests.deploy.files import (
     settings_of,
     strings,
 )
+from tests.poolers import shown_settings
 from tests.programs import find_program
 from tests.waiting import PATIENCE
 
@@ -96,6 +98,12 @@ def ports() -> dict[str, set[str]]:
         "prometheus": {"9090"},
         "grafana": {"3000"},
     }
+
+
+def section_of_haproxy(listen: str) -> set[str]:
+    """The lines of a section."""
+    [text] = re.findall(rf"^listen {listen}\n((?: .*\n)+)", HAPROXY, re.MULTILINE)
+    return {line.strip() for line in text.splitlines()}
 
 
 class TestCompose:
@@ -225,6 +233,37 @@ class TestProxies:
         [minutes] = re.findall(r"timeout server (\d+)m", HAPROXY)
         longest = (settings.export_timeout, settings.import_timeout, settings.cascade_timeout)
         assert int(minutes) * 60 > max(longest)
+
+
+class TestOperatorsPage:
+    """What it says of a cluster holds here too. There may be more."""
+
+    @pytest.mark.parametrize(
+        ("title", "listen"), [("Clusters", "primary"), (NEW_BUILDS, "satchel")]
+    )
+    def test_has_the_lines_of_haproxy(self, title: str, listen: str) -> None:
+        ours = section_of_haproxy("postgres" if listen == "primary" else listen)
+        page = block(title, f"listen {listen}").splitlines()
+        lines = {line.partition("#")[0].strip() for line in page}
+        assert len(lines) > 8
+        own = ("listen", "bind", "server")  # their addresses differ
+        assert [line for line in lines if line.split()[0] not in own and line not in ours] == []
+
+    def test_has_the_settings_of_patroni(self) -> None:
+        page = yaml.safe_load(block("Clusters", "synchronous_mode:"))
+        ours = PATRONI["bootstrap"]["dcs"]
+        parameters = page["postgresql"].pop("parameters")
+        assert parameters.items() <= ours["postgresql"]["parameters"].items()
+        assert page.pop("postgresql").items() <= ours["postgresql"].items()
+        assert page.items() <= ours.items()
+
+    def test_has_the_settings_of_pgbouncer(self) -> None:
+        page, ours = shown_settings()["pgbouncer"], environment_of("pgbouncer")
+        sizes = {"max_client_conn", "default_pool_size"}
+        given = {name.lower(): value for name, value in ours.items()}
+        agreed = {name for name in page.keys() & given.keys() if page[name] == given[name]}
+        assert agreed >= {"pool_mode", "query_wait_timeout", "server_login_retry"}
+        assert page.keys() & given.keys() <= agreed | sizes
 
 
 class TestPrometheus:
