@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.cli.progress import showing_progress
 from app.cli.rejected import RejectedRows
 from app.cli.row_batches import Batch, Checked
+from app.postgres.failures import may_be_committed
 from app.postgres.retries import retry
 from app.postgres.time_limits import lifting_limits
 from app.resources.import_writes import write
@@ -44,6 +45,7 @@ class ImportJob:
         self._validate_only = validate_only
         self._first = first
         self._next = first  # the rows before are stored
+        self._unknown: Batch | None = None  # which may be stored
         self.report = Report()
 
     @property
@@ -70,12 +72,19 @@ class ImportJob:
             runner.run(connection.close())
 
     def where_to_go_on(self) -> str:
-        if self._next == self._first:
-            return "Nothing was stored."
-        has_skipped = self.report.rejected and not self._stops_at_bad
-        others = ", but for rejected ones" if has_skipped else ""
-        rows = f"Rows {self._first} to {self._next - 1} are stored{others}."
-        return f"{rows} Go on with --from-row {self._next}."
+        told = []
+        if self._next > self._first:
+            has_skipped = self.report.rejected and not self._stops_at_bad
+            others = ", but for rejected ones" if has_skipped else ""
+            told.append(f"Rows {self._first} to {self._next - 1} are stored{others}.")
+        if self._unknown is not None:
+            after = self._next + self._unknown.size
+            told.append(f"Rows {self._next} to {after - 1} may be stored: look for them.")
+            told.append(f"If they are, go on with --from-row {after}, otherwise")
+            told.append(f"with --from-row {self._next}.")
+        elif told:
+            told.append(f"Go on with --from-row {self._next}.")
+        return " ".join(told or ["Nothing was stored."])
 
     async def _write(self, connection: AsyncConnection, batch: Batch, checked: Checked) -> None:
         write_once = partial(self._write_once, connection, batch, checked, set())
@@ -122,7 +131,11 @@ class ImportJob:
         try:
             await asyncio.shield(commit)
         finally:
-            await commit  # also where Ctrl-C has cancelled this
+            try:
+                await commit  # also where Ctrl-C has cancelled this
+            except Exception as error:
+                self._unknown = batch if may_be_committed(error) else None
+                raise
             self._next = batch.first + batch.size
 
     def _add(self, written: Report) -> None:

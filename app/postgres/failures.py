@@ -72,9 +72,10 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(error, TransactionConflict) or _sqlstate_of(error).startswith(_CONFLICTS)
 
 
-def may_be_committed(error: DBAPIError) -> bool:
+def may_be_committed(error: BaseException) -> bool:
     """Whether a write that failed so may be committed nevertheless."""
-    return _is_lost(error) or _sqlstate_of(error) == _UNKNOWN
+    is_unknown = _is_lost(error) or _sqlstate_of(error) == _UNKNOWN
+    return is_unknown or is_connection_failure(_raised_in(error))
 
 
 def is_deadlock(error: BaseException) -> bool:

@@ -484,6 +484,28 @@ class TestOthers:
         assert "Nothing was stored." in result.stderr
         assert asyncio.run(ask(named_database, COUNT)) == 4
 
+    @pytest.mark.parametrize(("stored", "told"), [(0, ""), (2, "Rows 1 to 2 are stored. ")])
+    def test_may_leave_it_unknown_what_is_stored(
+        self, named_database: URL, stored: int, told: str
+    ) -> None:
+        """As where a connection is lost at a commit, or no standby confirms it."""
+        asyncio.run(
+            execute(
+                named_database,
+                "CREATE FUNCTION doubt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " RAISE EXCEPTION 'no' USING ERRCODE = '40003'; END $$",
+                "CREATE CONSTRAINT TRIGGER doubt AFTER INSERT ON accounts DEFERRABLE INITIALLY"
+                f" DEFERRED FOR EACH ROW WHEN (NEW.username = 'p{stored + 1}')"
+                " EXECUTE FUNCTION doubt()",
+            )
+        )
+        result = run(write(HEADER + lines(1, 6)), "--batch", "2")
+        assert result.exit_code == 1
+        first, after = stored + 1, stored + 3
+        maybe = f"Rows {first} to {after - 1} may be stored: look for them. If they are, go on with"
+        where = f"{told}{maybe} --from-row {after}, otherwise with --from-row {first}."
+        assert where in result.stderr.splitlines()
+
     def test_do_not_end_a_validation(self, named_database: URL) -> None:
         """It has one transaction for all batches, which is no stricter than it needs."""
         name = f'"{named_database.database}"'
