@@ -66,7 +66,8 @@ def _discard_after_error(context: ExceptionContext) -> UnknownOutcome | None:
         # The response is missing or incomplete. If the connection stayed open, its next statement
         # would wait for this one.
         context.is_disconnect = True
-        driver: Any = context.connection.connection.driver_connection
+        adapted: Any = context.connection.connection.dbapi_connection
+        driver = adapted.driver_connection
         if driver.is_abandoned or isinstance(error, UnknownOutcome):
             context.invalidate_pool_on_disconnect = False  # other connections are as good as before
         if driver.is_abandoned:

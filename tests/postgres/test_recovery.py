@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asyncpg import InterfaceError, InternalClientError
-from sqlalchemy import URL, text
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -47,6 +47,17 @@ def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         raise error
 
     monkeypatch.setattr("asyncpg.Connection.prepare", fail)
+
+
+async def test_one_that_has_left_the_pool_fails_as_others_do(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that which holds the lock of migrations."""
+    async with engine.connect() as connection:
+        await connection.run_sync(Connection.detach)
+        raising(InterfaceError("connection is closed"), monkeypatch)
+        with pytest.raises(DBAPIError, match="connection is closed"):
+            await connection.execute(PID)
 
 
 async def test_one_that_closes_while_idle_is_replaced(engine: AsyncEngine, database: URL) -> None:
