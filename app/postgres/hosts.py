@@ -16,8 +16,9 @@ from app.postgres.loop_timeout import loop_timeout
 # A host and its port, as the driver takes them.
 Address = tuple[Any, Any]
 
-# The hosts of each URL, in the order in which they are tried. All engines of a process share it.
-_orders: Final[dict[tuple[Address, ...], list[Address]]] = {}
+# The hosts of each URL, for each wanted one, in the order in which they are tried. All engines
+# of a process share it.
+_orders: Final[dict[tuple[tuple[Address, ...], Any], list[Address]]] = {}
 
 
 async def connect(seconds: float, options: dict[str, Any]) -> Connection:
@@ -30,8 +31,8 @@ async def connect(seconds: float, options: dict[str, Any]) -> Connection:
     if not isinstance(hosts, list):
         return await _connect_to((hosts, ports), seconds, options)
     addresses = tuple(zip(hosts, ports or (), strict=True))
-    order = _orders.setdefault(addresses, [*addresses])
     wanted = options.get("target_session_attrs")
+    order = _orders.setdefault((addresses, wanted), [*addresses])
     failures: list[Exception] = []
     # Any host will do if there is no standby, but only then.
     for each in ("standby", "any") if wanted == "prefer-standby" else (wanted,):

@@ -76,6 +76,14 @@ async def test_one_that_does_not_answer_comes_last(cluster: Cluster) -> None:
     assert cluster.tried == ["b", "c", "a"]
 
 
+async def test_those_who_want_another_have_an_order_of_their_own(cluster: Cluster) -> None:
+    cluster.standbys.add("b")
+    assert await cluster.tries(target_session_attrs="standby") == ["a", "b"]
+    assert await cluster.tries() == ["a"]
+    assert await cluster.tries(target_session_attrs="standby") == ["b"]
+    assert await cluster.tries() == ["a"]
+
+
 async def test_others_of_the_same_hosts_learn_of_it(cluster: Cluster) -> None:
     await cluster.tries()
     await cluster.tries(host=["a", "x", "y"])
