@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute, Route
 
 from app import __version__
@@ -32,8 +33,9 @@ from app.items.router import router as items
 from app.links.router import favorites, reservations, wishes
 from app.postgres.background import running
 from app.postgres.copies import Copies
-from app.postgres.engine import log_statements, make_engine
+from app.postgres.engine import log_statements, make_engine, make_export_engine, make_probe
 from app.postgres.migrations import older_revisions
+from app.postgres.replicas import reading_replicas
 from app.postgres.statements import Statements
 from app.postgres.watchdog import watchdog
 from app.problems import as_uri
@@ -77,16 +79,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
         if settings.migrate_on_start:
             await migrate_database(url, settings)
         engine = make_engine(url, settings, autocommit=True)
-        # The watchdog has its own timeout.
-        alone = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
-        probe = make_engine(url, alone, autocommit=True)
-        own = {"pool_size": settings.max_exports, "statement_timeout": settings.export_timeout}
-        exporting = make_engine(url, settings.model_copy(update=own), autocommit=True)
-        if settings.debug:
-            log_statements(engine)
+        exporting = make_export_engine(url, settings)
         tracing: Tracing | None = app.state.tracing
         if tracing is not None:
-            tracing.start(engine)
+            tracing.start()
+
+        def observe(engine: AsyncEngine) -> None:
+            if settings.debug:
+                log_statements(engine)
+            if tracing is not None:
+                tracing.observe(engine)
+
+        observe(engine)
         counters: RequestCounters = app.state.counters
         statements = app.state.statements = Statements(
             engine,
@@ -104,7 +108,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, RequestCounters]]:
         gc.freeze()
         try:
             async with (
-                watchdog([engine, exporting], probe),
+                watchdog([engine, exporting], make_probe(url, settings)),
+                reading_replicas(
+                    url,
+                    settings,
+                    observe=observe,
+                    on_read=counters.count_replica_read,
+                    on_lag=counters.replica_lag.set,
+                ) as app.state.replicas,
                 running(sweep_periodically(statements)),
                 running(share_samples(counters, statements)),
                 writing_uses(app.state.key_lookup, statements),
@@ -145,6 +156,7 @@ def create_app(settings: Settings | None = None, *, on_loopback: bool = False) -
     app.state.counters = RequestCounters()
     app.state.tracing = tracing
     app.state.upload_slots = UploadSlots(settings.max_imports)
+    app.state.replicas = None
     app.state.examiner = Examiner(app.state)
     app.state.email_resolver = (
         emails.make_resolver(settings.email_dns_timeout) if settings.email_deliverability else None

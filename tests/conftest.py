@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.application",
     "tests.fixtures.server",
+    "tests.fixtures.replication",
 ]
 
 

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.arguments import repeatable
 from app.api.negotiation import accepts_gzip, weights_of
 from app.api.requests import header_values
+from app.api.sessions import replicas_of
 from app.errors import Fault, InvalidRequest, Problem
 from app.postgres.copies import Copies
 from app.postgres.failures import problem_of
@@ -53,6 +54,8 @@ class ExportResponse(Response):
     def __init__(self, export: Export, request: Request) -> None:
         self._export = export
         self._copies: Copies = request.app.state.copies
+        replicas = replicas_of(request)
+        self._replica = None if replicas is None else replicas.driver
         headers = {
             "Cache-Control": "private, no-cache",
             "Content-Disposition": f'attachment; filename="{export.name}.{export.format}"',
@@ -97,7 +100,9 @@ class ExportResponse(Response):
         raise error
 
     async def _write_all(self, send: Send) -> None:
-        await self._export.write(self._copies, lambda piece: self._write(piece, send))
+        await self._export.write(
+            self._copies, lambda piece: self._write(piece, send), self._replica
+        )
         await self._write(b"", send, is_last=True)
 
     async def _write(self, piece: bytes, send: Send, *, is_last: bool = False) -> None:

@@ -32,7 +32,7 @@ from app.api.requests import (
     PATCH_TYPES,
     ParsedRequest,
 )
-from app.api.sessions import get_session
+from app.api.sessions import get_session, replicas_of
 from app.postgres.sessions import RequestSession, run_in_session
 
 
@@ -98,8 +98,11 @@ class StrictRoute(APIRoute):
             answering: Awaitable[Response] = self._work(**arguments, **{name: session})
             return answering
 
-        statements = request.app.state.statements
-        return await run_in_session(statements, work, repeatable=self._is_repeatable)
+        state = request.app.state
+        replicas = None if state.replicas is None else replicas_of(request)
+        return await run_in_session(
+            state.statements, work, repeatable=self._is_repeatable, replicas=replicas
+        )
 
     def _running_again(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         """What FastAPI calls. So that the endpoint may run again, it gets a session that is
@@ -111,16 +114,17 @@ class StrictRoute(APIRoute):
         @wraps(endpoint)
         async def run(**arguments: Any) -> Any:
             name = self._session_name or ""
-            given = arguments.get(name)
+            given: Any = arguments.get(name)
             statements = given.autocommit if isinstance(given, RequestSession) else None
             if statements is None or not self._is_repeatable:
                 return await endpoint(**arguments)
+            replicas = given.replicas
 
             def work(session: RequestSession) -> Awaitable[Any]:
                 answering: Awaitable[Any] = endpoint(**{**arguments, name: session})
                 return answering
 
-            return await run_in_session(statements, work, repeatable=True)
+            return await run_in_session(statements, work, repeatable=True, replicas=replicas)
 
         return run
 

@@ -1,7 +1,11 @@
 """Checks a database for `satchel check`: each error says how to fix it."""
 
+import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from asyncpg import TargetServerAttributeNotMatched
 from sqlalchemy import URL, text
@@ -10,12 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
 from app.postgres.engine import SERVER_LIMITS, advice_on_pooler, make_engine, server_limits
+from app.postgres.failures import FAILURES
+from app.postgres.freshness import BEHIND, IDENTITY, NO_REPLICA, OTHER_DATABASE, Freshness
 from app.postgres.migrations import current_revision, older_revisions
 from app.postgres.poolers import PoolerFound, is_proxied, share_sessions
 
 OLDEST_SERVER = 150000  # PostgreSQL 15
 # What tells a database from others.
-_IDENTITY = text("SELECT system_identifier, current_database() FROM pg_control_system()")
+_IDENTITY = text(f"SELECT {IDENTITY}")
+# How long a replica has to show that it is fresh enough.
+REPLICA_PATIENCE_SECONDS = 5.0
+_FIXES = {
+    NO_REPLICA: "name a replica, or unset it",
+    OTHER_DATABASE: "name a replica of the same cluster, with the same name of the database",
+    BEHIND: "see pg_stat_replication on the primary, or raise REPLICA_MAX_LAG",
+}
 
 
 def explain(error: Exception) -> str:
@@ -41,6 +54,36 @@ async def check_database(url: URL, settings: Settings) -> list[str]:
             ]
     except (SQLAlchemyError, OSError) as error:
         return [_unusable(error, "The database", settings.url_variable)]
+
+
+async def check_replica(replica: URL, primary: URL, settings: Settings) -> list[str]:
+    """The errors found, of one of the replicas if there are several."""
+    async with (
+        _disposing(make_engine(primary, settings, autocommit=True)) as engine,
+        _disposing(make_engine(replica, settings, autocommit=True, for_replica=True)) as other,
+    ):
+        freshness = Freshness(engine, settings.replica_max_lag)
+        try:
+            async with other.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                reason = await _reason_against(driver, freshness)
+        except PoolerFound as error:
+            return [str(error)]
+        except FAILURES as error:
+            return [_unusable(error, "The replica", "REPLICA_DATABASE_URL")]
+    return [] if reason is None else [f"{reason[0].upper()}{reason[1:]}: {_FIXES[reason]}."]
+
+
+async def _reason_against(driver: Any, freshness: Freshness) -> str | None:
+    """Why the replica of a connection of the driver may not serve; None if it may."""
+    deadline = time.monotonic() + REPLICA_PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        await freshness.take_position()
+        look = await freshness.look(driver)
+        if look.reason is not None or look.lag < math.inf:
+            return look.reason
+        await asyncio.sleep(freshness.interval)
+    return BEHIND
 
 
 async def note_on_pooler(url: URL, settings: Settings) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.auth.guard import make_verifier
-from app.cli.checks import check_database, note_on_pooler
+from app.cli.checks import check_database, check_replica, note_on_pooler
 from app.cli.demo import demo
 from app.cli.error_reports import reporting_errors
 from app.cli.exports import export_rows
@@ -67,6 +67,8 @@ def check() -> None:
         typer.echo(f"ok     settings (mode {settings.mode})")
         with server.database_url(settings) as url:
             errors = asyncio.run(check_database(url, settings))
+            if not errors and (replica_url := settings.replica_url) is not None:
+                errors = asyncio.run(check_replica(replica_url, url, settings))
             notes = [] if errors else asyncio.run(note_on_pooler(url, settings))
     for error in errors:
         typer.echo(f"error  {error}", err=True)

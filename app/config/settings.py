@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     """What the URL leads to: none: PostgreSQL; transaction: a pooler in transaction mode"""
     migration_database_url: DatabaseURL | None = None
     """URL past the pooler, for migrations, backups and restores. Unset: the same URL"""
+    replica_database_url: DatabaseURL | None = None
+    """URL of one or more replicas, for lists and exports. Unset: the primary answers everything"""
+    replica_max_lag: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    """How far replicas may be behind the primary to answer, in seconds"""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Database connections per worker, besides the one of its watchdog"""
     statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
@@ -199,7 +203,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
-        names = (*_URL_OF_MODE.values(), "database_url", "migration_database_url")
+        others = ("migration_database_url", "replica_database_url")
+        names = (*_URL_OF_MODE.values(), "database_url", *others)
         urls = [name for name in names if getattr(self, name)]
         if self.config_mode is None:
             if urls:
@@ -208,8 +213,9 @@ class Settings(BaseSettings):
                 raise ValueError("HOST is not a loopback address, so CONFIG_MODE must be set too")
         if self.mode in DEPLOYED_MODES and self.url is None:
             raise ValueError(f"{self.url_variable} (or DATABASE_URL) must name the database")
-        if self.migration_database_url is not None and self.url is None:
-            raise ValueError(f"MIGRATION_DATABASE_URL is set, but {self.url_variable} is not")
+        for name in others:
+            if getattr(self, name) is not None and self.url is None:
+                raise ValueError(f"{name.upper()} is set, but {self.url_variable} is not")
         return self
 
     @model_validator(mode="after")
@@ -255,6 +261,10 @@ class Settings(BaseSettings):
     def migration_url(self) -> URL | None:
         """The same database, past the pooler; None: as `url`."""
         return _parsed(self.migration_database_url)
+
+    @property
+    def replica_url(self) -> URL | None:
+        return _parsed(self.replica_database_url)
 
     @property
     def traces_endpoint(self) -> str | None:

@@ -7,7 +7,7 @@ connections that requests share. It is one statement, and thereby one snapshot.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import Overloaded
+from app.postgres.failures import FAILURES, is_timeout
 from app.postgres.statement_count import count_statement
 
 log = structlog.get_logger("satchel.sql")
@@ -23,6 +24,8 @@ log = structlog.get_logger("satchel.sql")
 PIECE_SIZE = 65_536
 
 Write = Callable[[bytes], Awaitable[None]]
+# Makes a connection to a replica; None if there is none that may be read.
+Replica = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class Copies:
@@ -52,44 +55,62 @@ class Copies:
         parameters: Mapping[str, Any],
         options: Mapping[str, Any],
         write: Write,
+        replica: Replica | None = None,
     ) -> int:
         """Write the rows of a statement; their number. A piece ends where a row does.
 
-        options: of COPY, as asyncpg names them. Errors: Overloaded while as many others run as
-        may; those of the database, as the driver raises them; and those of `write`.
+        options: of COPY, as asyncpg names them. replica: is asked first, if there is one. Errors:
+        Overloaded while as many others run as may; those of the database, as the driver raises
+        them; and those of `write`.
         """
         if self.running >= self._limit:
             raise Overloaded
         self.running += 1
+        sql, arguments = _compiled(statement, parameters, self._engine)
+
+        async def copy_from(driver: Any, pieces: _Pieces) -> int:
+            count_statement()
+            log.debug("sql", statement=f"COPY ({' '.join(sql.split())}) TO STDOUT")
+            transaction = driver.transaction(**self._transaction)
+            await transaction.start()  # what is left of it ends with its connection
+            await driver.execute(self._settings)
+            status = await driver.copy_from_query(sql, *arguments, output=pieces.add, **options)
+            await transaction.commit()
+            await pieces.pass_on()
+            return int(status.removeprefix("COPY "))
+
         try:
-            async with self._driver() as driver:
-                sql, arguments = _compiled(statement, parameters, self._engine)
-                count_statement()
-                log.debug("sql", statement=f"COPY ({' '.join(sql.split())}) TO STDOUT")
+            if replica is not None:
                 pieces = _Pieces(write)
-                transaction = driver.transaction(**self._transaction)
-                await transaction.start()  # what is left of it ends with its connection
-                await driver.execute(self._settings)
-                status = await driver.copy_from_query(sql, *arguments, output=pieces.add, **options)
-                await transaction.commit()
-                await pieces.pass_on()
+                try:
+                    async with replica() as driver:
+                        if driver is not None:
+                            return await copy_from(driver, pieces)
+                except FAILURES as error:
+                    if pieces.have_begun or is_timeout(error):
+                        raise
+            async with self._driver() as driver:
+                return await copy_from(driver, _Pieces(write))
         finally:
             self.running -= 1
-        return int(status.removeprefix("COPY "))
 
-    @asynccontextmanager
-    async def _driver(self) -> AsyncIterator[Any]:
-        """A new connection of the driver, which is closed at the end of the block: none is kept for
-        a copy that may not come. The statement that it still runs is cancelled before.
-        """
-        connection = await self._engine.connect()
-        try:
-            yield (await connection.get_raw_connection()).driver_connection
-        finally:
-            await asyncio.shield(_end(connection))
+    def _driver(self) -> AbstractAsyncContextManager[Any]:
+        return own_driver(self._engine)
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+@asynccontextmanager
+async def own_driver(engine: AsyncEngine) -> AsyncIterator[Any]:
+    """A new connection of the driver, which is closed at the end of the block: none is kept for a
+    copy that may not come. The statement that it still runs is cancelled before.
+    """
+    connection = await engine.connect()
+    try:
+        yield (await connection.get_raw_connection()).driver_connection
+    finally:
+        await asyncio.shield(_end(connection))
 
 
 async def _end(connection: AsyncConnection) -> None:
@@ -102,6 +123,7 @@ class _Pieces:
 
     def __init__(self, write: Write) -> None:
         self._write = write
+        self.have_begun = False
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -112,6 +134,7 @@ class _Pieces:
             await self.pass_on()
 
     async def pass_on(self) -> None:
+        self.have_begun = True
         piece = b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0

@@ -28,10 +28,21 @@ SERVER_LIMITS: Final = {
     "lock_timeout": "lock_timeout",
     "idle_in_transaction_session_timeout": "idle_in_transaction_timeout",
 }
+# A replica refuses to run in the isolation SERIALIZABLE, which may be the database's default.
+_OF_REPLICAS: Final = {"default_transaction_isolation": "repeatable read"}
+_ADVICE_ON_REPLICAS: Final = (
+    "REPLICA_DATABASE_URL leads to a pooler that shares sessions, such as PgBouncer: set it to a"
+    " URL that leads past it."
+)
 
 
 def make_engine(
-    url: URL, settings: Settings, *, autocommit: bool = False, for_migrations: bool = False
+    url: URL,
+    settings: Settings,
+    *,
+    autocommit: bool = False,
+    for_migrations: bool = False,
+    for_replica: bool = False,
 ) -> AsyncEngine:
     """An engine, which connects at its first statement.
 
@@ -39,19 +50,28 @@ def make_engine(
     BEGIN, statement and COMMIT. `transactional` makes a view with ordinary transactions.
     All are isolated as the database does it by default.
     The limits of the settings do not hold `for_migrations`, which set their own. Those need
-    sessions, so that a pooler is refused (PoolerFound), as it is unless the settings name it.
+    sessions, so that a pooler is refused (PoolerFound), as it is unless the settings name it; and
+    so it is `for_replica`, whose sessions must all be of one server.
     """
     connect: Connect = _connect_to_migrate if for_migrations else _connect
+    if for_replica:
+        settings = settings.model_copy(update={"database_pooler": "none"})
     is_pooled = settings.database_pooler == "transaction" and not for_migrations
     if is_pooled:
         url = url.update_query_dict({"prepared_statement_cache_size": "0"})
     else:
-        advice = advice_on_pooler(settings, for_migrations=for_migrations)
+        advice = (
+            _ADVICE_ON_REPLICAS
+            if for_replica
+            else advice_on_pooler(settings, for_migrations=for_migrations)
+        )
         connect = OwnSessions(connect, advice, logs=not for_migrations).connect
     url, arguments = driver_arguments(url)
     limits: dict[str, Any] = (
         {"async_creator_fn": connect} if for_migrations else _limits(settings, connect)
     )
+    if for_replica:
+        limits["server_settings"] |= _OF_REPLICAS
     engine = create_async_engine(
         url,
         poolclass=Pool,
@@ -74,6 +94,18 @@ def server_limits(settings: Settings) -> dict[str, int]:
     """In milliseconds, by PostgreSQL's names; without those that are left to the database."""
     seconds = {name: getattr(settings, setting) for name, setting in SERVER_LIMITS.items()}
     return {name: round(limit * 1000) for name, limit in seconds.items() if limit}
+
+
+def make_probe(url: URL, settings: Settings, *, for_replica: bool = False) -> AsyncEngine:
+    """An engine for the watchdog, which has a timeout of its own."""
+    alone = settings.model_copy(update={"pool_size": 1, "statement_timeout": 0})
+    return make_engine(url, alone, autocommit=True, for_replica=for_replica)
+
+
+def make_export_engine(url: URL, settings: Settings, *, for_replica: bool = False) -> AsyncEngine:
+    own = {"pool_size": settings.max_exports, "statement_timeout": settings.export_timeout}
+    own_settings = settings.model_copy(update=own)
+    return make_engine(url, own_settings, autocommit=True, for_replica=for_replica)
 
 
 def _limits(settings: Settings, connect: Connect) -> dict[str, Any]:

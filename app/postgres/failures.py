@@ -91,5 +91,10 @@ def _raised_in(error: BaseException) -> BaseException:
     return error.driver_exception if isinstance(error, DBAPIError) else error
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Whether the statement took longer than it may."""
+    return _sqlstate_of(error) == "57014"
+
+
 def _sqlstate_of(error: BaseException) -> str:
     return str(getattr(_raised_in(error), "sqlstate", None) or "")

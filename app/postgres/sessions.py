@@ -22,6 +22,7 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.postgres.failures import is_conflict
+from app.postgres.replicas import Replicas
 from app.postgres.retries import retry
 from app.postgres.statements import Statements
 
@@ -38,9 +39,11 @@ class RequestSession(AsyncSession):
     run too; `finish` commits it.
     """
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: Statements, replicas: Replicas | None = None) -> None:
+        """replicas: answer reads that may be older than what is committed."""
         # The base class is initialized by `sync_session`.
         self._statements = statements
+        self.replicas = replicas
         self._orm: Session | None = None
         self._has_written = False
         # Whether it has had a transaction.
@@ -87,6 +90,11 @@ class RequestSession(AsyncSession):
     def autocommit(self) -> Statements | None:
         """Runs statements outside of a transaction; None once the session has begun one."""
         return self._statements if self._orm is None else None
+
+    @property
+    def has_only_read(self) -> bool:
+        """Whether it has neither written nor begun a transaction."""
+        return self._orm is None and not self._has_written
 
     async def write_alone(self, write: Callable[[Statements], Awaitable[T]]) -> T:
         """Run a write outside of a transaction, as the only one of its request.
@@ -223,9 +231,11 @@ async def undo(session: AsyncSession) -> None:
 
 
 @asynccontextmanager
-async def request_session(statements: Statements) -> AsyncIterator[RequestSession]:
+async def request_session(
+    statements: Statements, replicas: Replicas | None = None
+) -> AsyncIterator[RequestSession]:
     """A session that is committed where the block ends, and rolled back where it raises."""
-    session = RequestSession(statements)
+    session = RequestSession(statements, replicas)
     try:
         yield session
         await session.finish()
@@ -234,7 +244,11 @@ async def request_session(statements: Statements) -> AsyncIterator[RequestSessio
 
 
 async def run_in_session(
-    statements: Statements, work: Callable[[RequestSession], Awaitable[T]], *, repeatable: bool
+    statements: Statements,
+    work: Callable[[RequestSession], Awaitable[T]],
+    *,
+    repeatable: bool,
+    replicas: Replicas | None = None,
 ) -> T:
     """The result of the work, once its session is committed.
 
@@ -249,7 +263,7 @@ async def run_in_session(
 
     async def run() -> T:
         nonlocal session
-        session = RequestSession(statements)
+        session = RequestSession(statements, replicas)
         try:
             result = await work(session)
             if session.has_begun:
@@ -269,6 +283,21 @@ async def execute_read(
     if isinstance(session, RequestSession) and session.autocommit is not None:
         return await session.autocommit.execute(statement, parameters)
     return await session.execute(statement, parameters)
+
+
+async def execute_list(
+    session: AsyncSession, statement: Executable, parameters: Any = None
+) -> Result[Any]:
+    """Run the read of a list: on a replica that is fresh enough, or as `execute_read` does."""
+    if (
+        isinstance(session, RequestSession)
+        and session.replicas is not None
+        and session.has_only_read
+    ):
+        result = await session.replicas.execute(statement, parameters)
+        if result is not None:
+            return result
+    return await execute_read(session, statement, parameters)
 
 
 async def execute_only_write(

@@ -34,18 +34,24 @@ _SILENT: Final = "silent"
 
 
 @asynccontextmanager
-async def watchdog(engines: Sequence[AsyncEngine], probe: AsyncEngine) -> AsyncIterator[None]:
-    """Watch the database of these engines through `probe` while the block runs, then dispose it."""
+async def watchdog(
+    engines: Sequence[AsyncEngine], probe: AsyncEngine, server: str = "primary"
+) -> AsyncIterator[None]:
+    """Watch the database of these engines through `probe` while the block runs, then dispose it.
+
+    server: what it is called in the log.
+    """
     try:
-        async with running(_Watchdog(engines, probe).run()):
+        async with running(_Watchdog(engines, probe, server).run()):
             yield
     finally:
         await probe.dispose()
 
 
 class _Watchdog:
-    def __init__(self, engines: Sequence[AsyncEngine], probe: AsyncEngine) -> None:
+    def __init__(self, engines: Sequence[AsyncEngine], probe: AsyncEngine, server: str) -> None:
         self._probe = probe
+        self._server = server
         self._hosts = max(1, len(hosts_of(probe.url)))
         # The connection of the last probe, and whether that is past its set-up.
         self._driver: Any = None
@@ -112,11 +118,11 @@ class _Watchdog:
         if state != self._state:
             self._state = state
             if silent:
-                log.error("database silent", seconds=PROBE_TIMEOUT_SECONDS)
+                log.error("database silent", server=self._server, seconds=PROBE_TIMEOUT_SECONDS)
             elif state is not None:
-                log.warning("database refuses", error=state)
+                log.warning("database refuses", server=self._server, error=state)
             else:
-                log.info("database answers again")
+                log.info("database answers again", server=self._server)
         if silent:
             if self._is_asked:
                 try_last(self._driver.address)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from app.postgres.copies import Copies, Write
+from app.postgres.copies import Copies, Replica, Write
 from app.resources.fields import Flag, fault
 from app.resources.json_rows import INSTANT, json_member
 from app.resources.lists import PageQuery, filter_rows, order_of
@@ -117,8 +117,10 @@ class Export:
     starts_with: bytes = b""
     rows: int = 0
 
-    async def write(self, copies: Copies, write: Write) -> None:
-        """Write the text in pieces. Errors: Overloaded, those of the database and of `write`."""
+    async def write(self, copies: Copies, write: Write, replica: Replica | None = None) -> None:
+        """Write the text in pieces, from a replica if there is one. Errors: Overloaded, those of
+        the database and of `write`.
+        """
 
         async def complete(piece: bytes) -> None:
             text, rows = self.complete(piece)
@@ -127,7 +129,9 @@ class Export:
             self.rows += rows
             await write(text)
 
-        self.rows = await copies.copy(self.statement, self.parameters, self.options, complete)
+        self.rows = await copies.copy(
+            self.statement, self.parameters, self.options, complete, replica
+        )
 
 
 def start_gzip() -> Any:

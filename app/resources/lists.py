@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import InvalidCursor
-from app.postgres.sessions import execute_read
+from app.postgres.sessions import execute_list
 from app.resources.counts import count_rows
 from app.resources.cursors import (
     TYPES,
@@ -183,7 +183,7 @@ async def fetch_rows(
         value_type = _sorted_by(listing, query.sort).type.python_type
         after = decode_cursor(query.cursor, binding, value_type)
         position |= {"after_key": after[0], "after_tie": after[1]}
-    result = await execute_read(session, statement, parameters | position)
+    result = await execute_list(session, statement, parameters | position)
     row: Any = result.one()
     found, text, key, tie = row
     next_cursor = encode_cursor(key, tie, binding) if found > query.limit else None

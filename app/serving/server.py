@@ -113,6 +113,7 @@ def _given_to_workers(settings: Settings, url: URL, *, reload: bool) -> dict[str
     return {
         **dict.fromkeys(SECRETS),
         settings.url_variable.lower(): SecretStr(url.render_as_string(hide_password=False)),
+        "replica_database_url": settings.replica_database_url,
         "config_mode": settings.mode,
         # After a reload there may be new migrations.
         "migrate_on_start": reload and settings.migrate_on_start,

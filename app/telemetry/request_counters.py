@@ -75,6 +75,19 @@ class RequestCounters:
         self.update_batch_size = self._sizes(
             "satchel_update_batch_size", "Rows changed by one statement for as many requests."
         )
+        reads = Counter(
+            "satchel_replica_reads",
+            "Lists and exports that replicas were to answer, by the server that did.",
+            ["server"],
+            registry=registry,
+        )
+        self._replica_reads = {True: reads.labels("replica"), False: reads.labels("primary")}
+        self.replica_lag = Gauge(
+            "satchel_replica_lag_seconds",
+            "How far replicas are behind at most, of those that answer.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._in_flight = self._gauge("satchel_http_requests_in_flight", "Requests under way.")
         self._size = self._gauge(
             "satchel_database_connections_max", "Connections that the pools may open."
@@ -105,6 +118,9 @@ class RequestCounters:
         child.observe(seconds)
         if problem is not None:
             self.count_problem(problem)
+
+    def count_replica_read(self, by_replica: bool) -> None:
+        self._replica_reads[by_replica].inc()
 
     def count_problem(self, code: str) -> None:
         """Count a problem of a request that did not come to the application."""

@@ -49,9 +49,12 @@ class Tracing:
         resource = Resource.create(own).merge(OTELResourceDetector().detect())
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
 
-    def start(self, engine: AsyncEngine) -> None:
-        """Send spans from now on, also those of the engine's statements."""
+    def start(self) -> None:
+        """Send spans from now on."""
         self.provider.add_span_processor(AttributeFilter(OTLPSpanExporter(self._endpoint)))
+
+    def observe(self, engine: AsyncEngine) -> None:
+        """Send those of an engine's statements too."""
         usage = metrics.NoOpMeter("satchel").create_up_down_counter("connections")
         EngineTracer(self.provider.get_tracer("satchel"), engine.sync_engine, usage)
 

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
 from app.cli import checks
-from app.cli.checks import check_database, explain, note_on_pooler
+from app.cli.checks import check_database, check_replica, explain, note_on_pooler
+from app.cli.commands import app
 from app.config import Settings
-from app.postgres import poolers
+from app.postgres import freshness, poolers
 from tests.applications import make_settings
 from tests.databases import LIMITS, add_revision, execute
+from tests.replication import Primary, holding_replay
 from tests.servers import free_port
 
 SETTINGS = make_settings()
@@ -231,6 +234,64 @@ class TestMigrationURL:
         await execute(database, "GRANT SELECT ON alembic_version TO PUBLIC")
         mine = stranger.set(database=database.database)
         assert await check_database(mine, migrating(mine)) == []
+
+
+@pytest.mark.slow
+class TestReplicaURL:
+    async def test_of_a_replica(self, primary: Primary) -> None:
+        assert await check_replica(primary.replicate(), primary.url, SETTINGS) == []
+
+    async def test_of_the_primary(self, primary: Primary) -> None:
+        (error,) = await check_replica(primary.url, primary.url, SETTINGS)
+        fix = "name a replica, or unset it."
+        assert error == f"REPLICA_DATABASE_URL leads to a primary: {fix}"
+
+    async def test_of_another_cluster(self, primary: Primary, database: URL) -> None:
+        (error,) = await check_replica(database, primary.url, SETTINGS)
+        fix = "name a replica of the same cluster, with the same name of the database."
+        other = "another database than the primary's"
+        assert error == f"REPLICA_DATABASE_URL leads to {other}: {fix}"
+
+    @pytest.mark.parametrize("max_lag", [0.1, 3600])
+    async def test_of_one_that_is_behind(
+        self, primary: Primary, monkeypatch: pytest.MonkeyPatch, max_lag: float
+    ) -> None:
+        monkeypatch.setattr(freshness, "MAX_INTERVAL_SECONDS", 0.1)
+        if max_lag == 3600:  # within which it would not come to an end
+            monkeypatch.setattr(checks, "REPLICA_PATIENCE_SECONDS", 0.5)
+        settings = make_settings(replica_max_lag=max_lag)
+        replica = primary.replicate()
+        async with holding_replay(primary.url, replica):
+            (error,) = await check_replica(replica, primary.url, settings)
+        fix = "see pg_stat_replication on the primary, or raise REPLICA_MAX_LAG."
+        assert error == f"A replica is behind by more than REPLICA_MAX_LAG: {fix}"
+
+    async def test_that_leads_nowhere(self, database: URL) -> None:
+        nowhere = URL.create("postgresql+asyncpg", "me", "hunter2", "127.0.0.1", free_port(), "d")
+        (error,) = await check_replica(nowhere, database, SETTINGS)
+        assert error.startswith("The replica cannot be used (")
+        assert error.endswith("): start it, or correct REPLICA_DATABASE_URL.")
+        assert "hunter2" not in error
+
+    async def test_that_leads_to_a_pooler(
+        self, database: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("is_proxied", "share_sessions"):
+            monkeypatch.setattr(poolers, name, always)
+        (error,) = await check_replica(database, database, SETTINGS)
+        fix = "set it to a URL that leads past it."
+        assert error == f"REPLICA_DATABASE_URL {POOLER}: {fix}"
+
+    def test_is_checked_by_the_command(
+        self, primary: Primary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = primary.url.render_as_string(hide_password=False)
+        monkeypatch.setenv("CONFIG_MODE", "testing")
+        monkeypatch.setenv("TEST_DATABASE_URL", url)
+        monkeypatch.setenv("REPLICA_DATABASE_URL", url)
+        result = CliRunner().invoke(app, ["check"])
+        assert result.exit_code == 1
+        assert "error  REPLICA_DATABASE_URL leads to a primary" in result.stderr
 
 
 class TestExplain:

@@ -488,9 +488,25 @@ class TestPooler:
         assert settings.migration_url == parse_database_url("postgresql://owner@direct/satchel")
         assert database_of(settings) == "satchel"
 
+    def test_has_one_of_replicas(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        url = "postgres://me@/satchel?host=a,b&port=5432,5432&target_session_attrs=standby"
+        settings = load(
+            monkeypatch,
+            CONFIG_MODE="production",
+            DATABASE_URL=URL_TEXT,
+            REPLICA_DATABASE_URL=url,
+        )
+        assert settings.replica_url == parse_database_url(url)
+        assert load(monkeypatch, REPLICA_DATABASE_URL="").replica_url is None
+
     @pytest.mark.parametrize(
         ("environment", "message"),
         [
+            (
+                {"CONFIG_MODE": "testing", "REPLICA_DATABASE_URL": URL_TEXT},
+                "REPLICA_DATABASE_URL is set, but TEST_DATABASE_URL is not",
+            ),
+            ({"REPLICA_MAX_LAG": "0"}, "REPLICA_MAX_LAG: Input should be greater than 0"),
             (
                 {"CONFIG_MODE": "testing", "MIGRATION_DATABASE_URL": URL_TEXT},
                 "MIGRATION_DATABASE_URL is set, but TEST_DATABASE_URL is not",

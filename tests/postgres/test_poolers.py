@@ -186,6 +186,14 @@ class TestOwnSessions:
             with pytest.raises(PoolerFound, match="MIGRATION_DATABASE_URL leads to"):
                 await come(engine.connect())
 
+    async def test_a_url_of_replicas_must_lead_past_it(self, proxy: tuple[Proxy, URL]) -> None:
+        """Each connection must be to one replica, also where the primary is behind a pooler."""
+        settings = make_settings(database_pooler="transaction")
+        async with Refusing("unsupported startup parameter: x").running() as refusing:
+            engine = make_engine(refusing, settings, autocommit=True, for_replica=True)
+            with pytest.raises(PoolerFound, match="REPLICA_DATABASE_URL leads to a pooler"):
+                await come(engine.connect())
+
 
 @pytest.fixture(scope="module")
 def folders(server_home: Path) -> Callable[[], Path]:

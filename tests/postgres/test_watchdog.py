@@ -329,6 +329,7 @@ async def test_refusals_are_logged_once(monkeypatch: pytest.MonkeyPatch, databas
     refusals = [log for log in logs if log["event"] == "database refuses"]
     assert refusals[-1] == {
         "event": "database refuses",
+        "server": "primary",
         "error": "ObjectNotInPrerequisiteStateError",
         "log_level": "warning",
     }
