@@ -67,7 +67,7 @@ def parse_batch(raw: bytes) -> Any:
         value = _decode(source)
     except (ValueError, RecursionError):
         raise MalformedBody from None
-    _check_depth(value)
+    _check_depth([value], 0)
     return value
 
 
@@ -103,14 +103,13 @@ def _check_size(source: str, max_values: int) -> int:
     return rows
 
 
-def _check_depth(value: Any, level: int = 1) -> None:
+def _check_depth(value: Any, level: int) -> None:
     """Refuse a value of too many levels. It is quicker than to look for them in the text."""
-    if not isinstance(value, (dict, list)):
-        return
     if level > MAX_DEPTH:
         raise MalformedBody(_TOO_DEEP)
     for inner in value.values() if isinstance(value, dict) else value:
-        _check_depth(inner, level + 1)
+        if isinstance(inner, (dict, list)):
+            _check_depth(inner, level + 1)
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
