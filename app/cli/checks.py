@@ -12,6 +12,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.cli.constructs import find_lacking
 from app.config import Settings
 from app.postgres.engine import SERVER_LIMITS, advice_on_pooler, make_engine, server_limits
 from app.postgres.failures import FAILURES
@@ -46,12 +47,13 @@ async def check_database(url: URL, settings: Settings) -> list[str]:
         if settings.database_pooler == "none" and await _leads_to_pooler(url, settings):
             return [advice_on_pooler(settings)]
         async with _disposing(make_engine(url, settings)) as engine:
-            return [
+            errors = [
                 *await _check_server(engine),
                 *await _check_limits(engine, settings),
                 *await _check_schema(engine),
                 *await _check_migration_url(engine, settings),
             ]
+            return errors or await find_lacking(engine)
     except (SQLAlchemyError, OSError) as error:
         return [_unusable(error, "The database", settings.url_variable)]
 

@@ -11,6 +11,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.cli.constructs import USES
 from app.postgres.embedded import embedded_postgres
 from tests.databases import FAST, execute
 from tests.waiting import PATIENCE
@@ -151,6 +152,13 @@ class TestStatements:
         self, statements: list[str], construct: str
     ) -> None:
         assert any(PATTERNS[construct].search(query) for query in statements)
+
+
+def test_check_tries_all_that_the_page_lists() -> None:
+    tried = " ".join(USES.values())
+    # Migrations make indexes, and a pooler is looked for by itself.
+    others = {"USING gin", "pg_backend_pid"}
+    assert {each for each in CONSTRUCTS if not PATTERNS[each].search(tried)} == others
 
 
 @pytest.mark.parametrize(
