@@ -38,8 +38,8 @@ WATCHDOG = 1
 
 @pytest.fixture
 async def service(database: URL, start_server: Callable[..., Server]) -> Server:
-    """One that gives up on a write after two seconds."""
-    environment = environment_of(database) | {"STATEMENT_TIMEOUT": "1", "SHUTDOWN_GRACE": "1"}
+    """One that gives up on a write after three seconds."""
+    environment = environment_of(database) | {"STATEMENT_TIMEOUT": "2", "SHUTDOWN_GRACE": "1"}
     server: Server = await asyncio.to_thread(start_server, environment)
     return server
 
