@@ -5,6 +5,7 @@ is used.
 """
 
 import os
+from collections.abc import Sequence
 
 from app.config import Settings
 
@@ -24,3 +25,9 @@ def _take_test_server() -> str | None:
 TEST_SERVER = _take_test_server()
 # Whether PgBouncer is between the applications of tests and their databases.
 WITH_POOLER = os.environ.get("TEST_POOLER") == "pgbouncer"
+
+
+def assert_ran(statements: Sequence[str], times: int) -> None:
+    """So many statements have run. Those that stricter transactions refuse run again."""
+    again = len(statements) - times
+    assert again == 0 or (ISOLATION != "read committed" and again > 0)

@@ -20,6 +20,7 @@ from app.postgres.statements import Statements
 from app.resources.inserts import create
 from app.resources.resource import Resource
 from tests.applications import client_of
+from tests.environment import assert_ran
 from tests.factories import account_body, create_account, item_body
 from tests.locks import held_up
 from tests.waiting import come
@@ -86,7 +87,7 @@ async def insert_all(statements: Statements, *rows: dict[str, Any]) -> list[Any]
 
 async def test_a_lone_row_waits_for_nobody(statements: Statements, ran: list[str]) -> None:
     assert await insert_all(statements, account("ada")) == ["ada"]
-    assert len(ran) == 1
+    assert_ran(ran, 1)
 
 
 async def test_rows_gather_while_statements_are_under_way(
@@ -94,7 +95,7 @@ async def test_rows_gather_while_statements_are_under_way(
 ) -> None:
     names = [f"n{number}" for number in range(50)]
     assert await insert_all(statements, *map(account, names)) == names
-    assert len(ran) == 2  # the first came alone
+    assert_ran(ran, 2)  # the first came alone
     assert await statements.scalar(text("SELECT count(*) FROM accounts")) == 50
 
 
@@ -103,7 +104,7 @@ async def test_of_equal_ones_one_is_inserted(statements: Statements, ran: list[s
     found = await insert_all(statements, *rows, account("bob"))
     assert found.count(EmailTaken) == 19
     assert found[-1] == "bob"
-    assert len(ran) == 2  # none was tried again
+    assert_ran(ran, 2)  # none was tried again
 
 
 async def test_a_row_that_fails_takes_no_other_along(
@@ -135,7 +136,7 @@ async def test_a_lost_connection_is_told_and_nothing_is_tried_again(
     found = await insert_all(statements, *(account(f"n{number}") for number in range(10)))
     assert found[0] == "n0"  # it came alone
     assert all(issubclass(one, DBAPIError) for one in found[1:])
-    assert len(ran) == 2
+    assert_ran(ran, 2)
 
 
 async def test_two_statements_with_the_same_rows_wait_in_one_direction(
@@ -168,7 +169,7 @@ async def test_an_item_of_nobody_is_refused_and_costs_the_others_nothing(
 
     found = await asyncio.gather(*map(insert, owners))
     assert found == [True, False, True, True, False, True]
-    assert len(ran) == 2
+    assert_ran(ran, 2)
 
 
 async def test_one_that_waits_for_a_lock_holds_the_others_up_once(
