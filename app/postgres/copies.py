@@ -65,7 +65,6 @@ class Copies:
         """
         if self.running >= self._limit:
             raise Overloaded
-        self.running += 1
         sql, arguments = _compiled(statement, parameters, self._engine)
 
         async def copy_from(driver: Any, pieces: _Pieces) -> int:
@@ -79,6 +78,7 @@ class Copies:
             await pieces.pass_on()
             return int(status.removeprefix("COPY "))
 
+        self.running += 1
         try:
             if replica is not None:
                 pieces = _Pieces(write)

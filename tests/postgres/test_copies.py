@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import URL, Date, Integer, Select, bindparam, column, func, select
+from sqlalchemy.exc import InvalidRequestError
 from structlog.testing import capture_logs
 
 from app.errors import Overloaded
@@ -149,3 +150,11 @@ async def test_takes_its_own_time_and_writes_iso_dates(database: URL, pooler: st
     with pytest.raises(asyncpg.QueryCanceledError):
         await Copies(engine, 1, time_limit=0.01).copy(select(func.pg_sleep(60)), {}, {}, reader)
     await engine.dispose()
+
+
+async def test_that_cannot_be_compiled_takes_no_place(copies: Copies) -> None:
+    reader = Reader()
+    for _ in range(3):
+        with pytest.raises(InvalidRequestError, match="required for bind parameter"):
+            await copies.copy(select(bindparam("n", required=True)), {}, {}, reader)
+    assert copies.running == 0
