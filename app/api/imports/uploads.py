@@ -75,18 +75,20 @@ class UploadSlots:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.taken = 0
+        self._taken = 0
+        # Of these, how many are being checked.
+        self.checking = 0
 
     @contextmanager
     def take(self) -> Iterator[None]:
         """Errors: Overloaded."""
-        if self.taken >= self._limit:
+        if self._taken >= self._limit:
             raise Overloaded
-        self.taken += 1
+        self._taken += 1
         try:
             yield
         finally:
-            self.taken -= 1
+            self._taken -= 1
 
 
 class Uploads:
@@ -123,12 +125,16 @@ class Uploads:
                 form,
                 staged,
                 keeps_ids=query.keep_ids,
-                have_others=lambda: counters.in_flight > slots.taken,
+                have_others=lambda: counters.in_flight > slots.checking,
             )
             pieces: Iterator[bytes] = iter(partial(spooled.read, _PIECE), b"")
             if is_zipped:
                 pieces = unzipped(pieces)
-            await _in_thread(checking, counted(pieces, settings.max_import_size))
+            slots.checking += 1
+            try:
+                await _in_thread(checking, counted(pieces, settings.max_import_size))
+            finally:
+                slots.checking -= 1
             yield checking.upload
 
 
@@ -186,7 +192,7 @@ class _Checking:
         keeps_ids: bool,
         have_others: Callable[[], bool],
     ) -> None:
-        """have_others: whether there are requests that are no uploads."""
+        """have_others: whether there are requests that are not being checked like this."""
         self._importable = importable
         self._form = form
         self._keeps_ids = keeps_ids
