@@ -98,10 +98,11 @@ class StrictRoute(APIRoute):
             answering: Awaitable[Response] = self._work(**arguments, **{name: session})
             return answering
 
-        state = request.app.state
-        replicas = None if state.replicas is None else replicas_of(request)
         return await run_in_session(
-            state.statements, work, repeatable=self._is_repeatable, replicas=replicas
+            request.app.state.statements,
+            work,
+            repeatable=self._is_repeatable,
+            replicas=replicas_of(request),
         )
 
     def _running_again(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:

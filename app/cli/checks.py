@@ -53,7 +53,10 @@ async def check_database(url: URL, settings: Settings) -> list[str]:
                 *await _check_schema(engine),
                 *await _check_migration_url(engine, settings),
             ]
-            return errors or await find_lacking(engine)
+            return errors or [
+                f"The database cannot do {use} ({explain(error)}): see docs/scale.md."
+                for use, error in (await find_lacking(engine)).items()
+            ]
     except (SQLAlchemyError, OSError) as error:
         return [_unusable(error, "The database", settings.url_variable)]
 

@@ -25,9 +25,9 @@ USES: Final = {
 _LACKS: Final = ("0A000", "42601", "42883", "42704")
 
 
-async def find_lacking(engine: AsyncEngine) -> list[str]:
-    """What cannot work, and why. Errors: those of the driver."""
-    found = []
+async def find_lacking(engine: AsyncEngine) -> dict[str, PostgresError]:
+    """The uses that the database does not allow, and with which error. Errors: the driver's."""
+    found = {}
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         for use, statements in USES.items():
@@ -37,8 +37,7 @@ async def find_lacking(engine: AsyncEngine) -> list[str]:
                 await _run(driver, statements)
             except PostgresError as error:
                 if error.sqlstate in _LACKS:
-                    reason = str(error).partition("\n")[0]
-                    found.append(f"The database cannot do {use} ({reason}): see docs/scale.md.")
+                    found[use] = error
             finally:
                 await transaction.rollback()
     return found

@@ -30,10 +30,6 @@ SERVER_LIMITS: Final = {
 }
 # A replica refuses to run in the isolation SERIALIZABLE, which may be the database's default.
 _OF_REPLICAS: Final = {"default_transaction_isolation": "repeatable read"}
-_ADVICE_ON_REPLICAS: Final = (
-    "REPLICA_DATABASE_URL leads to a pooler that shares sessions, such as PgBouncer: set it to a"
-    " URL that leads past it."
-)
 
 
 def make_engine(
@@ -60,11 +56,7 @@ def make_engine(
     if is_pooled:
         url = url.update_query_dict({"prepared_statement_cache_size": "0"})
     else:
-        advice = (
-            _ADVICE_ON_REPLICAS
-            if for_replica
-            else advice_on_pooler(settings, for_migrations=for_migrations)
-        )
+        advice = advice_on_pooler(settings, for_migrations=for_migrations, for_replica=for_replica)
         connect = OwnSessions(connect, advice, logs=not for_migrations).connect
     url, arguments = driver_arguments(url)
     limits: dict[str, Any] = (
@@ -134,9 +126,13 @@ async def _connect_to_migrate(**options: Any) -> commits.Connection:
     return await hosts.connect(MIGRATION_CONNECT_TIMEOUT_SECONDS, options)
 
 
-def advice_on_pooler(settings: Settings, *, for_migrations: bool = False) -> str:
+def advice_on_pooler(
+    settings: Settings, *, for_migrations: bool = False, for_replica: bool = False
+) -> str:
     """What to do about a pooler where none may be."""
     variable, fix = settings.url_variable, "set DATABASE_POOLER=transaction"
+    if for_replica:
+        variable, fix = "REPLICA_DATABASE_URL", "set it to a URL that leads past it"
     if for_migrations:
         fix = "set MIGRATION_DATABASE_URL to a URL that leads past it"
         if settings.migration_url is not None:
