@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from tests.waiting import PATIENCE, until
+from tests.waiting import finish, until
 
 
 @dataclass
@@ -74,12 +74,7 @@ async def load_on(
         yield load
     finally:
         load.stopped = True
-        done, pending = await asyncio.wait(tasks, timeout=PATIENCE)
-        for task in pending:
-            task.cancel()
-        for task in done:
-            task.result()
-        assert not pending, "a request neither gets a response nor fails"
+        await finish(tasks, "a request neither gets a response nor fails")
 
 
 def get(path: str) -> bytes:

@@ -3,8 +3,8 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -35,3 +35,15 @@ def wait_until(condition: Callable[[], object], what: str = "the condition never
 async def come(awaitable: Awaitable[T]) -> T:
     """Its result."""
     return await asyncio.wait_for(awaitable, PATIENCE)
+
+
+async def finish(tasks: Collection[asyncio.Task[Any]], what: str) -> None:
+    """Wait for the end of these tasks; what one of them raises is raised. `what` is the message of
+    the failure if one never ends.
+    """
+    done, pending = await asyncio.wait(tasks, timeout=PATIENCE)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
+    assert not pending, what

@@ -15,7 +15,7 @@ import httpx
 
 from tests.cluster.cluster import ERRORS, Cluster
 from tests.cluster.configuration import Node
-from tests.waiting import PATIENCE, until
+from tests.waiting import finish, until
 
 PAUSE_SECONDS = 0.02  # the load is to find gaps, not limits
 
@@ -88,12 +88,7 @@ async def writing(*writers: Writers) -> AsyncIterator[None]:
     finally:
         for each in writers:
             each.stopped = True
-        done, pending = await asyncio.wait(tasks, timeout=PATIENCE)
-        for task in pending:
-            task.cancel()
-        for task in done:
-            task.result()
-        assert not pending, "a write neither succeeds nor fails"
+        await finish(tasks, "a write neither succeeds nor fails")
 
 
 class Losses(NamedTuple):
